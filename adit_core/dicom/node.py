@@ -1,0 +1,66 @@
+"""Nodes as values: the servers and folders that studies move between.
+
+The database keeps nodes as rows; what travels into a transfer is one of these frozen values, which
+can be handed to a child process.
+"""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+
+class QueryRoot(StrEnum):
+    """The information model of queries and retrievals (PS3.4 C.6)."""
+
+    STUDY = "STUDY"
+    PATIENT = "PATIENT"
+
+
+class Service(StrEnum):
+    """A DIMSE service that a server node supports as a provider."""
+
+    FIND = "C-FIND"
+    GET = "C-GET"
+    MOVE = "C-MOVE"
+    STORE = "C-STORE"
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionProfile:
+    """How to talk to a server. Times are in seconds, lengths in bytes."""
+
+    connect_timeout: float = 10.0
+    """For the TCP connection and for the association to be answered."""
+    silence_timeout: float = 60.0
+    """The longest time that the peer may send, or take, nothing while we wait for it."""
+    max_pdu_length: int = 1 << 20
+    """The longest P-DATA-TF that we accept (PS3.8 D.1). Peers send shorter ones if they like."""
+    verify_attempts: int = 6
+    """How often a destination is asked for what it was sent; archives may index with a delay."""
+    verify_delay: float = 0.5
+    """Before the second question; doubled before each further one."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerNode:
+    """An archive that speaks DIMSE."""
+
+    name: str
+    ae_title: str
+    host: str
+    port: int
+    calling_ae_title: str = "ADIT"
+    services: frozenset[Service] = frozenset({Service.FIND, Service.GET, Service.STORE})
+    query_root: QueryRoot = QueryRoot.STUDY
+    profile: ConnectionProfile = field(default_factory=ConnectionProfile)
+
+
+@dataclass(frozen=True, slots=True)
+class FolderNode:
+    """A folder that studies are written to."""
+
+    name: str
+    path: Path
+
+
+Node = ServerNode | FolderNode

@@ -1,0 +1,150 @@
+"""What is asked of an archive, and what it answers, at each level of the hierarchy (PS3.4 C.6).
+
+Text may hold the wildcards ``*`` and ``?`` (PS3.4 C.2.2.2.4). Archives differ in what they match:
+some ignore ModalitiesInStudy, others fold case or umlauts. :meth:`StudyQuery.matches` and
+:meth:`SeriesQuery.matches` therefore decide again on our side.
+"""
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from datetime import date
+
+from adit_core.dicom.references import InstanceReference, SeriesReference, StudyReference
+
+
+@dataclass(frozen=True, slots=True)
+class DateRange:
+    """Days from ``start`` to ``end``, both included; None is open (PS3.4 C.2.2.2.5)."""
+
+    start: date | None = None
+    end: date | None = None
+
+    def to_dicom(self) -> str:
+        """Return the value of a DA range matching key, empty if both ends are open."""
+        if self.start is None and self.end is None:
+            return ""
+        start, end = (day.strftime("%Y%m%d") if day else "" for day in (self.start, self.end))
+        return start if start == end else f"{start}-{end}"
+
+    def contains(self, day: date | None) -> bool:
+        """Tell whether `day` lies in the range; an unknown day lies in the open range only."""
+        if day is None:
+            return self.start is None and self.end is None
+        return (self.start is None or day >= self.start) and (self.end is None or day <= self.end)
+
+
+@dataclass(frozen=True, slots=True)
+class PatientQuery:
+    """Keys for patients; empty matches all."""
+
+    patient_id: str = ""
+    patient_name: str = ""
+    patient_birth_date: DateRange = DateRange()
+
+
+@dataclass(frozen=True, slots=True)
+class StudyQuery:
+    """Keys for studies; empty matches all. A study matches if it has any of ``modalities``."""
+
+    patient_id: str = ""
+    patient_name: str = ""
+    patient_birth_date: DateRange = DateRange()
+    study_instance_uid: str = ""
+    accession_number: str = ""
+    study_date: DateRange = DateRange()
+    study_description: str = ""
+    modalities: frozenset[str] = frozenset()
+
+    def matches(self, study: "StudyResult") -> bool:
+        """Tell whether `study` fulfils every key, whatever the archive made of them."""
+        return (
+            _text_matches(self.patient_id, study.reference.patient_id)
+            and _text_matches(self.patient_name, study.patient_name)
+            and self.patient_birth_date.contains(study.patient_birth_date)
+            and self.study_instance_uid in ("", study.reference.study_instance_uid)
+            and _text_matches(self.accession_number, study.accession_number)
+            and self.study_date.contains(study.study_date)
+            and _text_matches(self.study_description, study.study_description)
+            and (not self.modalities or not study.modalities or bool(self.modalities & study.modalities))
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesQuery:
+    """Keys for the series of one study; empty matches all."""
+
+    study: StudyReference
+    series_instance_uid: str = ""
+    modality: str = ""
+    series_description: str = ""
+    series_number: int | None = None
+
+    def matches(self, series: "SeriesResult") -> bool:
+        """Tell whether `series` fulfils every key, whatever the archive made of them."""
+        return (
+            self.series_instance_uid in ("", series.reference.series_instance_uid)
+            and self.modality in ("", series.modality)
+            and _text_matches(self.series_description, series.series_description)
+            and self.series_number in (None, series.series_number)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class PatientResult:
+    """A patient that an archive knows."""
+
+    patient_id: str
+    patient_name: str = ""
+    patient_birth_date: date | None = None
+    patient_sex: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StudyResult:
+    """A study that an archive knows. Counts are None where the archive does not tell them."""
+
+    reference: StudyReference
+    patient_name: str = ""
+    patient_birth_date: date | None = None
+    patient_sex: str = ""
+    accession_number: str = ""
+    study_date: date | None = None
+    study_time: str = ""
+    study_description: str = ""
+    modalities: frozenset[str] = frozenset()
+    number_of_series: int | None = None
+    number_of_instances: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesResult:
+    """A series that an archive knows."""
+
+    reference: SeriesReference
+    modality: str = ""
+    series_number: int | None = None
+    series_description: str = ""
+    number_of_instances: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceResult:
+    """An instance that an archive knows. ``sop_class_uid`` is empty where the archive does not tell it."""
+
+    reference: InstanceReference
+    sop_class_uid: str = ""
+    instance_number: int | None = None
+
+
+def _text_matches(pattern: str, value: str) -> bool:
+    """Match with wildcards, blind to case, to accents and to empty trailing name components."""
+    if not pattern:
+        return True
+    expression = "".join({"*": ".*", "?": "."}.get(char, re.escape(char)) for char in _folded(pattern))
+    return re.fullmatch(expression, _folded(value), re.DOTALL) is not None
+
+
+def _folded(text: str) -> str:
+    decomposed = unicodedata.normalize("NFKD", text.casefold())
+    return "".join(char for char in decomposed if not unicodedata.combining(char)).strip().rstrip("^")

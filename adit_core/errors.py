@@ -1,0 +1,137 @@
+"""Every error that ADIT raises on purpose.
+
+::
+
+    AditError
+    ├── TransientError            may succeed when tried again, so the caller retries
+    │   ├── ConnectionFailed      no connection, or it broke
+    │   ├── PeerTimeout           the peer was silent for too long
+    │   ├── PeerAborted           the peer aborted the association
+    │   ├── PeerBusy              the peer is out of resources (A7xx, transient rejection)
+    │   └── IncompleteTransfer    instances are missing although nothing else went wrong
+    └── PermanentError            trying again would change nothing
+        ├── AssociationRejected   the peer does not want this association
+        ├── NoPresentationContext the peer does not support what we need to send or ask
+        ├── OperationFailed       the peer answered with a failure status
+        ├── ProtocolError         the peer does not follow the standard
+        ├── StudyNotFound         the source does not know the study
+        ├── DestinationFull       no space is left at the destination
+        ├── TaskStopped           the task was cancelled or its claim was lost
+        ├── InvalidInput          what the user gave is wrong; says where and how to mend it
+        ├── NotAllowed            the user may not do this
+        ├── NotFound              what is asked for does not exist
+        └── ActionNotPossible     the state of the job or task does not allow the action
+
+Whether an error may be retried is a property of its type; it is decided once, by the adapter that
+raises it. A message names node, operation and UID, never patient data, because messages end up in
+logs and in Prefect.
+"""
+
+from dataclasses import dataclass
+
+
+class AditError(Exception):
+    """Root of all errors; its message is fit to be shown to users."""
+
+
+class TransientError(AditError):
+    """May succeed when tried again."""
+
+
+class ConnectionFailed(TransientError):
+    """The connection to a node could not be made, or it broke."""
+
+
+class PeerTimeout(TransientError):
+    """The peer sent nothing for longer than its connection profile allows."""
+
+
+class PeerAborted(TransientError):
+    """The peer aborted or released the association in the middle of an operation."""
+
+
+class PeerBusy(TransientError):
+    """The peer is out of resources or rejected the association as a passing condition."""
+
+
+class IncompleteTransfer(TransientError):
+    """Instances of the manifest did not arrive, or are not found at the destination."""
+
+
+class PermanentError(AditError):
+    """Trying again would change nothing."""
+
+
+class AssociationRejected(PermanentError):
+    """The peer rejected the association for good (PS3.8 9.3.4, result 1)."""
+
+
+class NoPresentationContext(PermanentError):
+    """The peer accepted no presentation context that the operation needs."""
+
+
+class OperationFailed(PermanentError):
+    """The peer answered with a failure status that says nothing of a passing condition."""
+
+
+class ProtocolError(PermanentError):
+    """The peer sent what the standard does not allow; the association was aborted."""
+
+
+class StudyNotFound(PermanentError):
+    """The source does not know the study, or none of the series that were asked for."""
+
+
+class DestinationFull(PermanentError):
+    """No space is left at the destination."""
+
+
+class TaskStopped(PermanentError):
+    """The task ended early because it was cancelled, or because its claim was lost."""
+
+
+@dataclass(frozen=True, slots=True)
+class InputProblem:
+    """One thing that is wrong in what a user gave.
+
+    ``row`` counts as the spreadsheet shows it (the header is row 1) and is None where there are no
+    rows; ``field`` is the column or parameter; ``message`` says what is wrong and how to mend it.
+    """
+
+    message: str
+    row: int | None = None
+    field: str | None = None
+
+    def __str__(self) -> str:
+        place = ", ".join(
+            part
+            for part in (
+                f"row {self.row}" if self.row else "",
+                f"column {self.field}" if self.row and self.field else self.field or "",
+            )
+            if part
+        )
+        return f"{place}: {self.message}" if place else self.message
+
+
+class InvalidInput(PermanentError):
+    """What the user gave is wrong; ``problems`` lists all of it at once."""
+
+    def __init__(self, *problems: InputProblem) -> None:
+        super().__init__(*problems)
+        self.problems = problems
+
+    def __str__(self) -> str:
+        return "\n".join(str(problem) for problem in self.problems)
+
+
+class NotAllowed(PermanentError):
+    """The user lacks the right for this."""
+
+
+class NotFound(PermanentError):
+    """What is asked for does not exist, or is not the user's to see."""
+
+
+class ActionNotPossible(PermanentError):
+    """The job or task is in a state that does not allow the action; nothing was changed."""
