@@ -152,7 +152,7 @@ class Destination(Closable, Protocol):
     """Takes instances, and tells what it holds."""
 
     def held(self, study: StudyReference, series: Sequence[SeriesReference]) -> frozenset[str] | None:
-        """Return the SOP Instance UIDs that are there in `series`; None if the destination cannot be asked."""
+        """Return the SOP Instance UIDs that are there in `series`; None if it cannot be asked."""
         ...
 
     def deliver(self, instances: Iterable[IncomingInstance]) -> Iterator[Delivery]:
