@@ -1,0 +1,41 @@
+"""The tables, one file per aggregate, and the database that holds them.
+
+Truth about jobs lives here: Prefect schedules and shows, but a job's state is what these tables say.
+"""
+
+from adit_core.db.audit import AuditEvent
+from adit_core.db.jobs import (
+    Job,
+    JobKind,
+    JobStatus,
+    SeriesProgress,
+    TaskStatus,
+    TransferOptions,
+    TransferTask,
+)
+from adit_core.db.nodes import ConnectionProfile, DicomNode, NodeAccess, NodeKind
+from adit_core.db.studies import Series, Study
+from adit_core.db.users import Group, GroupPermission, Membership, Permission, User, WebSession
+
+__all__ = [
+    "AuditEvent",
+    "ConnectionProfile",
+    "DicomNode",
+    "Group",
+    "GroupPermission",
+    "Job",
+    "JobKind",
+    "JobStatus",
+    "Membership",
+    "NodeAccess",
+    "NodeKind",
+    "Permission",
+    "Series",
+    "SeriesProgress",
+    "Study",
+    "TaskStatus",
+    "TransferOptions",
+    "TransferTask",
+    "User",
+    "WebSession",
+]

@@ -1,0 +1,41 @@
+"""Who did what to whose data, from where, with which outcome. Rows are added, never changed."""
+
+from datetime import datetime
+from enum import StrEnum
+
+from sqlmodel import Field
+
+from adit_core.db.columns import Table, UtcDateTime, utc_now, validated, words
+
+
+class AuditAction(StrEnum):
+    """What was done, named after the events of DICOM PS3.15 A.5 where one fits."""
+
+    SIGNED_IN = "signed in"
+    SIGN_IN_FAILED = "sign-in failed"
+    SIGNED_OUT = "signed out"
+    USER_ADDED = "user added"
+    NODE_ADDED = "node added"
+    QUERIED = "queried"
+    JOB_SUBMITTED = "job submitted"
+    JOB_CANCELED = "job canceled"
+    JOB_RETRIED = "job retried"
+    STUDY_TRANSFERRED = "study transferred"
+
+
+class AuditEvent(Table, table=True):
+    """One event. The actor's name is kept beside the id, since it outlives the account."""
+
+    id: int = Field(default=None, primary_key=True)
+    at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime, index=True)
+    actor: str = Field(max_length=150)
+    actor_id: int | None = Field(default=None, foreign_key="user.id", ondelete="SET NULL")
+    action: AuditAction = Field(sa_type=words(AuditAction), index=True)
+    succeeded: bool = True
+    object_kind: str = Field(default="", max_length=40)
+    object_id: str = Field(default="", max_length=200)
+    address: str = Field(default="", max_length=64)
+    details: dict[str, str | int | bool | None] = Field(
+        default_factory=dict,
+        sa_type=validated(dict[str, str | int | bool | None]),
+    )

@@ -1,0 +1,61 @@
+"""Nodes, how to connect to them, and which groups may use them."""
+
+from enum import StrEnum
+
+from sqlmodel import Field
+
+from adit_core.db.columns import Table, words
+from adit_core.dicom.node import QueryRoot
+
+
+class NodeKind(StrEnum):
+    """What a node is."""
+
+    SERVER = "server"
+    FOLDER = "folder"
+
+
+class ConnectionProfile(Table, table=True):
+    """Named settings of connections; `adit_core.dicom.node.ConnectionProfile` says what each means."""
+
+    id: int = Field(default=None, primary_key=True)
+    name: str = Field(max_length=64, unique=True)
+    connect_timeout: float = 10.0
+    silence_timeout: float = 60.0
+    max_pdu_length: int = 1 << 20
+    verify_attempts: int = 6
+    verify_delay: float = 0.5
+
+
+class DicomNode(Table, table=True):
+    """An archive or a folder. Fields of the other kind stay empty."""
+
+    id: int = Field(default=None, primary_key=True)
+    kind: NodeKind = Field(sa_type=words(NodeKind))
+    name: str = Field(max_length=64, unique=True)
+    max_associations: int = 2
+    """How many studies may be moved from or to the node at the same time, over all workers."""
+
+    ae_title: str = Field(default="", max_length=16)
+    host: str = Field(default="", max_length=255)
+    port: int = 0
+    calling_ae_title: str = Field(default="ADIT", max_length=16)
+    query_root: QueryRoot = Field(default=QueryRoot.STUDY, sa_type=words(QueryRoot))
+    supports_find: bool = True
+    supports_get: bool = True
+    supports_move: bool = False
+    supports_store: bool = True
+    connection_profile_id: int | None = Field(
+        default=None, foreign_key="connection_profile.id", ondelete="SET NULL"
+    )
+
+    path: str = ""
+
+
+class NodeAccess(Table, table=True):
+    """A group may use a node as source, as destination, or as both."""
+
+    group_id: int = Field(foreign_key="group.id", primary_key=True, ondelete="CASCADE")
+    node_id: int = Field(foreign_key="dicom_node.id", primary_key=True, ondelete="CASCADE")
+    as_source: bool = False
+    as_destination: bool = False

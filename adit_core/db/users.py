@@ -1,0 +1,67 @@
+"""Users, groups and what groups permit; the sessions of the web."""
+
+from datetime import datetime
+from enum import StrEnum
+
+from sqlmodel import Field
+
+from adit_core.db.columns import Table, UtcDateTime, utc_now, words
+
+
+class Permission(StrEnum):
+    """What the members of a group may do beyond looking at their own jobs."""
+
+    TRANSFER = "transfer"
+    PROCESS_URGENTLY = "process urgently"
+    TRANSFER_UNPSEUDONYMIZED = "transfer unpseudonymized"
+    VIEW_LINK_TABLE = "view link table"
+    DICOMWEB_QUERY = "DICOMweb query"
+    DICOMWEB_RETRIEVE = "DICOMweb retrieve"
+    DICOMWEB_STORE = "DICOMweb store"
+
+
+class User(Table, table=True):
+    """A person with an account. Staff see and act on everybody's jobs, and administer."""
+
+    id: int = Field(default=None, primary_key=True)
+    username: str = Field(max_length=150, unique=True)
+    full_name: str = Field(default="", max_length=150)
+    email: str = Field(default="", max_length=254)
+    password_hash: str | None = None
+    """argon2id; None for accounts that sign in elsewhere."""
+    is_staff: bool = False
+    is_active: bool = True
+    created_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
+
+
+class Group(Table, table=True):
+    """A team that shares permissions and nodes."""
+
+    id: int = Field(default=None, primary_key=True)
+    name: str = Field(max_length=150, unique=True)
+
+
+class Membership(Table, table=True):
+    """A user is a member of a group."""
+
+    user_id: int = Field(foreign_key="user.id", primary_key=True, ondelete="CASCADE")
+    group_id: int = Field(foreign_key="group.id", primary_key=True, ondelete="CASCADE")
+
+
+class GroupPermission(Table, table=True):
+    """A group's members have a permission."""
+
+    group_id: int = Field(foreign_key="group.id", primary_key=True, ondelete="CASCADE")
+    permission: Permission = Field(sa_type=words(Permission), primary_key=True)
+
+
+class WebSession(Table, table=True):
+    """A signed-in browser. Only the SHA-256 of the cookie's token is kept."""
+
+    token_hash: str = Field(max_length=64, primary_key=True)
+    user_id: int = Field(foreign_key="user.id", index=True, ondelete="CASCADE")
+    csrf_token: str = Field(max_length=64)
+    address: str = Field(default="", max_length=64)
+    created_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
+    last_seen_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
+    expires_at: datetime = Field(sa_type=UtcDateTime)

@@ -1,0 +1,57 @@
+"""Settings, read from the environment (prefix ``ADIT_``) once by each entry point.
+
+Only entry points read them (the command line, the web application, flows); what lies below is given
+what it needs.
+"""
+
+from functools import cache
+from pathlib import Path
+
+from platformdirs import user_data_path
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Every setting, with a default that lets one machine work at once."""
+
+    model_config = SettingsConfigDict(env_prefix="ADIT_", frozen=True, extra="ignore")
+
+    data_dir: Path = Field(default_factory=lambda: user_data_path("adit"))
+    """Where the embedded database and Prefect's files lie."""
+    database_url: SecretStr | None = None
+    """`postgresql+psycopg://…`; without it, SQLite in `data_dir`."""
+
+    task_timeout: float = 20 * 60
+    """Seconds after which the transfer of one study is ended by force."""
+    task_attempts: int = 3
+    """How often a study is tried before it is given up."""
+    retry_delay: float = 5
+    """Seconds before the second attempt; doubled before each further one, with jitter."""
+    claim_lease: float = 30
+    """Seconds that a claim on a task lasts unless it is renewed; a dead worker is noticed after it."""
+    studies_in_flight: int = 4
+    """How many studies of one job are moved at the same time; nodes may allow fewer."""
+
+    web_url: str = "http://127.0.0.1:8000"
+    """Where users reach the dashboard."""
+    prefect_ui_url: str = "http://127.0.0.1:4200"
+    """Where operators reach Prefect's UI."""
+    session_idle: float = 60 * 60
+    """Seconds without activity after which a browser is signed out."""
+    session_length: float = 12 * 60 * 60
+    """Seconds after which a browser is signed out in any case."""
+    secure_cookies: bool = False
+    """Send cookies over TLS only, with the `__Host-` prefix; switch it on behind TLS."""
+
+    def resolved_database_url(self) -> str:
+        """Return the URL of the database, the embedded one if none is set."""
+        if self.database_url is not None:
+            return self.database_url.get_secret_value()
+        return f"sqlite:///{self.data_dir / 'adit.sqlite'}"
+
+
+@cache
+def get_settings() -> Settings:
+    """Return the settings of this process."""
+    return Settings()
