@@ -1,0 +1,178 @@
+"""What became of a study: the account of every instance of its manifest.
+
+For every series: ``planned = delivered + filtered + failed``. An instance is delivered when the
+destination, asked afterwards, has it (or, where it cannot be asked, when it said so).
+"""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from adit_core.dicom.manifest import Manifest, SeriesManifest
+from adit_core.dicom.ports import Delivery
+from adit_core.errors import AditError, TransientError
+
+_NOT_RECEIVED = "not received from the source"
+_NOT_CONFIRMED = "sent, but not found at the destination"
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesOutcome:
+    """The account of one series. ``message`` says in words why instances were filtered or failed."""
+
+    series_instance_uid: str
+    modality: str
+    series_number: int | None
+    planned: int
+    delivered: int
+    filtered: int
+    failed: int
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StudyOutcome:
+    """The account of one study, after its transfer or while it goes on."""
+
+    series: tuple[SeriesOutcome, ...]
+    sent: int = 0
+    """Instances that were sent this time; the destination already held the other delivered ones."""
+    bytes_sent: int = 0
+    warnings: tuple[str, ...] = ()
+    is_retryable: bool = False
+    """True if instances failed, and at least one of them may succeed when tried again."""
+    error: str = ""
+    """What ended the transfer early, in words."""
+
+    @property
+    def planned(self) -> int:
+        """Instances of the manifest."""
+        return sum(series.planned for series in self.series)
+
+    @property
+    def delivered(self) -> int:
+        """Instances that are at the destination."""
+        return sum(series.delivered for series in self.series)
+
+    @property
+    def filtered(self) -> int:
+        """Instances that were left out on purpose."""
+        return sum(series.filtered for series in self.series)
+
+    @property
+    def failed(self) -> int:
+        """Instances that should be at the destination and are not."""
+        return sum(series.failed for series in self.series)
+
+    @property
+    def is_complete(self) -> bool:
+        """True if no instance failed."""
+        return self.failed == 0
+
+    def message(self) -> str:
+        """Return the outcome in words: what is missing, by series, and why."""
+        if self.is_complete:
+            return " ".join(self.warnings)
+        missing = "; ".join(
+            f"series {series.series_instance_uid}: {series.failed} of {series.planned} ({series.message})"
+            for series in self.series
+            if series.failed
+        )
+        text = f"{self.failed} of {self.planned} instances were not delivered. {missing}."
+        return " ".join(part for part in (self.error, text, *self.warnings) if part)
+
+
+@dataclass(slots=True)
+class Ledger:
+    """Keeps account while a study moves.
+
+    ``held`` are the wanted instances that the destination held before; ``deliveries`` what it
+    answered for those that were sent.
+    """
+
+    manifest: Manifest
+    held: frozenset[str]
+    deliveries: dict[str, Delivery] = field(default_factory=dict)
+    bytes_sent: int = 0
+    warnings: list[str] = field(default_factory=list)
+    error: AditError | None = None
+
+    def enter(self, delivery: Delivery, size: int) -> None:
+        """Enter what became of an instance of `size` bytes."""
+        self.deliveries[delivery.sop_instance_uid] = delivery
+        if not delivery.failure:
+            self.bytes_sent += size
+
+    def accepted(self) -> frozenset[str]:
+        """Return the instances that the destination said it took."""
+        return frozenset(uid for uid, delivery in self.deliveries.items() if not delivery.failure)
+
+    def so_far(self) -> StudyOutcome:
+        """Return the account while the transfer goes on; nothing has failed yet for want of time."""
+        taken = self.held | self.accepted()
+        refused = {uid: delivery.failure for uid, delivery in self.deliveries.items() if delivery.failure}
+        return self._outcome(taken, refused)
+
+    def close(self, confirmed: frozenset[str]) -> StudyOutcome:
+        """Return the final account, in which what is not `confirmed` has failed."""
+        reasons = {uid: self._reason(uid) for uid in self.manifest.wanted() if uid not in confirmed}
+        return self._outcome(confirmed, reasons)
+
+    def _outcome(self, delivered: frozenset[str], failures: dict[str, str]) -> StudyOutcome:
+        return StudyOutcome(
+            series=tuple(_series_outcome(entry, delivered, failures) for entry in self.manifest.series),
+            sent=len(self.accepted()),
+            bytes_sent=self.bytes_sent,
+            warnings=(*self.warnings, *self._delivery_warnings()),
+            is_retryable=self._is_retryable(failures),
+            error=str(self.error) if self.error and failures else "",
+        )
+
+    def _reason(self, uid: str) -> str:
+        delivery = self.deliveries.get(uid)
+        if delivery is None:
+            return _NOT_RECEIVED
+        return delivery.failure or _NOT_CONFIRMED
+
+    def _delivery_warnings(self) -> list[str]:
+        counts = Counter(delivery.warning for delivery in self.deliveries.values() if delivery.warning)
+        return [
+            f"The destination took {count} instances with a warning: {text}."
+            for text, count in counts.items()
+        ]
+
+    def _is_retryable(self, failures: dict[str, str]) -> bool:
+        """Decide whether trying again may help.
+
+        ====================================== =========
+        what happened                          retryable
+        ====================================== =========
+        nothing failed                         no
+        ended early by a transient error       yes
+        ended early by a permanent error       no
+        an instance never came, or vanished    yes
+        refused instances only                 if one of the refusals is passing
+        ====================================== =========
+        """
+        if not failures:
+            return False
+        if self.error is not None:
+            return isinstance(self.error, TransientError)
+        deliveries = [self.deliveries.get(uid) for uid in failures]
+        return any(delivery is None or not delivery.failure or delivery.retryable for delivery in deliveries)
+
+
+def _series_outcome(
+    entry: SeriesManifest, delivered: frozenset[str], failures: dict[str, str]
+) -> SeriesOutcome:
+    uids = [instance.reference.sop_instance_uid for instance in entry.instances]
+    reasons = Counter(failures[uid] for uid in uids if uid in failures)
+    return SeriesOutcome(
+        series_instance_uid=entry.series.reference.series_instance_uid,
+        modality=entry.series.modality,
+        series_number=entry.series.series_number,
+        planned=len(uids),
+        delivered=0 if entry.filtered else sum(uid in delivered for uid in uids),
+        filtered=len(uids) if entry.filtered else 0,
+        failed=reasons.total(),
+        message=entry.filtered or ", ".join(f"{count} {reason}" for reason, count in reasons.items()),
+    )
