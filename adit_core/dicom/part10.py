@@ -1,0 +1,139 @@
+"""Part 10 files: an encoded data set behind a preamble and the file meta information (PS3.10 7.1)."""
+
+import struct
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from adit_core.dicom.ports import InstanceHeader
+from adit_core.errors import InputProblem, InvalidInput
+
+IMPLEMENTATION_CLASS_UID = "2.25.263808250963858507251026303872041848826"
+"""Identifies ADIT to its peers and in files (PS3.7 D.3.3.2)."""
+IMPLEMENTATION_VERSION_NAME = "ADIT_0_1"
+
+_PREAMBLE = bytes(128) + b"DICM"
+_IMPLICIT_VR_LITTLE_ENDIAN = "1.2.840.10008.1.2"
+_EXPLICIT_VR_LITTLE_ENDIAN = "1.2.840.10008.1.2.1"
+_DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN = "1.2.840.10008.1.2.1.99"
+_EXPLICIT_VR_BIG_ENDIAN = "1.2.840.10008.1.2.2"
+
+_LAST_META_TAG = 0x0002FFFF
+_MEDIA_STORAGE_SOP_CLASS_UID = 0x00020002
+_MEDIA_STORAGE_SOP_INSTANCE_UID = 0x00020003
+_TRANSFER_SYNTAX_UID = 0x00020010
+_SOP_CLASS_UID = 0x00080016
+_SOP_INSTANCE_UID = 0x00080018
+
+_LONG_VRS = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
+_LONGEST_VALUE = 1 << 20
+"""What comes before SOP Instance UID is short; a longer value means that this is no DICOM file."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileLayout:
+    """What a file holds, and at which byte its encoded data set begins."""
+
+    header: InstanceHeader
+    data_set_offset: int
+
+
+def encode_file_header(header: InstanceHeader) -> bytes:
+    """Return everything that precedes the data set in a Part 10 file."""
+    elements = b"".join(
+        (
+            _encode_element(0x0001, b"OB", b"\x00\x01"),
+            _encode_element(0x0002, b"UI", header.sop_class_uid.encode("ascii")),
+            _encode_element(0x0003, b"UI", header.sop_instance_uid.encode("ascii")),
+            _encode_element(0x0010, b"UI", header.transfer_syntax_uid.encode("ascii")),
+            _encode_element(0x0012, b"UI", IMPLEMENTATION_CLASS_UID.encode("ascii")),
+            _encode_element(0x0013, b"SH", IMPLEMENTATION_VERSION_NAME.encode("ascii")),
+        )
+    )
+    group_length = _encode_element(0x0000, b"UL", struct.pack("<I", len(elements)))
+    return _PREAMBLE + group_length + elements
+
+
+def read_file_layout(file: BinaryIO) -> FileLayout:
+    """Read the beginning of a seekable file, and leave it at the start of the data set.
+
+    The preamble may be missing, and so may the file meta information, in part or as a whole: then
+    the data set is asked for its UIDs. Raises InvalidInput if they cannot be found.
+    """
+    _skip_preamble(file)
+    meta = _read_elements(file, _LAST_META_TAG, implicit=False)
+    offset = file.tell()
+    transfer_syntax = _uid(meta, _TRANSFER_SYNTAX_UID) or _guess_transfer_syntax(file)
+    sop_class = _uid(meta, _MEDIA_STORAGE_SOP_CLASS_UID)
+    sop_instance = _uid(meta, _MEDIA_STORAGE_SOP_INSTANCE_UID)
+    if not (sop_class and sop_instance):
+        data_set = _read_identification(file, transfer_syntax)
+        sop_class = sop_class or _uid(data_set, _SOP_CLASS_UID)
+        sop_instance = sop_instance or _uid(data_set, _SOP_INSTANCE_UID)
+    if not (sop_class and sop_instance):
+        raise _not_dicom("its SOP Class UID or SOP Instance UID is missing")
+    file.seek(offset)
+    return FileLayout(InstanceHeader(sop_class, sop_instance, transfer_syntax), offset)
+
+
+def _encode_element(element: int, vr: bytes, value: bytes) -> bytes:
+    if len(value) % 2:
+        value += b" " if vr == b"SH" else b"\x00"
+    if vr in _LONG_VRS:
+        return struct.pack("<HH2s2xI", 0x0002, element, vr, len(value)) + value
+    return struct.pack("<HH2sH", 0x0002, element, vr, len(value)) + value
+
+
+def _skip_preamble(file: BinaryIO) -> None:
+    file.seek(0)
+    if not file.read(len(_PREAMBLE)).endswith(b"DICM"):
+        file.seek(0)
+
+
+def _guess_transfer_syntax(file: BinaryIO) -> str:
+    """Tell from the first data element how the data set is encoded, as far as that shows."""
+    offset = file.tell()
+    start = file.read(6)
+    file.seek(offset)
+    group, vr = start[:2], start[4:6]
+    if group == b"\x00\x08":
+        return _EXPLICIT_VR_BIG_ENDIAN
+    return _EXPLICIT_VR_LITTLE_ENDIAN if vr.isalpha() and vr.isupper() else _IMPLICIT_VR_LITTLE_ENDIAN
+
+
+def _read_identification(file: BinaryIO, transfer_syntax_uid: str) -> dict[int, bytes]:
+    if transfer_syntax_uid in {_DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN, _EXPLICIT_VR_BIG_ENDIAN}:
+        raise _not_dicom("its file meta information is incomplete")
+    return _read_elements(file, _SOP_INSTANCE_UID, implicit=transfer_syntax_uid == _IMPLICIT_VR_LITTLE_ENDIAN)
+
+
+def _read_elements(file: BinaryIO, last_tag: int, *, implicit: bool) -> dict[int, bytes]:
+    """Return the data elements up to `last_tag`, and leave the file at the first one after it."""
+    elements: dict[int, bytes] = {}
+    while True:
+        offset = file.tell()
+        start = file.read(8)
+        tag = int.from_bytes(start[:2], "little") << 16 | int.from_bytes(start[2:4], "little")
+        if len(start) < 8 or tag > last_tag:
+            file.seek(offset)
+            return elements
+        length = _value_length(file, start, implicit=implicit)
+        value = file.read(length) if length <= _LONGEST_VALUE else b""
+        if len(value) < length:
+            raise _not_dicom("it is damaged at its beginning")
+        elements[tag] = value
+
+
+def _value_length(file: BinaryIO, start: bytes, *, implicit: bool) -> int:
+    if implicit:
+        return int.from_bytes(start[4:8], "little")
+    if start[4:6] in _LONG_VRS:
+        return int.from_bytes(file.read(4), "little")
+    return int.from_bytes(start[6:8], "little")
+
+
+def _uid(elements: dict[int, bytes], tag: int) -> str:
+    return elements.get(tag, b"").decode("ascii", "replace").strip("\x00 ")
+
+
+def _not_dicom(reason: str) -> InvalidInput:
+    return InvalidInput(InputProblem(f"this is no DICOM file: {reason}"))

@@ -1,0 +1,1 @@
+"""How ADIT is put into operation: images, configuration, and the demo."""

@@ -1,0 +1,1 @@
+"""A demo without a hospital: synthetic studies and embedded archives."""

@@ -1,0 +1,71 @@
+"""Entry point of the worker: makes the work pool and the deployments, then becomes Prefect's worker.
+
+The queues of the pool `dicom`: `urgent` passes `default`, and has places of its own, so that long
+jobs do not block it; `maintenance` repairs what crashes left behind.
+"""
+
+import os
+import subprocess
+import sys
+import time
+from contextlib import suppress
+
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
+
+from deployments.stack import HOME
+
+POOL = "dicom"
+QUEUES = {"urgent": (1, 2), "maintenance": (2, 1), "default": (3, 4)}
+"""Priority (1 is first) and the number of flow runs that may run at once, by queue."""
+
+_PATIENCE = 120.0
+
+
+def main() -> None:
+    """Wait for the server, make what is missing, and start the worker in this process's place."""
+    wait_for_server()
+    with get_client(sync_client=True) as client:
+        make_pool(client)
+    deploy()
+    command = [sys.executable, "-m", "prefect", "worker", "start", f"--pool={POOL}", "--type=process"]
+    os.chdir(HOME)
+    os.execv(sys.executable, command)  # noqa: S606 - the command is ours
+
+
+def wait_for_server(patience: float = _PATIENCE) -> None:
+    """Wait until Prefect's server answers; raises TimeoutError after `patience` seconds."""
+    deadline = time.monotonic() + patience
+    with get_client(sync_client=True) as client:
+        while client.api_healthcheck() is not None:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"Prefect's server does not answer at {client.api_url}.")
+            time.sleep(0.5)
+
+
+def make_pool(client: SyncPrefectClient) -> None:
+    """Make the work pool and its queues, or bring their priorities and limits up to date."""
+    with suppress(ObjectAlreadyExists):
+        client.create_work_pool(WorkPoolCreate(name=POOL, type="process"))
+    for name, (priority, limit) in QUEUES.items():
+        try:
+            queue = client.read_work_queue_by_name(name, work_pool_name=POOL)
+        except ObjectNotFound:
+            client.create_work_queue(name, priority=priority, concurrency_limit=limit, work_pool_name=POOL)
+        else:
+            client.update_work_queue(queue.id, priority=priority, concurrency_limit=limit)
+
+
+def deploy() -> None:
+    """Register the deployments of prefect.yaml."""
+    subprocess.run(
+        [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"],
+        cwd=HOME,
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
+
+
+if __name__ == "__main__":
+    main()
