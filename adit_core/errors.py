@@ -8,7 +8,12 @@
     │   ├── PeerTimeout           the peer was silent for too long
     │   ├── PeerAborted           the peer aborted the association
     │   ├── PeerBusy              the peer is out of resources (A7xx, transient rejection)
-    │   └── IncompleteTransfer    instances are missing although nothing else went wrong
+    │   ├── IncompleteTransfer    instances are missing although nothing else went wrong
+    │   ├── TaskTimeout           the transfer of a study took too long and was ended
+    │   ├── ChildDied             the process that moved a study died
+    │   ├── DatabaseUnavailable   our database does not answer, or is locked
+    │   ├── SchedulerUnavailable  Prefect does not answer, or lacks our deployment
+    │   └── UnexpectedError       a bug, or something that nobody foresaw
     └── PermanentError            trying again would change nothing
         ├── AssociationRejected   the peer does not want this association
         ├── NoPresentationContext the peer does not support what we need to send or ask
@@ -16,6 +21,8 @@
         ├── ProtocolError         the peer does not follow the standard
         ├── StudyNotFound         the source does not know the study
         ├── DestinationFull       no space is left at the destination
+        ├── StudyFailed           a study was given up; the message names series and counts
+        ├── JobFailed             no study of a job succeeded
         ├── TaskStopped           the task was cancelled or its claim was lost
         ├── InvalidInput          what the user gave is wrong; says where and how to mend it
         ├── NotAllowed            the user may not do this
@@ -58,6 +65,26 @@ class IncompleteTransfer(TransientError):
     """Instances of the manifest did not arrive, or are not found at the destination."""
 
 
+class TaskTimeout(TransientError):
+    """The transfer of a study took longer than the hard limit and was ended; what arrived stays."""
+
+
+class ChildDied(TransientError):
+    """The process that moved a study was killed or crashed."""
+
+
+class UnexpectedError(TransientError):
+    """An error that is not ours; its message gives type and place only, never its text."""
+
+
+class DatabaseUnavailable(TransientError):
+    """Our database cannot be reached, stopped answering, or stayed locked for too long."""
+
+
+class SchedulerUnavailable(TransientError):
+    """Prefect cannot be reached, or does not know our deployment; the message says what to start."""
+
+
 class PermanentError(AditError):
     """Trying again would change nothing."""
 
@@ -84,6 +111,14 @@ class StudyNotFound(PermanentError):
 
 class DestinationFull(PermanentError):
     """No space is left at the destination."""
+
+
+class StudyFailed(PermanentError):
+    """The transfer of a study was given up; the message names series and counts."""
+
+
+class JobFailed(PermanentError):
+    """A job ended, and every study of it failed."""
 
 
 class TaskStopped(PermanentError):

@@ -5,7 +5,7 @@ from enum import StrEnum
 
 from sqlmodel import Field
 
-from adit_core.db.columns import Table, UtcDateTime, utc_now, validated, words
+from adit_core.db.columns import NEVER_REUSE_IDS, Table, UtcDateTime, utc_now, validated, words
 
 
 class AuditAction(StrEnum):
@@ -20,11 +20,14 @@ class AuditAction(StrEnum):
     JOB_SUBMITTED = "job submitted"
     JOB_CANCELED = "job canceled"
     JOB_RETRIED = "job retried"
+    JOB_RESUMED = "job resumed"
     STUDY_TRANSFERRED = "study transferred"
 
 
 class AuditEvent(Table, table=True):
     """One event. The actor's name is kept beside the id, since it outlives the account."""
+
+    __table_args__ = NEVER_REUSE_IDS
 
     id: int = Field(default=None, primary_key=True)
     at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime, index=True)

@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Any
 
 from pydantic import TypeAdapter
-from sqlalchemy import JSON, DateTime, Dialect, Enum
+from sqlalchemy import JSON, DateTime, Dialect, Enum, MetaData
 from sqlalchemy.orm import declared_attr
 from sqlalchemy.types import TypeDecorator
 from sqlmodel import SQLModel
@@ -17,8 +17,28 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+# Every constraint has a name, so that a migration can drop it on either database.
+_NAMES = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+NEVER_REUSE_IDS = {"sqlite_autoincrement": True}
+"""For tables whose ids live on elsewhere (in Prefect, in the audit trail) after a row is deleted."""
+
+
+def storable(text: str, length: int | None = None) -> str:
+    """Return `text` as both databases take it: without NUL, cut to `length` characters."""
+    return text.replace("\x00", "")[:length]
+
+
 class Table(SQLModel):
     """Base of all tables; a table is named after its class in snake case."""
+
+    metadata = MetaData(naming_convention=_NAMES)
 
     @declared_attr.directive
     @classmethod

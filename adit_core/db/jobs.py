@@ -8,10 +8,10 @@ from datetime import datetime
 from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict
-from sqlalchemy import Index
+from sqlalchemy import BigInteger, Index
 from sqlmodel import Field
 
-from adit_core.db.columns import Table, UtcDateTime, utc_now, validated, words
+from adit_core.db.columns import NEVER_REUSE_IDS, Table, UtcDateTime, utc_now, validated, words
 
 
 class JobKind(StrEnum):
@@ -56,6 +56,8 @@ class TransferOptions(BaseModel):
 class Job(Table, table=True):
     """A piece of work that a user ordered."""
 
+    __table_args__ = NEVER_REUSE_IDS
+
     id: int = Field(default=None, primary_key=True)
     kind: JobKind = Field(sa_type=words(JobKind))
     name: str = Field(default="", max_length=150)
@@ -69,16 +71,19 @@ class Job(Table, table=True):
     cancel_requested: bool = False
     run_number: int = 0
     """Counts the executions; with the id it makes the idempotency key of a flow run."""
+    idle_runs: int = 0
+    """Executions in a row in which no task ended; the reconciler gives up at a limit."""
     flow_run_id: str | None = Field(default=None, max_length=36)
     created_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
     started_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    """When the first task started since the job was submitted, or since its tasks were put back."""
     ended_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
 
 
 class TransferTask(Table, table=True):
     """One study of a job."""
 
-    __table_args__ = (Index("ix_transfer_task_job_status", "job_id", "status"),)
+    __table_args__ = (Index(None, "job_id", "status"), NEVER_REUSE_IDS)
 
     id: int = Field(default=None, primary_key=True)
     job_id: int = Field(foreign_key="job.id", ondelete="CASCADE")
@@ -104,7 +109,7 @@ class TransferTask(Table, table=True):
     failed: int = 0
     sent: int = 0
     """Instances that were sent, over all attempts; those that the destination already held are not."""
-    bytes_sent: int = 0
+    bytes_sent: int = Field(default=0, sa_type=BigInteger)
     started_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     ended_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
 

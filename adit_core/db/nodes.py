@@ -4,7 +4,7 @@ from enum import StrEnum
 
 from sqlmodel import Field
 
-from adit_core.db.columns import Table, words
+from adit_core.db.columns import NEVER_REUSE_IDS, Table, words
 from adit_core.dicom.node import QueryRoot
 
 
@@ -29,6 +29,8 @@ class ConnectionProfile(Table, table=True):
 
 class DicomNode(Table, table=True):
     """An archive or a folder. Fields of the other kind stay empty."""
+
+    __table_args__ = NEVER_REUSE_IDS
 
     id: int = Field(default=None, primary_key=True)
     kind: NodeKind = Field(sa_type=words(NodeKind))

@@ -20,7 +20,7 @@ class Study(Table, table=True):
     patient_name: str = ""
     patient_birth_date: date | None = None
     patient_sex: str = Field(default="", max_length=16)
-    accession_number: str = Field(default="", max_length=16, index=True)
+    accession_number: str = Field(default="", max_length=64, index=True)
     study_date: date | None = None
     study_time: str = Field(default="", max_length=16)
     study_description: str = ""

@@ -5,7 +5,7 @@ from enum import StrEnum
 
 from sqlmodel import Field
 
-from adit_core.db.columns import Table, UtcDateTime, utc_now, words
+from adit_core.db.columns import NEVER_REUSE_IDS, Table, UtcDateTime, utc_now, words
 
 
 class Permission(StrEnum):
@@ -22,6 +22,8 @@ class Permission(StrEnum):
 
 class User(Table, table=True):
     """A person with an account. Staff see and act on everybody's jobs, and administer."""
+
+    __table_args__ = NEVER_REUSE_IDS
 
     id: int = Field(default=None, primary_key=True)
     username: str = Field(max_length=150, unique=True)
