@@ -1,0 +1,53 @@
+# One command each. Every target builds the virtual environment first, if it is not up to date.
+.DEFAULT_GOAL := help
+.PHONY: help demo up test check bench format lock env system
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+help: ## Show this help.
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
+
+demo: $(STAMP) ## Move studies between two archives, visible in the dashboard (ONCE=1 ends by itself).
+	$(BIN)/python -m deployments.demo $(if $(ONCE),--once)
+
+up: $(STAMP) ## Start Prefect, the dashboard and a worker on this machine.
+	$(BIN)/python -m deployments.up
+
+test: $(STAMP) system ## Run the whole test-suite.
+	$(BIN)/pytest $(ARGS)
+
+check: $(STAMP) ## Lint, check types and the direction of imports.
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/lint-imports
+	$(BIN)/pyright
+
+bench: $(STAMP) system ## Measure against DCMTK and plain pynetdicom in the same run.
+	$(BIN)/python -m tests.bench $(ARGS)
+
+format: $(STAMP) ## Format the code.
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+env: $(STAMP) ## Build the virtual environment.
+
+system: ## Install the system packages that tests need (Debian, as root; else says which).
+	deployments/install-system-packages.sh
+
+lock: ## Write exact versions with hashes from the ranges in pyproject.toml.
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+		pyproject.toml --extra server -o requirements/server.txt
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+		pyproject.toml --extra server --group dev -o requirements/dev.txt
+	echo uv | $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--no-header - -o requirements/uv.txt
+
+$(STAMP): requirements/dev.txt requirements/uv.txt pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/uv.txt
+	$(BIN)/uv pip sync -q --require-hashes --python $(BIN)/python requirements/dev.txt requirements/uv.txt
+	$(BIN)/uv pip install -q --no-deps --no-build-isolation --python $(BIN)/python -e .
+	touch $@
