@@ -4,12 +4,17 @@ Only entry points read them (the command line, the web application, flows); what
 what it needs.
 """
 
+import os
+import shlex
 from functools import cache
 from pathlib import Path
 
 from platformdirs import user_data_path
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+STACK_ENVIRONMENT = "stack.env"
+"""The file in the data directory that tells clients where the processes of this machine listen."""
 
 
 class Settings(BaseSettings):
@@ -48,10 +53,28 @@ class Settings(BaseSettings):
         """Return the URL of the database, the embedded one if none is set."""
         if self.database_url is not None:
             return self.database_url.get_secret_value()
-        return f"sqlite:///{self.data_dir / 'adit.sqlite'}"
+        return embedded_database_url(self.data_dir)
+
+
+def embedded_database_url(data_dir: Path) -> str:
+    """Return the URL of the SQLite database in `data_dir`."""
+    return f"sqlite:///{data_dir / 'adit.sqlite'}"
 
 
 @cache
 def get_settings() -> Settings:
     """Return the settings of this process."""
     return Settings()
+
+
+def adopt_stack_environment() -> None:
+    """Take over what `make up` left in the data directory, for variables that are not set.
+
+    For clients on the same machine (command line, notebooks); call it before `get_settings`.
+    """
+    path = Settings().data_dir / STACK_ENVIRONMENT
+    if not path.is_file():
+        return
+    for line in path.read_text().splitlines():
+        name, _, value = line.partition("=")
+        os.environ.setdefault(name, "".join(shlex.split(value)))

@@ -31,6 +31,7 @@ def main() -> None:
     deploy()
     command = [sys.executable, "-m", "prefect", "worker", "start", f"--pool={POOL}", "--type=process"]
     os.chdir(HOME)
+    os.environ.setdefault("PREFECT_WORKER_QUERY_SECONDS", "2")
     os.execv(sys.executable, command)  # noqa: S606 - the command is ours
 
 

@@ -1,0 +1,96 @@
+"""What a child process does: moves the study of one claimed task and tells how far it is."""
+
+from collections.abc import Sequence
+from functools import cache
+
+from adit_core.services.claims import TaskCounts
+from adit_core.services.nodes import node_value
+from adit_core.services.progress import record_progress
+
+from adit_core.db import Job, SeriesProgress, TransferTask
+from adit_core.db.engine import Database
+from adit_core.db.nodes import DicomNode
+from adit_core.dicom.manifest import Selection
+from adit_core.dicom.outcome import SeriesOutcome, StudyOutcome
+from adit_core.dicom.references import StudyReference
+from adit_core.dicom.transfer import transfer_study
+from adit_core.services.routes import open_route
+
+
+def execute_task(database_url: str, task_id: int, token: str) -> StudyOutcome:
+    """Move the study of a task that the caller has claimed with `token`.
+
+    Progress is written to the database about once a second, and at the end.
+
+    Raises:
+        AditError: The source or the destination could not be asked what they have.
+    """
+    db = _database(database_url)
+    with db.session() as session:
+        task = session.get_one(TransferTask, task_id)
+        job = session.get_one(Job, task.job_id)
+        nodes = [session.get_one(DicomNode, node_id) for node_id in (job.source_id, job.destination_id)]
+    source, destination = (node_value(db, node) for node in nodes)
+
+    def record(outcome: StudyOutcome) -> None:
+        record_progress(
+            db,
+            task_id,
+            token=token,
+            series=_series_rows(task_id, outcome.series),
+            counts=counts_of(task, outcome),
+        )
+
+    with open_route(source, destination) as route:
+        outcome = transfer_study(route, study_of(task), _selection(job, task), record)
+    record(outcome)
+    return outcome
+
+
+def study_of(task: TransferTask) -> StudyReference:
+    """Return the study that a task moves."""
+    return StudyReference(task.study_instance_uid, task.patient_id)
+
+
+def counts_of(task: TransferTask, outcome: StudyOutcome) -> TaskCounts:
+    """Return the counts of a task after an attempt that ended, or stands, with `outcome`.
+
+    What was sent is added to what earlier attempts sent; the rest is the account as it is now.
+    """
+    return TaskCounts(
+        planned=outcome.planned,
+        delivered=outcome.delivered,
+        filtered=outcome.filtered,
+        failed=outcome.failed,
+        sent=task.sent + outcome.sent,
+        bytes_sent=task.bytes_sent + outcome.bytes_sent,
+    )
+
+
+@cache
+def _database(url: str) -> Database:
+    return Database(url)
+
+
+def _selection(job: Job, task: TransferTask) -> Selection:
+    return Selection(
+        series_instance_uids=frozenset(task.series_instance_uids),
+        excluded_modalities=frozenset(job.options.excluded_modalities),
+    )
+
+
+def _series_rows(task_id: int, series: Sequence[SeriesOutcome]) -> list[SeriesProgress]:
+    return [
+        SeriesProgress(
+            task_id=task_id,
+            series_instance_uid=entry.series_instance_uid,
+            modality=entry.modality,
+            series_number=entry.series_number,
+            planned=entry.planned,
+            delivered=entry.delivered,
+            filtered=entry.filtered,
+            failed=entry.failed,
+            message=entry.message,
+        )
+        for entry in series
+    ]

@@ -1,0 +1,182 @@
+"""One execution of a job: claims its tasks and has the study of each moved by a child process.
+
+Whatever happens to this process, the tables say how far the job is, and another execution can go on
+from there.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import BoundedSemaphore, Event
+from typing import Self
+from uuid import uuid4
+
+from adit_core.services.claims import (
+    ClaimState,
+    TaskCounts,
+    claim_task,
+    finish_task,
+    hand_back_task,
+    renew_claim,
+    unfinished_task_ids,
+)
+from adit_core.services.launching import node_limit_name
+from sqlalchemy.exc import DBAPIError
+
+from adit_core.db import DicomNode, Job, TaskStatus, TransferTask
+from adit_core.db.engine import Database
+from adit_core.dicom.outcome import StudyOutcome
+from adit_core.errors import AditError, IncompleteTransfer, StudyFailed, TaskStopped, TransientError
+from adit_core.services.children import ChildCall, ChildPool
+from adit_core.services.execute import counts_of, execute_task
+from adit_core.settings import Settings
+
+_POLL = 1.0
+"""Seconds between looks at the claim, and so the longest time until a cancel is noticed."""
+
+
+class JobRun:
+    """An execution of a job. Use it as a context manager: leaving it stops what still runs.
+
+    Its methods may be called by several threads, each with a task of its own.
+    """
+
+    def __init__(self, db: Database, job_id: int, settings: Settings) -> None:
+        self._db = db
+        self._job_id = job_id
+        self._settings = settings
+        self._stop = Event()
+        with db.session() as session:
+            job = session.get_one(Job, job_id)
+            nodes = [session.get_one(DicomNode, node_id) for node_id in (job.source_id, job.destination_id)]
+        self.node_limits = {node_limit_name(node.id): node.max_associations for node in nodes}
+        """The concurrency limits that each study takes a slot of, with their sizes."""
+        width = min(settings.studies_in_flight, *self.node_limits.values())
+        self._turns = BoundedSemaphore(width)
+        self._pool = ChildPool(width)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._stop.set()
+        self._pool.close()
+
+    def unfinished_tasks(self) -> list[int]:
+        """Return the ids of the tasks that this execution has to do."""
+        return unfinished_task_ids(self._db, self._job_id)
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Wait until fewer studies of this job are on the move than its nodes allow.
+
+        Without it the job's own tasks would wait for each other at the scheduler's limits, which
+        makes them poll.
+        """
+        with self._turns:
+            self.check_stopped()
+            yield
+
+    def check_stopped(self) -> None:
+        """Raise TaskStopped if this execution is to end."""
+        if self._stop.is_set():
+            raise TaskStopped("The execution of the job is being stopped.")
+
+    def move(self, task_id: int) -> None:
+        """Claim a task, move its study and settle the task; do nothing if somebody else has it.
+
+        ===================================== ============== =========== ==================
+        how the attempt ended                 attempts left  task is     raised
+        ===================================== ============== =========== ==================
+        every instance accounted for          any            SUCCESS
+        the same, but with remarks            any            WARNING
+        something retryable is missing        yes            PENDING     IncompleteTransfer
+        something retryable is missing        no             FAILURE     StudyFailed
+        something is missing for good         any            FAILURE     StudyFailed
+        transient error                       yes            PENDING     that error
+        transient error                       no             FAILURE     StudyFailed
+        permanent error                       any            FAILURE     StudyFailed
+        cancelled                             any            CANCELED
+        this execution is being stopped       not counted    PENDING     TaskStopped
+        claim lost                            any            as it is
+        ===================================== ============== =========== ==================
+        """
+        token = str(uuid4())
+        task = claim_task(self._db, task_id, token=token, lease=self._settings.claim_lease)
+        if task is not None:
+            _Attempt(self._db, self._settings, self._stop, task, token).run(self._pool)
+
+
+class _Attempt:
+    """One attempt at one task."""
+
+    def __init__(self, db: Database, settings: Settings, stop: Event, task: TransferTask, token: str) -> None:
+        self._db = db
+        self._settings = settings
+        self._stop = stop
+        self._task = task
+        self._token = token
+
+    def run(self, pool: ChildPool) -> None:
+        call = pool.call(self._settings.task_timeout, execute_task, self._db.url, self._task.id, self._token)
+        try:
+            state = self._watch(call)
+            if state is ClaimState.CANCEL_REQUESTED:
+                self._finish(TaskStatus.CANCELED, "Canceled.", None)
+            elif state is ClaimState.HELD:
+                self._settle(call.result())
+        except TaskStopped:
+            self._hand_back("The worker was stopped; the task waits for the next one.", None, counted=False)
+            raise
+        except StudyFailed:
+            raise
+        except AditError as error:
+            self._fail(error, None)
+
+    def _watch(self, call: ChildCall[StudyOutcome]) -> ClaimState:
+        """Wait for the call to end, or end it: when cancelled, when stopped, when the claim is lost."""
+        renewed = time.monotonic()
+        while not call.is_over(within=_POLL):
+            if self._stop.is_set():
+                call.kill()
+                break
+            try:
+                state = renew_claim(
+                    self._db, self._task.id, token=self._token, lease=self._settings.claim_lease
+                )
+            except DBAPIError:
+                # The database may come back in time; until the lease is over nobody else has the task.
+                if time.monotonic() - renewed < self._settings.claim_lease:
+                    continue
+                state = ClaimState.LOST
+            if state is not ClaimState.HELD:
+                call.kill()
+                return state
+            renewed = time.monotonic()
+        return ClaimState.HELD
+
+    def _settle(self, outcome: StudyOutcome) -> None:
+        counts = counts_of(self._task, outcome)
+        if outcome.is_complete:
+            status = TaskStatus.WARNING if outcome.warnings else TaskStatus.SUCCESS
+            self._finish(status, outcome.message(), counts)
+        elif outcome.is_retryable:
+            self._fail(IncompleteTransfer(outcome.message()), counts)
+        else:
+            self._fail(StudyFailed(outcome.message()), counts)
+
+    def _fail(self, error: AditError, counts: TaskCounts | None) -> None:
+        attempts = self._settings.task_attempts
+        if isinstance(error, TransientError) and self._task.attempts < attempts:
+            self._hand_back(f"Attempt {self._task.attempts} of {attempts}: {error}", counts, counted=True)
+            raise error
+        self._finish(TaskStatus.FAILURE, str(error), counts)
+        raise StudyFailed(f"Task {self._task.id} failed: {error}") from None
+
+    def _hand_back(self, message: str, counts: TaskCounts | None, *, counted: bool) -> None:
+        hand_back_task(
+            self._db, self._task.id, token=self._token, message=message, counts=counts, counted=counted
+        )
+
+    def _finish(self, status: TaskStatus, message: str, counts: TaskCounts | None) -> None:
+        finish_task(self._db, self._task.id, token=self._token, status=status, message=message, counts=counts)

@@ -1,0 +1,75 @@
+"""Starts everything on this machine: Prefect, the dashboard and a worker, with embedded defaults.
+
+Data lie in `ADIT_DATA_DIR` (by default the user's data directory); ports are free ones if the usual
+are taken. The first start makes a user `admin` and prints the password. The environment is left in
+`stack.env` of the data directory, where the command line and notebooks find it.
+"""
+
+import os
+import secrets
+import shlex
+import sys
+from collections.abc import Mapping
+
+from adit_core.db.engine import Database
+from adit_core.services.users import create_user, list_users
+from adit_core.settings import STACK_ENVIRONMENT, get_settings
+from deployments.stack import HOME, Stack, new_stack
+
+
+def main() -> None:
+    """Prepare the data directory and start supervisord in this process's place."""
+    settings = get_settings()
+    url = settings.database_url.get_secret_value() if settings.database_url else ""
+    stack = new_stack(settings.data_dir, database_url=url)
+    password = prepare(stack)
+    print(f"Dashboard:  {stack.web_url}")
+    print(f"Prefect UI: {stack.prefect_url}  (API password: {stack.prefect_password})")
+    if password:
+        print(f"Sign in as admin with the password {password} and change it.")
+    print(f"Logs:       {stack.data_dir / 'logs'}", flush=True)
+    start(stack)
+
+
+def prepare(stack: Stack) -> str:
+    """Bring the database up to date, and return the password of the first user if it was made now."""
+    (stack.data_dir / "logs").mkdir(exist_ok=True)
+    (stack.data_dir / "prefect").mkdir(exist_ok=True)
+    db = Database(stack.database_url)
+    db.upgrade()
+    _leave(stack)
+    if list_users(db):
+        return ""
+    password = secrets.token_urlsafe(9)
+    create_user(db, username="admin", password=password, staff=True)
+    return password
+
+
+def start(stack: Stack) -> None:
+    """Start supervisord in this process's place; it stops what it started when it is stopped."""
+    command = [
+        sys.executable,
+        "-m",
+        "supervisor.supervisord",
+        "-c",
+        str(HOME / "deployments" / "supervisord.conf"),
+    ]
+    os.chdir(HOME)
+    os.execve(sys.executable, command, process_environment(stack))  # noqa: S606 - the command is ours
+
+
+def process_environment(stack: Stack) -> Mapping[str, str]:
+    """Return the whole environment of the stack's processes."""
+    return {**os.environ, **stack.environment(), "ADIT_PYTHON": sys.executable}
+
+
+def _leave(stack: Stack) -> None:
+    """Write the environment where clients on this machine find it; only its owner may read it."""
+    lines = (f"{name}={shlex.quote(value)}\n" for name, value in stack.environment().items())
+    path = stack.data_dir / STACK_ENVIRONMENT
+    path.touch(mode=0o600)
+    path.write_text("".join(lines))
+
+
+if __name__ == "__main__":
+    main()

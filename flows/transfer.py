@@ -1,0 +1,101 @@
+"""The flow that runs a transfer job: one flow run per execution, one task run per study."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+from adit_core.services.launcher import PrefectLauncher
+from prefect import flow, task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import TaskRun
+from prefect.concurrency.sync import concurrency
+from prefect.futures import wait
+from prefect.states import State
+from prefect.task_runners import ThreadPoolTaskRunner
+from prefect.tasks import Task, exponential_backoff
+
+from adit_core.db.engine import Database
+from adit_core.errors import AditError, TransientError, UnexpectedError
+from adit_core.services.job_status import job_result
+from adit_core.services.run_job import JobRun
+from adit_core.settings import get_settings
+
+_SETTINGS = get_settings()
+_SLOT_LEASE = 60
+_SLOT_PATIENCE = 5
+
+
+@flow(
+    name="transfer",
+    flow_run_name="job-{job_id}",
+    task_runner=ThreadPoolTaskRunner(max_workers=_SETTINGS.studies_in_flight),  # pyright: ignore[reportArgumentType]
+    validate_parameters=True,
+)
+def transfer_job(job_id: int) -> dict[str, int]:
+    """Run what is unfinished of a job, and return how many of its tasks ended how.
+
+    It may be called from a notebook, be run by a worker, and be run again at any time.
+
+    Raises:
+        JobFailed: Every study of the job failed.
+    """
+    db = Database(_SETTINGS.resolved_database_url())
+    with JobRun(db, job_id, _SETTINGS) as run:
+        PrefectLauncher().set_limits(run.node_limits)
+        wait([transfer_study.submit(run, task_id) for task_id in run.unfinished_tasks()])
+    return job_result(db, job_id).or_raise()
+
+
+def is_transient(_task: Task[..., object], _run: TaskRun, state: State[object]) -> bool:
+    """Tell Prefect whether to retry: the type of the error decides."""
+    return isinstance(state.result(raise_on_failure=False), TransientError)
+
+
+@task(
+    name="transfer-study",
+    task_run_name="task-{task_id}",
+    retries=_SETTINGS.task_attempts - 1,
+    retry_delay_seconds=exponential_backoff(backoff_factor=_SETTINGS.retry_delay),
+    retry_jitter_factor=0.5,
+    retry_condition_fn=is_transient,
+    cache_policy=NO_CACHE,
+    persist_result=False,
+)
+def transfer_study(run: JobRun, task_id: int) -> None:
+    """Move the study of one task while holding a slot of each node involved."""
+    with _only_our_errors(), run.turn(), _node_slots(run):
+        run.move(task_id)
+
+
+@contextmanager
+def _node_slots(run: JobRun) -> Iterator[None]:
+    """Hold a slot of each node, waiting for as long as it takes unless the run is being stopped.
+
+    A lease that cannot be renewed while Prefect's server is away does not end the transfer: that
+    would make its outage ours.
+    """
+    with ExitStack() as slots:
+        while True:
+            slot = concurrency(
+                list(run.node_limits),
+                timeout_seconds=_SLOT_PATIENCE,
+                lease_duration=_SLOT_LEASE,
+                strict=True,
+                raise_on_lease_renewal_failure=False,
+            )
+            try:
+                slots.enter_context(slot)
+                break
+            except TimeoutError:
+                run.check_stopped()
+        yield
+
+
+@contextmanager
+def _only_our_errors() -> Iterator[None]:
+    """Let no text of foreign errors into Prefect, where patient data must not go."""
+    try:
+        yield
+    except AditError:
+        raise
+    except Exception as error:
+        raise UnexpectedError(f"Unexpected {type(error).__name__} while a study was moved.") from None
