@@ -1,8 +1,8 @@
 """What is asked of an archive, and what it answers, at each level of the hierarchy (PS3.4 C.6).
 
 Text may hold the wildcards ``*`` and ``?`` (PS3.4 C.2.2.2.4). Archives differ in what they match:
-some ignore ModalitiesInStudy, others fold case or umlauts. :meth:`StudyQuery.matches` and
-:meth:`SeriesQuery.matches` therefore decide again on our side.
+some ignore ModalitiesInStudy, others fold case or umlauts. :meth:`PatientQuery.matches`,
+:meth:`StudyQuery.matches` and :meth:`SeriesQuery.matches` therefore decide again on our side.
 """
 
 import re
@@ -42,6 +42,14 @@ class PatientQuery:
     patient_name: str = ""
     patient_birth_date: DateRange = DateRange()
 
+    def matches(self, patient: "PatientResult") -> bool:
+        """Tell whether `patient` fulfils every key, whatever the archive made of them."""
+        return (
+            _text_matches(self.patient_id, patient.patient_id)
+            and _name_matches(self.patient_name, patient.patient_name)
+            and self.patient_birth_date.contains(patient.patient_birth_date)
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class StudyQuery:
@@ -60,7 +68,7 @@ class StudyQuery:
         """Tell whether `study` fulfils every key, whatever the archive made of them."""
         return (
             _text_matches(self.patient_id, study.reference.patient_id)
-            and _text_matches(self.patient_name, study.patient_name)
+            and _name_matches(self.patient_name, study.patient_name)
             and self.patient_birth_date.contains(study.patient_birth_date)
             and self.study_instance_uid in ("", study.reference.study_instance_uid)
             and _text_matches(self.accession_number, study.accession_number)
@@ -135,6 +143,11 @@ class InstanceResult:
     reference: InstanceReference
     sop_class_uid: str = ""
     instance_number: int | None = None
+
+
+def _name_matches(pattern: str, name: str) -> bool:
+    """Match a whole name, or one of its alphabetic, ideographic and phonetic groups (PS3.5 6.2.1)."""
+    return any(_text_matches(pattern, part) for part in (name, *name.split("=")))
 
 
 def _text_matches(pattern: str, value: str) -> bool:

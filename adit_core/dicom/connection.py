@@ -1,0 +1,197 @@
+"""One TCP connection to a peer: reads with a deadline into one buffer, and gathered writes.
+
+A stalled peer always ends in an error, never in a hang: whatever is waited for here is waited for
+at most the silence timeout, or until the end of the :meth:`Connection.time_limit` that is in force.
+"""
+
+import select
+import socket
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Self
+
+from adit_core.dicom.node import ServerNode
+from adit_core.errors import ConnectionFailed, PeerTimeout, TransientError
+
+_BUFFER_SIZE = 1 << 19
+_MOST_BUFFERS = 512
+"""Handed to one ``sendmsg``; systems take 1,024 at most (IOV_MAX)."""
+_FAREWELL_TIME = 0.25
+"""How long an aborted connection waits for the peer to read why, in seconds."""
+
+
+class Connection:
+    """A blocking socket with what DICOM needs around it.
+
+    Several systems, among them Debian's DCMTK, do not set TCP_NODELAY: their small messages wait for
+    an acknowledgement that Linux delays by 40 ms. So does every message of ours without TCP_NODELAY.
+    Both are therefore told to hurry.
+    """
+
+    def __init__(self, sock: socket.socket, *, peer: str, silence_timeout: float) -> None:
+        self.peer = peer
+        """Names the peer in messages."""
+        self._socket = sock
+        self._silence_timeout = silence_timeout
+        self._deadline: float | None = None
+        self._view = memoryview(bytearray(_BUFFER_SIZE))
+        self._start = self._end = 0
+        self._torn = False
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.settimeout(silence_timeout)
+        self._poll = select.poll()
+        self._poll.register(sock, select.POLLIN)
+
+    @classmethod
+    def open(cls, node: ServerNode) -> Self:
+        """Connect to `node`.
+
+        Raises:
+            ConnectionFailed: The host is unknown or not reachable, or nobody listens there.
+        """
+        peer = f"{node.name} ({node.ae_title} at {node.host}:{node.port})"
+        try:
+            sock = socket.create_connection((node.host, node.port), node.profile.connect_timeout)
+        except TimeoutError as error:
+            raise ConnectionFailed(
+                f"{peer} did not take the connection within {node.profile.connect_timeout:g} s"
+            ) from error
+        except (OSError, UnicodeError) as error:  # a host name that IDNA cannot encode is a UnicodeError
+            raise ConnectionFailed(f"No connection to {peer}: {_reason(error)}") from error
+        return cls(sock, peer=peer, silence_timeout=node.profile.silence_timeout)
+
+    @contextmanager
+    def time_limit(self, seconds: float) -> Iterator[None]:
+        """Let everything inside end within `seconds` instead of the silence timeout of each step."""
+        self._deadline = time.monotonic() + seconds
+        try:
+            yield
+        finally:
+            self._deadline = None
+            with suppress(OSError):  # the connection may be closed by now
+                self._socket.settimeout(self._silence_timeout)
+
+    def read(self, length: int) -> bytes:
+        """Return the next `length` bytes; for short things, at most the size of the buffer."""
+        if self._end - self._start < length:
+            self._fill(length)
+        start = self._start
+        self._start = start + length
+        return bytes(self._view[start : self._start])
+
+    def take(self, most: int) -> memoryview:
+        """Return the next bytes, at least one and at most `most`; valid until the next call."""
+        if self._start == self._end:
+            self._fill(1)
+        start = self._start
+        self._start = min(self._end, start + most)
+        return self._view[start : self._start]
+
+    def has_input(self) -> bool:
+        """Tell whether the peer sent something that was not read yet, or closed the connection."""
+        return self._start < self._end or bool(self._poll.poll(0))
+
+    def send(self, buffers: Sequence[bytes | memoryview]) -> None:
+        """Send all of `buffers`, one after the other.
+
+        Raises:
+            PeerTimeout: The peer took nothing for too long.
+            ConnectionFailed: The connection broke.
+        """
+        self._torn = True
+        while buffers:
+            self._apply_deadline()
+            try:
+                sent = self._socket.sendmsg(buffers[:_MOST_BUFFERS])
+            except OSError as error:
+                raise self._failure(error, "took") from error
+            buffers = _without(buffers, sent)
+        self._torn = False
+
+    def close(self) -> None:
+        """Close the connection; may be called again."""
+        self._socket.close()
+
+    def abort(self, farewell: bytes) -> None:
+        """Close the connection, after `farewell` if it can be said at once.
+
+        What the peer still sends is thrown away for a moment: closing a socket that holds unread
+        bytes resets the connection, and the peer would not get to see the farewell.
+        """
+        with suppress(OSError):  # the connection may be broken already, which is as good
+            self._socket.settimeout(0)
+            if not self._torn:  # in the midst of a PDU it would be taken for data
+                self._socket.send(farewell)
+            self._socket.shutdown(socket.SHUT_WR)
+            self._discard_input(_FAREWELL_TIME)
+        self.close()
+
+    def _discard_input(self, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while (left := deadline - time.monotonic()) > 0:
+            self._socket.settimeout(left)
+            if not self._socket.recv_into(self._view):
+                return
+
+    def _fill(self, length: int) -> None:
+        """Make at least `length` contiguous bytes available."""
+        if self._start == self._end:
+            self._start = self._end = 0
+        elif self._start + length > _BUFFER_SIZE:
+            rest = bytes(self._view[self._start : self._end])
+            self._view[: len(rest)] = rest
+            self._start, self._end = 0, len(rest)
+        while self._end - self._start < length:
+            self._end += self._receive()
+
+    def _receive(self) -> int:
+        self._apply_deadline()
+        try:
+            count = self._socket.recv_into(self._view[self._end :])
+            _acknowledge_at_once(self._socket)
+        except OSError as error:
+            raise self._failure(error, "sent") from error
+        if not count:
+            raise ConnectionFailed(f"{self.peer} closed the connection")
+        return count
+
+    def _apply_deadline(self) -> None:
+        if self._deadline is None:
+            return
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise PeerTimeout(f"{self.peer} did not answer in time")
+        self._socket.settimeout(left)
+
+    def _failure(self, error: OSError, verb: str) -> TransientError:
+        if not isinstance(error, TimeoutError):
+            return ConnectionFailed(f"The connection to {self.peer} broke: {_reason(error)}")
+        if self._deadline is not None:
+            return PeerTimeout(f"{self.peer} did not answer in time")
+        return PeerTimeout(f"{self.peer} {verb} nothing for {self._silence_timeout:g} s")
+
+
+def _without(buffers: Sequence[bytes | memoryview], count: int) -> Sequence[bytes | memoryview]:
+    """Return what is left of `buffers` after their first `count` bytes."""
+    for index, buffer in enumerate(buffers):
+        if count < len(buffer):
+            return [memoryview(buffer)[count:], *buffers[index + 1 :]]
+        count -= len(buffer)
+    return ()
+
+
+def _reason(error: OSError | UnicodeError) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
+
+
+if hasattr(socket, "TCP_QUICKACK"):
+
+    def _acknowledge_at_once(sock: socket.socket) -> None:
+        # Linux falls back to delayed acknowledgements by itself, hence after each read.
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+
+else:
+
+    def _acknowledge_at_once(sock: socket.socket) -> None:
+        """Do nothing where the platform decides alone."""

@@ -1,0 +1,36 @@
+"""The DIMSE services as a user: C-ECHO here, C-FIND, C-GET and C-STORE in modules of their own (PS3.7 9.1).
+
+All of them run on :class:`~adit_core.dicom.association.Association`.
+"""
+
+import time
+
+from adit_core.dicom.association import Association
+from adit_core.dicom.command import Command, CommandField
+from adit_core.dicom.contexts import message_proposals
+from adit_core.dicom.find import DimseSearcher
+from adit_core.dicom.get import DimseSource
+from adit_core.dicom.node import ServerNode
+from adit_core.dicom.status import SUCCESS, error
+from adit_core.dicom.store import DimseDestination
+
+__all__ = ["DimseDestination", "DimseSearcher", "DimseSource", "echo"]
+
+_VERIFICATION = "1.2.840.10008.1.1"
+
+
+def echo(node: ServerNode) -> float:
+    """Verify that `node` answers a C-ECHO, and return after how many seconds (PS3.4 Annex A).
+
+    Raises:
+        AditError: It does not; the error says how it failed.
+    """
+    with Association.open(node, message_proposals(_VERIFICATION)) as association:
+        request = Command(CommandField.C_ECHO_RQ, association.next_message_id(), _VERIFICATION)
+        start = time.perf_counter()
+        association.send(association.context_of(_VERIFICATION), request)
+        response = association.receive_response(request)
+        elapsed = time.perf_counter() - start
+    if response.command.status != SUCCESS:
+        raise error(response.command.status, None, f"{association.peer}: C-ECHO")
+    return elapsed

@@ -1,0 +1,297 @@
+"""C-FIND: asking an archive what it holds (PS3.4 C.4.1)."""
+
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Self
+
+from adit_core.dicom.association import Association, Message
+from adit_core.dicom.command import Command, CommandField
+from adit_core.dicom.contexts import message_proposals
+from adit_core.dicom.identifier import Answer, decode_answer, encode_identifier, unique_keys
+from adit_core.dicom.node import QueryRoot, ServerNode, Service
+from adit_core.dicom.query import (
+    InstanceResult,
+    PatientQuery,
+    PatientResult,
+    SeriesQuery,
+    SeriesResult,
+    StudyQuery,
+    StudyResult,
+)
+from adit_core.dicom.references import InstanceReference, SeriesReference, StudyReference
+from adit_core.dicom.status import PENDING, SUCCESS, error
+from adit_core.errors import ConnectionFailed, PeerAborted, ProtocolError
+
+_log = logging.getLogger(__name__)
+
+_FIND_CLASSES = {
+    QueryRoot.PATIENT: "1.2.840.10008.5.1.4.1.2.1.1",
+    QueryRoot.STUDY: "1.2.840.10008.5.1.4.1.2.2.1",
+}
+
+_PATIENT_KEYS = ("PatientID", "PatientName", "PatientBirthDate", "PatientSex")
+_STUDY_KEYS = (
+    "StudyInstanceUID",
+    "AccessionNumber",
+    "StudyDate",
+    "StudyTime",
+    "StudyDescription",
+    "ModalitiesInStudy",
+    "NumberOfStudyRelatedSeries",
+    "NumberOfStudyRelatedInstances",
+)
+_SERIES_KEYS = (
+    "SeriesInstanceUID",
+    "Modality",
+    "SeriesNumber",
+    "SeriesDescription",
+    "NumberOfSeriesRelatedInstances",
+)
+_INSTANCE_KEYS = ("SOPInstanceUID", "SOPClassUID", "InstanceNumber")
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """A query that was asked, and the first message of its answer."""
+
+    association: Association
+    request: Command
+    first: Message
+
+
+class DimseSearcher:
+    """Searches an archive by C-FIND; implements :class:`~adit_core.dicom.ports.Searcher`.
+
+    The association stays open from one query to the next; a query that starts while the answers to
+    another one are still being read gets an association of its own.
+
+    Which levels are asked depends on the query root of the node:
+
+    ==========  =======================================  ==========================================
+    asked for   study root                               patient root
+    ==========  =======================================  ==========================================
+    patients    STUDY level, each patient yielded once   PATIENT level
+    studies     STUDY level                              PATIENT level, then STUDY level of each
+    series      SERIES level                             SERIES level with the Patient ID
+    instances   IMAGE level                              IMAGE level with the Patient ID
+    ==========  =======================================  ==========================================
+    """
+
+    def __init__(self, node: ServerNode) -> None:
+        self._node = node
+        self._idle: Association | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Release the association, without raising."""
+        if self._idle is not None:
+            self._idle.release()
+            self._idle = None
+
+    def find_patients(self, query: PatientQuery) -> Iterator[PatientResult]:
+        """Yield patients, as they come. Closing the iterator early aborts the association."""
+        level = "PATIENT" if self._node.query_root is QueryRoot.PATIENT else "STUDY"
+        keys = _keys(level, _PATIENT_KEYS) | {
+            "PatientID": query.patient_id,
+            "PatientName": query.patient_name,
+            "PatientBirthDate": query.patient_birth_date.to_dicom(),
+        }
+        seen: set[PatientResult] = set()
+        for answer in self._answers(keys):
+            patient = _patient_result(answer)
+            if patient not in seen and query.matches(patient):
+                seen.add(patient)
+                yield patient
+
+    def find_studies(self, query: StudyQuery) -> Iterator[StudyResult]:
+        """Yield studies, as they come. Closing the iterator early aborts the association."""
+        if self._node.query_root is QueryRoot.PATIENT:
+            yield from self._find_studies_of_patients(query)
+            return
+        keys = (
+            _keys("STUDY", _PATIENT_KEYS)
+            | _study_keys(query)
+            | {
+                "PatientID": query.patient_id,
+                "PatientName": query.patient_name,
+                "PatientBirthDate": query.patient_birth_date.to_dicom(),
+            }
+        )
+        for answer in self._answers(keys):
+            study = _study_result(answer, _patient_result(answer))
+            if self._is_identified(study.reference.study_instance_uid) and query.matches(study):
+                yield study
+
+    def find_series(self, query: SeriesQuery) -> Iterator[SeriesResult]:
+        """Yield series of one study, as they come. Closing the iterator early aborts the association."""
+        keys = (
+            unique_keys(self._node, "SERIES", query.study)
+            | _keys("SERIES", _SERIES_KEYS)
+            | {
+                "SeriesInstanceUID": query.series_instance_uid,
+                "Modality": query.modality,
+                "SeriesDescription": query.series_description,
+                "SeriesNumber": "" if query.series_number is None else str(query.series_number),
+            }
+        )
+        for answer in self._answers(keys):
+            series = _series_result(answer, query.study)
+            if (
+                self._is_identified(series.reference.series_instance_uid)
+                and _is_of(answer, "StudyInstanceUID", query.study.study_instance_uid)
+                and query.matches(series)
+            ):
+                yield series
+
+    def find_instances(self, series: SeriesReference) -> Iterator[InstanceResult]:
+        """Yield the instances of one series, as they come. Closing the iterator early aborts."""
+        keys = (
+            unique_keys(self._node, "IMAGE", series.study)
+            | _keys("IMAGE", _INSTANCE_KEYS)
+            | {
+                "SeriesInstanceUID": series.series_instance_uid,
+            }
+        )
+        for answer in self._answers(keys):
+            instance = _instance_result(answer, series)
+            if (
+                self._is_identified(instance.reference.sop_instance_uid)
+                and _is_of(answer, "StudyInstanceUID", series.study.study_instance_uid)
+                and _is_of(answer, "SeriesInstanceUID", series.series_instance_uid)
+            ):
+                yield instance
+
+    def _find_studies_of_patients(self, query: StudyQuery) -> Iterator[StudyResult]:
+        """Ask for patients first: below them, the patient root knows their ID only (PS3.4 C.6.1.1)."""
+        patients = PatientQuery(query.patient_id, query.patient_name, query.patient_birth_date)
+        for patient in list(self.find_patients(patients)):
+            if not patient.patient_id:
+                continue  # an empty key would find the studies of everybody
+            keys = _study_keys(query) | {"PatientID": patient.patient_id}
+            for answer in self._answers(keys):
+                study = _study_result(answer, patient)
+                if self._is_identified(study.reference.study_instance_uid) and query.matches(study):
+                    yield study
+
+    def _answers(self, keys: Mapping[str, str]) -> Iterator[Answer]:
+        question = self._ask(keys)
+        association, message = question.association, question.first
+        with association.operation():
+            while message.command.status in PENDING:
+                encoded = association.read_data_set()
+                try:
+                    answer = decode_answer(encoded, message.context.transfer_syntax_uid, keys)
+                except ValueError as reason:
+                    raise ProtocolError(f"{association.peer} sent {reason}") from reason
+                yield answer
+                message = association.receive_response(question.request)
+        self._keep(association)
+        if message.command.status != SUCCESS:
+            level = keys["QueryRetrieveLevel"]
+            raise error(message.command.status, Service.FIND, f"{association.peer}: C-FIND at {level} level")
+
+    def _ask(self, keys: Mapping[str, str]) -> _Question:
+        association, self._idle = self._idle, None
+        if association is not None:
+            if association.is_usable:
+                try:
+                    return _ask(association, self._find_class, keys)
+                except (ConnectionFailed, PeerAborted):
+                    _log.info("%s ended an idle association; asking again on a new one", association.peer)
+            association.abort()
+        return _ask(Association.open(self._node, message_proposals(self._find_class)), self._find_class, keys)
+
+    def _keep(self, association: Association) -> None:
+        if self._idle is None and association.is_usable:
+            self._idle = association
+        else:
+            association.release()
+
+    @property
+    def _find_class(self) -> str:
+        return _FIND_CLASSES[self._node.query_root]
+
+    def _is_identified(self, uid: str) -> bool:
+        if not uid:
+            _log.warning("%s answered a C-FIND without the UID of what it found", self._node.name)
+        return bool(uid)
+
+
+def _ask(association: Association, find_class: str, keys: Mapping[str, str]) -> _Question:
+    with association.operation():
+        context = association.context_of(find_class)
+        request = Command(
+            CommandField.C_FIND_RQ, association.next_message_id(), find_class, has_data_set=True
+        )
+        association.send(context, request, [encode_identifier(keys, context.transfer_syntax_uid)])
+        return _Question(association, request, association.receive_response(request))
+
+
+def _keys(level: str, keywords: tuple[str, ...]) -> dict[str, str]:
+    return {"QueryRetrieveLevel": level, **dict.fromkeys(keywords, "")}
+
+
+def _study_keys(query: StudyQuery) -> dict[str, str]:
+    # Archives read a list of modalities in different ways, or not at all; ours is matched afterwards.
+    modality = next(iter(query.modalities)) if len(query.modalities) == 1 else ""
+    return _keys("STUDY", _STUDY_KEYS) | {
+        "StudyInstanceUID": query.study_instance_uid,
+        "AccessionNumber": query.accession_number,
+        "StudyDate": query.study_date.to_dicom(),
+        "StudyDescription": query.study_description,
+        "ModalitiesInStudy": modality,
+    }
+
+
+def _is_of(answer: Answer, keyword: str, uid: str) -> bool:
+    """Tell whether the answer belongs to what was asked for, as far as it says so."""
+    return answer.text(keyword) in ("", uid)
+
+
+def _patient_result(answer: Answer) -> PatientResult:
+    return PatientResult(
+        patient_id=answer.text("PatientID"),
+        patient_name=answer.text("PatientName"),
+        patient_birth_date=answer.date("PatientBirthDate"),
+        patient_sex=answer.text("PatientSex"),
+    )
+
+
+def _study_result(answer: Answer, patient: PatientResult) -> StudyResult:
+    return StudyResult(
+        reference=StudyReference(answer.text("StudyInstanceUID"), patient.patient_id),
+        patient_name=patient.patient_name,
+        patient_birth_date=patient.patient_birth_date,
+        patient_sex=patient.patient_sex,
+        accession_number=answer.text("AccessionNumber"),
+        study_date=answer.date("StudyDate"),
+        study_time=answer.text("StudyTime"),
+        study_description=answer.text("StudyDescription"),
+        modalities=answer.texts("ModalitiesInStudy"),
+        number_of_series=answer.number("NumberOfStudyRelatedSeries"),
+        number_of_instances=answer.number("NumberOfStudyRelatedInstances"),
+    )
+
+
+def _series_result(answer: Answer, study: StudyReference) -> SeriesResult:
+    return SeriesResult(
+        reference=SeriesReference(study, answer.text("SeriesInstanceUID")),
+        modality=answer.text("Modality"),
+        series_number=answer.number("SeriesNumber"),
+        series_description=answer.text("SeriesDescription"),
+        number_of_instances=answer.number("NumberOfSeriesRelatedInstances"),
+    )
+
+
+def _instance_result(answer: Answer, series: SeriesReference) -> InstanceResult:
+    return InstanceResult(
+        reference=InstanceReference(series, answer.text("SOPInstanceUID")),
+        sop_class_uid=answer.text("SOPClassUID"),
+        instance_number=answer.number("InstanceNumber"),
+    )

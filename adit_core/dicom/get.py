@@ -1,0 +1,250 @@
+"""C-GET: retrieving instances over the association that asked for them (PS3.4 C.4.3)."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Self
+
+from adit_core.dicom.association import Association, Message
+from adit_core.dicom.command import Command, CommandField, is_sendable_uid
+from adit_core.dicom.contexts import (
+    MESSAGE_TRANSFER_SYNTAXES,
+    STORAGE_SOP_CLASSES,
+    message_proposals,
+    storage_groups,
+    storage_proposals,
+)
+from adit_core.dicom.identifier import encode_identifier, unique_keys
+from adit_core.dicom.node import QueryRoot, ServerNode, Service
+from adit_core.dicom.ports import Inlet, InstanceHeader, RetrieveRequest, SeriesPart
+from adit_core.dicom.query import InstanceResult
+from adit_core.dicom.references import is_valid_uid
+from adit_core.dicom.status import PENDING, SUCCESS, error
+from adit_core.errors import AditError, NoPresentationContext, ProtocolError
+
+_GET_CLASSES = {
+    QueryRoot.PATIENT: "1.2.840.10008.5.1.4.1.2.1.3",
+    QueryRoot.STUDY: "1.2.840.10008.5.1.4.1.2.2.3",
+}
+_MOST_INSTANCES = 100
+"""Asked for in one request. The list of their UIDs must stay below 64 KiB, and archives read it."""
+
+
+class DimseSource:
+    """Retrieves from an archive by C-GET; implements :class:`~adit_core.dicom.ports.Source`.
+
+    An archive can send only what was agreed upon when the association began, and a single instance
+    that it cannot send ends the whole operation in some (Orthanc). So the SOP classes of what is
+    wanted decide what is asked for, and how:
+
+    ===============================================  ===============================================
+    SOP classes                                      requests
+    ===============================================  ===============================================
+    all known, and they fit in one association       the study; else each whole series; else batches
+                                                     of instances
+    all known, but too many                          one association for each group of them, with
+                                                     the series and instances of these classes only
+    some unknown                                     series by series with known classes first, then
+                                                     with one group of common ones after the other,
+                                                     as long as something comes
+    ===============================================  ===============================================
+    """
+
+    def __init__(self, node: ServerNode) -> None:
+        self._node = node
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Do nothing: an association is open during a retrieval only, for it depends on what is wanted."""
+
+    def retrieve(self, request: RetrieveRequest, inlet: Inlet) -> None:
+        """Put the instances of `request` into `inlet`, as they come.
+
+        Raises:
+            PeerBusy, OperationFailed, IncompleteTransfer: Not one instance came, and the archive
+                answered with a failure.
+            NoPresentationContext: The archive does not support C-GET, or sends none of the SOP classes.
+            AditError: The association failed; what had come completely has gone into `inlet`.
+            Exception: What `inlet` raised; the association was aborted then.
+        """
+        retrieval = _Retrieval(self._node, inlet)
+        classes = _sop_classes(request)
+        if "" in classes:
+            retrieval.search(request, [sop_class for sop_class in classes if sop_class])
+        else:
+            retrieval.fetch(request, classes)
+        retrieval.raise_failure()
+
+
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    """The keys of one C-GET request, and which instances are expected by it."""
+
+    keys: Mapping[str, str]
+    sop_instance_uids: frozenset[str]
+
+
+class _Retrieval:
+    """One retrieval: counts what came, and remembers why it did not."""
+
+    def __init__(self, node: ServerNode, inlet: Inlet) -> None:
+        self._node = node
+        self._inlet = inlet
+        self._get_class = _GET_CLASSES[node.query_root]
+        self._received: set[str] = set()
+        self._failure: AditError | None = None
+
+    def fetch(self, request: RetrieveRequest, sop_classes: Sequence[str]) -> None:
+        """Retrieve what is of the known SOP classes, each group of them over its own association."""
+        groups = storage_groups(sop_classes, reserved=len(MESSAGE_TRANSFER_SYNTAXES))
+        for group in groups:
+            if len(groups) == 1 and request.whole:
+                wishes = [_study_wish(self._node, request)]
+            else:
+                wishes = [
+                    wish for part in request.parts for wish in _part_wishes(self._node, _within(part, group))
+                ]
+            self._exchange(group, wishes)
+
+    def search(self, request: RetrieveRequest, known_classes: Sequence[str]) -> None:
+        """Retrieve what is of unknown SOP classes, by trying the common ones until nothing comes.
+
+        A series is asked for at a time, for most are of a single class. More than one round is
+        needed for one that is not: in each, an instance of another class may end its retrieval.
+        """
+        candidates = tuple(dict.fromkeys((*known_classes, *STORAGE_SOP_CLASSES)))
+        groups = storage_groups(candidates, reserved=len(MESSAGE_TRANSFER_SYNTAXES))
+        progress = True
+        while progress:
+            before = len(self._received)
+            for group in groups:
+                wishes = [
+                    wish
+                    for part in request.parts
+                    for wish in _part_wishes(self._node, _without(part, self._received))
+                ]
+                if not wishes:
+                    return
+                self._exchange(group, wishes)
+            progress = len(self._received) > before
+
+    def raise_failure(self) -> None:
+        """Raise why nothing came, if nothing came and the archive said why."""
+        if self._failure is not None and not self._received:
+            raise self._failure
+
+    def _exchange(self, sop_classes: Sequence[str], wishes: Sequence[_Wish]) -> None:
+        proposals = [*message_proposals(self._get_class), *storage_proposals(sop_classes)]
+        with Association.open(self._node, proposals, provided=sop_classes) as association:
+            association.context_of(self._get_class)
+            if not association.contexts.cover(sop_classes):
+                self._failure = self._failure or NoPresentationContext(
+                    f"{association.peer} accepted no presentation context for {', '.join(sop_classes)}"
+                )
+                return
+            for wish in wishes:
+                if not wish.sop_instance_uids <= self._received:
+                    self._get(association, wish)
+
+    def _get(self, association: Association, wish: _Wish) -> None:
+        context = association.context_of(self._get_class)
+        message_id = association.next_message_id()
+        request = Command(CommandField.C_GET_RQ, message_id, self._get_class, has_data_set=True)
+        association.send(context, request, [encode_identifier(wish.keys, context.transfer_syntax_uid)])
+        status = self._take_in_all(association, request)
+        if status != SUCCESS and self._failure is None:
+            level, study = wish.keys["QueryRetrieveLevel"], wish.keys["StudyInstanceUID"]
+            operation = f"{association.peer}: C-GET of study {study} at {level} level"
+            self._failure = error(status, Service.GET, operation)
+
+    def _take_in_all(self, association: Association, request: Command) -> int:
+        """Take in what comes and return the status that ends the operation."""
+        while True:
+            message = association.receive()
+            if message.command.field is CommandField.C_STORE_RQ:
+                self._take_in(association, message)
+                continue
+            association.check_response(message, request)
+            if message.command.status not in PENDING:
+                return message.command.status
+
+    def _take_in(self, association: Association, message: Message) -> None:
+        command = message.command
+        if not command.has_data_set or command.sop_class_uid != message.context.sop_class_uid:
+            raise ProtocolError(f"{association.peer} sent a C-STORE request that does not fit its context")
+        if not is_sendable_uid(command.sop_instance_uid):
+            raise ProtocolError(f"{association.peer} sent an instance without a valid SOP Instance UID")
+        self._inlet.begin(
+            InstanceHeader(
+                command.sop_class_uid, command.sop_instance_uid, message.context.transfer_syntax_uid
+            )
+        )
+        for fragment in association.data_set():
+            self._inlet.write(fragment)
+        self._inlet.end()
+        self._received.add(command.sop_instance_uid)
+        association.send(message.context, command.response(SUCCESS))
+
+
+def _sop_classes(request: RetrieveRequest) -> list[str]:
+    """Return the SOP classes of the request, the most frequent one first; "" stands for unknown."""
+    counts: dict[str, int] = {}
+    for part in request.parts:
+        for instance in part.instances:
+            sop_class = _sop_class(instance)
+            counts[sop_class] = counts.get(sop_class, 0) + 1
+    return sorted(counts, key=lambda sop_class: counts[sop_class], reverse=True)
+
+
+def _sop_class(instance: InstanceResult) -> str:
+    return instance.sop_class_uid if is_valid_uid(instance.sop_class_uid) else ""
+
+
+def _within(part: SeriesPart, sop_classes: Sequence[str]) -> SeriesPart:
+    """Return what of the part is of the classes."""
+    return _part_of(
+        part, tuple(instance for instance in part.instances if instance.sop_class_uid in sop_classes)
+    )
+
+
+def _without(part: SeriesPart, received: set[str]) -> SeriesPart:
+    """Return what of the part has not been received."""
+    return _part_of(
+        part,
+        tuple(instance for instance in part.instances if instance.reference.sop_instance_uid not in received),
+    )
+
+
+def _part_of(part: SeriesPart, instances: tuple[InstanceResult, ...]) -> SeriesPart:
+    return SeriesPart(part.series, instances, part.whole and len(instances) == len(part.instances))
+
+
+def _study_wish(node: ServerNode, request: RetrieveRequest) -> _Wish:
+    instances = [instance for part in request.parts for instance in part.instances]
+    return _Wish(unique_keys(node, "STUDY", request.study), _uids(instances))
+
+
+def _part_wishes(node: ServerNode, part: SeriesPart) -> Iterator[_Wish]:
+    """Yield the whole series as one wish, or its instances in batches."""
+    series_uid = part.series.series_instance_uid
+    if part.whole and part.instances:
+        keys = unique_keys(node, "SERIES", part.series.study) | {"SeriesInstanceUID": series_uid}
+        yield _Wish(keys, _uids(part.instances))
+        return
+    instances = iter(part.instances)
+    while batch := tuple(islice(instances, _MOST_INSTANCES)):
+        uids = [instance.reference.sop_instance_uid for instance in batch]
+        keys = unique_keys(node, "IMAGE", part.series.study) | {
+            "SeriesInstanceUID": series_uid,
+            "SOPInstanceUID": "\\".join(uids),
+        }
+        yield _Wish(keys, _uids(batch))
+
+
+def _uids(instances: Sequence[InstanceResult]) -> frozenset[str]:
+    return frozenset(instance.reference.sop_instance_uid for instance in instances)

@@ -1,0 +1,168 @@
+"""Identifiers: the data sets that ask a query or retrieval, and that answer a query (PS3.4 C.1).
+
+Archives answer with what was once typed into a modality: broken dates, wrong or missing character
+sets. One bad value must cost neither the answer that it is in nor the others.
+"""
+
+import re
+import struct
+import warnings
+from collections.abc import Mapping
+from datetime import date
+from io import BytesIO
+from threading import Lock
+
+from pydicom.charset import convert_encodings, decode_bytes, default_encoding
+from pydicom.datadict import dictionary_VR, tag_for_keyword
+from pydicom.dataelem import RawDataElement
+from pydicom.dataset import Dataset
+from pydicom.filereader import read_dataset
+from pydicom.uid import ImplicitVRLittleEndian
+
+from adit_core.dicom.node import QueryRoot, ServerNode
+from adit_core.dicom.references import StudyReference
+from adit_core.errors import InputProblem, InvalidInput
+
+_SPECIFIC_CHARACTER_SET = "SpecificCharacterSet"
+_UTF_8 = "ISO_IR 192"
+_TEXT_DELIMITERS = frozenset(b"^=\\\r\n\f\t")
+"""After which a value is back in its first character set (PS3.5 6.1.2.5.3)."""
+_DATE = re.compile(r"(\d{4})\.?(\d\d)\.?(\d\d)")  # with dots before 1993 (PS3.5 6.2)
+_INTEGER = re.compile(r"[+-]?\d{1,12}")
+
+_DECODING_ERRORS = (
+    AssertionError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    NotImplementedError,
+    OSError,
+    OverflowError,
+    RecursionError,
+    TypeError,
+    ValueError,
+    struct.error,
+)
+"""What pydicom raises for data sets that it cannot decode."""
+
+_quiet = Lock()
+"""`warnings.catch_warnings` changes the whole process, so threads must not overlap in it."""
+
+
+class Answer:
+    """One answer to a query, tolerant of bad values. All text is stripped of its padding."""
+
+    def __init__(self, values: Mapping[str, str]) -> None:
+        self._values = values
+
+    def text(self, keyword: str) -> str:
+        """Return the value, empty if there is none."""
+        return self._values.get(keyword, "")
+
+    def texts(self, keyword: str) -> frozenset[str]:
+        """Return the values of an attribute that may have several."""
+        return frozenset(value.strip() for value in self.text(keyword).split("\\") if value.strip())
+
+    def date(self, keyword: str) -> date | None:
+        """Return the day, None if there is none or it is not one."""
+        match = _DATE.fullmatch(self.text(keyword))
+        try:
+            return date(*map(int, match.groups())) if match else None
+        except ValueError:
+            return None
+
+    def number(self, keyword: str) -> int | None:
+        """Return the integer, None if there is none or it is not one."""
+        text = self.text(keyword)
+        return int(text) if _INTEGER.fullmatch(text) else None
+
+
+def unique_keys(node: ServerNode, level: str, study: StudyReference) -> dict[str, str]:
+    """Return the unique keys by which `node` finds what belongs to `study` at `level` (PS3.4 C.6).
+
+    Raises:
+        InvalidInput: The node knows the patient root only, and the study comes without a Patient ID.
+    """
+    keys = {"QueryRetrieveLevel": level, "StudyInstanceUID": study.study_instance_uid}
+    if node.query_root is QueryRoot.STUDY:
+        return keys
+    if not study.patient_id:
+        problem = f"{node.name} finds study {study.study_instance_uid} only together with its Patient ID"
+        raise InvalidInput(InputProblem(problem, field="patient_id"))
+    return keys | {"PatientID": study.patient_id}
+
+
+def encode_identifier(keys: Mapping[str, str], transfer_syntax_uid: str) -> bytes:
+    """Encode attribute keywords and their values, in Implicit or Explicit VR Little Endian.
+
+    Written by hand because pydicom warns about keys that are right in a query (wildcards, ranges,
+    lists) and quotes them, that is, patient data, in the warning.
+    """
+    is_ascii = all(value.isascii() for value in keys.values())
+    if not is_ascii:
+        keys = {**keys, _SPECIFIC_CHARACTER_SET: _UTF_8}
+    is_implicit = transfer_syntax_uid == ImplicitVRLittleEndian
+    tags = {keyword: _tag(keyword) for keyword in keys}
+    return b"".join(
+        _element(tags[keyword], keys[keyword], is_implicit=is_implicit)
+        for keyword in sorted(keys, key=tags.__getitem__)
+    )
+
+
+def decode_answer(encoded: bytes, transfer_syntax_uid: str, keywords: Mapping[str, str]) -> Answer:
+    """Decode what the keys `keywords` were answered with.
+
+    Raises:
+        ValueError: This is no data set. The message holds nothing of it.
+    """
+    # pydicom reports what it had to mend, and may quote it: that must not end up in a log.
+    with _quiet, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            is_implicit = transfer_syntax_uid == ImplicitVRLittleEndian
+            data_set = read_dataset(BytesIO(encoded), is_implicit, is_little_endian=True)
+            encodings = _encodings(data_set)
+            return Answer({keyword: _text(data_set, keyword, encodings) for keyword in keywords})
+        except _DECODING_ERRORS:
+            # Without its cause, whose text may hold a value.
+            raise ValueError("an identifier that cannot be decoded") from None
+
+
+def _tag(keyword: str) -> int:
+    tag = tag_for_keyword(keyword)
+    if tag is None:
+        raise KeyError(keyword)
+    return tag
+
+
+def _element(tag: int, value: str, *, is_implicit: bool) -> bytes:
+    vr = dictionary_VR(tag)
+    encoded = value.encode("utf-8")
+    if len(encoded) % 2:
+        encoded += b"\0" if vr == "UI" else b" "
+    group, number = tag >> 16, tag & 0xFFFF
+    if is_implicit:
+        return struct.pack("<HHL", group, number, len(encoded)) + encoded
+    return struct.pack("<HH2sH", group, number, vr.encode("ascii"), len(encoded)) + encoded
+
+
+def _encodings(data_set: Dataset) -> list[str]:
+    names = _raw(data_set, _SPECIFIC_CHARACTER_SET).decode("ascii", "replace").split("\\")
+    return convert_encodings([name.strip("\0 ") for name in names])
+
+
+def _text(data_set: Dataset, keyword: str, encodings: list[str]) -> str:
+    value = _raw(data_set, keyword)
+    try:
+        text = decode_bytes(value, encodings, set(_TEXT_DELIMITERS))
+    except (LookupError, UnicodeError):  # a character set that is a codec of Python, but not of text
+        text = value.decode(default_encoding)
+    return text.strip("\0 ")
+
+
+def _raw(data_set: Dataset, keyword: str) -> bytes:
+    """Return the bytes of a value: converting them is where pydicom stumbles over bad ones."""
+    tag = _tag(keyword)
+    element = data_set.get_item(tag) if tag in data_set else None
+    value = element.value if isinstance(element, RawDataElement) else None
+    return value if isinstance(value, bytes) else b""

@@ -1,0 +1,129 @@
+"""C-STORE: handing instances to an archive (PS3.4 Annex B)."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
+from typing import Self
+
+from adit_core.dicom.association import Association
+from adit_core.dicom.command import Command, CommandField, is_sendable_uid
+from adit_core.dicom.contexts import (
+    MOST_CONTEXTS,
+    PresentationContext,
+    ProposedContext,
+    storage_proposals,
+)
+from adit_core.dicom.find import DimseSearcher
+from adit_core.dicom.node import ServerNode, Service
+from adit_core.dicom.ports import Delivery, IncomingInstance, InstanceHeader
+from adit_core.dicom.references import SeriesReference, StudyReference
+from adit_core.dicom.status import SUCCESS, in_words, is_out_of_resources, is_warning
+
+
+class DimseDestination:
+    """Delivers to an archive by C-STORE; implements :class:`~adit_core.dicom.ports.Destination`.
+
+    The association is opened for the first instance and kept. An instance of a SOP class or transfer
+    syntax that was not proposed then leads to another one, which proposes that as well.
+    """
+
+    def __init__(self, node: ServerNode) -> None:
+        self._node = node
+        self._searcher = DimseSearcher(node)
+        self._association: Association | None = None
+        self._expected: tuple[str, ...] = ()
+        self._used: dict[ProposedContext, None] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Release the associations, without raising."""
+        self._searcher.close()
+        if self._association is not None:
+            self._association.release()
+            self._association = None
+
+    def expect(self, sop_class_uids: Iterable[str]) -> None:
+        """Propose these SOP classes from the beginning, which saves negotiating again for each."""
+        self._expected = tuple(sorted(set(filter(is_sendable_uid, sop_class_uids))))
+
+    def held(
+        self,
+        study: StudyReference,  # noqa: ARG002 - each series names its study
+        series: Sequence[SeriesReference],
+    ) -> frozenset[str] | None:
+        """Return the SOP Instance UIDs that the archive has in `series`; None if it cannot be asked."""
+        if Service.FIND not in self._node.services:
+            return None
+        return frozenset(
+            instance.reference.sop_instance_uid
+            for reference in series
+            for instance in self._searcher.find_instances(reference)
+        )
+
+    def deliver(self, instances: Iterable[IncomingInstance]) -> Iterator[Delivery]:
+        """Send each instance and yield what became of it, in the same order.
+
+        Raises:
+            AditError: The association could not be opened or failed; what came with it was not taken.
+            Exception: What an instance's fragments raised; the association was aborted then, so that
+                the archive keeps nothing of it.
+        """
+        for instance in instances:
+            yield self._deliver(instance)
+
+    def _deliver(self, instance: IncomingInstance) -> Delivery:
+        header = instance.header
+        uid = header.sop_instance_uid
+        fragments = (fragment for fragment in instance.fragments() if fragment)
+        first = next(fragments, None)
+        if first is None:
+            return Delivery(uid, failure="the data set is empty")
+        if not all(map(is_sendable_uid, (uid, header.sop_class_uid, header.transfer_syntax_uid))):
+            return Delivery(uid, failure="a UID is invalid")
+        association, context = self._prepare(header)
+        if context is None:
+            return Delivery(
+                uid,
+                failure=f"no presentation context for {header.sop_class_uid} in {header.transfer_syntax_uid}",
+            )
+        with association.operation():
+            request = Command(
+                CommandField.C_STORE_RQ,
+                association.next_message_id(),
+                header.sop_class_uid,
+                uid,
+                has_data_set=True,
+            )
+            association.send(context, request, chain((first,), fragments))
+            status = association.receive_response(request).command.status
+        return _delivery(uid, status)
+
+    def _prepare(self, header: InstanceHeader) -> tuple[Association, PresentationContext | None]:
+        """Return an association on which the instance was proposed, and its context if it was accepted."""
+        needed = ProposedContext(header.sop_class_uid, header.transfer_syntax_uid)
+        association = self._association
+        if association is None or not association.is_usable or not association.contexts.was_proposed(needed):
+            if association is not None:
+                association.release()
+                self._association = None
+            association = self._association = Association.open(self._node, self._proposals(needed))
+        self._used[needed] = None
+        return association, association.contexts.accepting(needed)
+
+    def _proposals(self, needed: ProposedContext) -> list[ProposedContext]:
+        """Return what is needed, then what was used before, then what may come, as far as it fits."""
+        likely = storage_proposals((needed.sop_class_uid, *self._expected))
+        return list(dict.fromkeys((needed, *self._used, *likely)))[:MOST_CONTEXTS]
+
+
+def _delivery(uid: str, status: int) -> Delivery:
+    if status == SUCCESS:
+        return Delivery(uid)
+    words = in_words(status, Service.STORE)
+    if is_warning(status):
+        return Delivery(uid, warning=words)
+    return Delivery(uid, failure=words, retryable=is_out_of_resources(status))
