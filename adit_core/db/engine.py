@@ -51,16 +51,16 @@ class Database:
     """
 
     def __init__(self, url: str) -> None:
-        self.url = make_url(url)
-        self.engine = _create_engine(self.url)
-        self._read_only = self.engine.execution_options(**_READ_ONLY[self.url.get_backend_name()])
+        self.url = url
+        self.engine = _create_engine(make_url(url))
+        self._read_only = self.engine.execution_options(**_READ_ONLY[self.engine.dialect.name])
         _databases.add(self)
 
     def __repr__(self) -> str:
-        return f"Database({self.url.render_as_string(hide_password=True)!r})"
+        return f"Database({self.engine.url.render_as_string(hide_password=True)!r})"
 
     def __reduce__(self) -> tuple[type[Self], tuple[str]]:
-        return type(self), (self.url.render_as_string(hide_password=False),)
+        return type(self), (self.url,)
 
     @contextmanager
     def session(self) -> Iterator[Session]:
@@ -91,7 +91,7 @@ class Database:
             DatabaseUnavailable: The database does not answer.
         """
         with _outages_translated():
-            _make_folder(self.url)
+            _make_folder(self.engine.url)
             with self.engine.connect() as connection, _migration_lock(connection):
                 migrations.upgrade(connection)
 

@@ -17,7 +17,7 @@ def upsert(session: Session, rows: Sequence[Table], *, key: Collection[str]) -> 
     if not rows:
         return
     table = type(rows[0])
-    values = [row.model_dump(exclude_unset=False, exclude={"id"}) for row in rows]
+    values = [row.model_dump(exclude={"id"}) for row in rows]
     insert = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
     statement = insert(table)
     changes = {name: statement.excluded[name] for name in values[0] if name not in key}

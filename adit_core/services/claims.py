@@ -1,0 +1,174 @@
+"""Claims: a task is worked on by one worker at a time, and a dead worker's task becomes free again.
+
+A claim is a random token and a time until which it lasts unless it is renewed. Everything that the
+holder writes is conditional on the token, so somebody who lost a claim can change nothing any more.
+The times come from the clocks of the workers: these must agree to within a fraction of the lease.
+"""
+
+from datetime import timedelta
+from enum import StrEnum
+
+from sqlalchemy import ColumnElement, and_, func, or_
+from sqlmodel import col, select, update
+
+from adit_core.db import Job, TaskStatus, TransferTask
+from adit_core.db.columns import utc_now
+from adit_core.db.engine import Database
+from adit_core.services.job_status import OPEN_TASKS, lock_job_of_task, settle_job
+from adit_core.services.progress import TaskCounts
+from adit_core.services.task_status import end_tasks, logged, put_back_tasks
+
+
+class ClaimState(StrEnum):
+    """What has become of a claim."""
+
+    HELD = "held"
+    LOST = "lost"
+    """The task has ended, or somebody else has it."""
+    CANCEL_REQUESTED = "cancel requested"
+    """It is held, but the task is to be ended as CANCELED."""
+
+
+def unfinished_task_ids(db: Database, job_id: int) -> list[int]:
+    """Return the tasks of a job that have not ended, in the order of the spreadsheet."""
+    with db.reading() as session:
+        return list(
+            session.exec(
+                select(TransferTask.id)
+                .where(TransferTask.job_id == job_id, col(TransferTask.status).in_(OPEN_TASKS))
+                .order_by(col(TransferTask.id))
+            )
+        )
+
+
+def claim_task(db: Database, task_id: int, *, token: str, lease: float) -> TransferTask | None:
+    """Start an attempt at a task: claim it for `lease` seconds and return it as it is then.
+
+    Return None if it has ended, if somebody else has it, or if its job is being canceled.
+    """
+    now = utc_now()
+    attempt = col(TransferTask.attempts) + 1
+    free = or_(
+        col(TransferTask.status) == TaskStatus.PENDING,
+        and_(col(TransferTask.status) == TaskStatus.IN_PROGRESS, col(TransferTask.claimed_until) < now),
+    )
+    with db.session() as session:
+        job = lock_job_of_task(session, task_id)
+        if job is None or job.cancel_requested:
+            return None
+        claimed = session.exec(
+            update(TransferTask)
+            .where(col(TransferTask.id) == task_id, free)
+            .values(
+                status=TaskStatus.IN_PROGRESS,
+                attempts=attempt,
+                claim_token=token,
+                claimed_until=now + timedelta(seconds=lease),
+                started_at=func.coalesce(TransferTask.started_at, now),
+                log=logged("started", at=now, attempt=attempt),
+            )
+        )
+        if claimed.rowcount == 0:
+            return None
+        settle_job(session, job)
+        task = session.get_one(TransferTask, task_id)
+        session.commit()
+    return task
+
+
+def renew_claim(db: Database, task_id: int, *, token: str, lease: float) -> ClaimState:
+    """Let a claim last for `lease` seconds from now, and tell what has become of it.
+
+    A claim that has run out can still be renewed as long as nobody else has taken the task.
+    """
+    cancel_requested = select(Job.cancel_requested).where(Job.id == TransferTask.job_id).scalar_subquery()
+    with db.session() as session:
+        row = session.exec(
+            update(TransferTask)
+            .where(col(TransferTask.id) == task_id, *_held_with(token))
+            .values(claimed_until=utc_now() + timedelta(seconds=lease))
+            .returning(cancel_requested)
+        ).one_or_none()
+        session.commit()
+    if row is None:
+        return ClaimState.LOST
+    return ClaimState.CANCEL_REQUESTED if row[0] else ClaimState.HELD
+
+
+def finish_task(
+    db: Database,
+    task_id: int,
+    *,
+    token: str,
+    status: TaskStatus,
+    message: str,
+    counts: TaskCounts | None,
+) -> bool:
+    """End a task that is claimed with `token` and settle its job; return False if the claim is lost.
+
+    Without `counts`, as after an error that came before there was an account, what was recorded last
+    stands, and what was not delivered by then has failed.
+
+    Raises:
+        ValueError: The account does not add up, or a success is short of an instance.
+    """
+    _check_account(status, counts)
+    with db.session() as session:
+        job = lock_job_of_task(session, task_id)
+        if job is None:
+            return False
+        mine = (col(TransferTask.id) == task_id, *_held_with(token))
+        if not end_tasks(session, job, *mine, status=status, message=message, counts=counts):
+            return False
+        job.idle_runs = 0
+        settle_job(session, job)
+        session.commit()
+    return True
+
+
+def hand_back_task(
+    db: Database,
+    task_id: int,
+    *,
+    token: str,
+    message: str,
+    counts: TaskCounts | None,
+    counted: bool,
+) -> bool:
+    """Give up a claim so that the task waits for its next attempt; return False if the claim is lost.
+
+    ============================ =========
+    why                          counted
+    ============================ =========
+    the attempt failed           True
+    the worker is being stopped  False
+    ============================ =========
+
+    If the job is being canceled, the task is CANCELED instead.
+    """
+    with db.session() as session:
+        job = lock_job_of_task(session, task_id)
+        if job is None:
+            return False
+        mine = (col(TransferTask.id) == task_id, *_held_with(token))
+        if not put_back_tasks(session, job, *mine, message=message, counts=counts, counted=counted):
+            return False
+        settle_job(session, job)
+        session.commit()
+    return True
+
+
+def _held_with(token: str) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    return (
+        col(TransferTask.claim_token) == token,
+        col(TransferTask.status) == TaskStatus.IN_PROGRESS,
+    )
+
+
+def _check_account(status: TaskStatus, counts: TaskCounts | None) -> None:
+    """Refuse what would break the promise that no transfer that is short of an image is a success."""
+    if counts is not None and not counts.is_balanced:
+        raise ValueError(f"The account does not add up: {counts}.")
+    complete = counts is not None and counts.failed == 0
+    if status in (TaskStatus.SUCCESS, TaskStatus.WARNING) and not complete:
+        raise ValueError(f"The task cannot end as {status.value}: {counts}.")

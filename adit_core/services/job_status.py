@@ -1,0 +1,167 @@
+"""The one place that derives a job's status from its tasks.
+
+Whoever changes the status of tasks locks their job first (`lock_job`, `lock_job_of_task`) and settles
+it in the same transaction. Changes of one job therefore happen one after the other, and the last one
+sees all others: two tasks that end at the same moment cannot both believe that the other is running.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import func
+from sqlmodel import Session, col, select, update
+
+from adit_core.db import Job, JobStatus, TaskStatus, TransferTask
+from adit_core.db.columns import utc_now
+from adit_core.db.engine import Database
+from adit_core.errors import JobFailed, NotFound
+
+OPEN_TASKS = frozenset({TaskStatus.PENDING, TaskStatus.IN_PROGRESS})
+"""A task that has one of these has not ended."""
+OPEN_JOBS = frozenset({JobStatus.PENDING, JobStatus.IN_PROGRESS, JobStatus.CANCELING})
+"""A job that has one of these has tasks that have not ended."""
+
+TaskNumbers = Mapping[TaskStatus, int]
+"""How many tasks have which status; a status that no task has may be left out."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobResult:
+    """How many tasks of a job have which status, and what that makes of the job."""
+
+    job_id: int
+    status: JobStatus
+    message: str
+    tasks: TaskNumbers
+
+    def or_raise(self) -> dict[str, int]:
+        """Return the number of tasks by the word for their status.
+
+        Raises:
+            JobFailed: No study of the job succeeded.
+        """
+        if self.status is JobStatus.FAILURE:
+            raise JobFailed(f"Job {self.job_id}: {self.message}")
+        return {status.value: number for status, number in self.tasks.items()}
+
+
+def job_result(db: Database, job_id: int) -> JobResult:
+    """Return how a job stands.
+
+    Raises:
+        NotFound: There is no such job.
+    """
+    with db.reading() as session:
+        job = session.get(Job, job_id)
+        if job is None:
+            raise NotFound(f"There is no job {job_id}.")
+        return JobResult(job.id, job.status, job.message, count_tasks(session, job_id))
+
+
+def derive_status(tasks: TaskNumbers, *, cancel_requested: bool, started: bool) -> JobStatus:
+    """Return the status of a job whose tasks have the given ones.
+
+    ``started`` tells whether a task was ever in progress since the job was submitted or put back.
+
+    ============ ================ ======================= ===========
+    open tasks   cancel requested other                   status
+    ============ ================ ======================= ===========
+    some         yes                                      CANCELING
+    some         no               not started             PENDING
+    some         no               started                 IN_PROGRESS
+    none         any              some CANCELED           CANCELED
+    none         any              all FAILURE, or no task FAILURE
+    none         any              all SUCCESS             SUCCESS
+    none         any              any other mixture       WARNING
+    ============ ================ ======================= ===========
+
+    A cancel that comes when all tasks have ended changes nothing.
+    """
+    total = sum(tasks.values())
+    if any(tasks.get(status) for status in OPEN_TASKS):
+        if cancel_requested:
+            return JobStatus.CANCELING
+        return JobStatus.IN_PROGRESS if started else JobStatus.PENDING
+    if tasks.get(TaskStatus.CANCELED):
+        return JobStatus.CANCELED
+    if tasks.get(TaskStatus.FAILURE, 0) == total:
+        return JobStatus.FAILURE
+    return JobStatus.SUCCESS if tasks.get(TaskStatus.SUCCESS) == total else JobStatus.WARNING
+
+
+def summary(tasks: TaskNumbers) -> str:
+    """Return in words what did not go as it should have, such as "2 of 20 studies failed."."""
+    total = sum(tasks.values())
+    noteworthy = {
+        TaskStatus.FAILURE: "failed",
+        TaskStatus.WARNING: "ended with a warning",
+        TaskStatus.CANCELED: "were canceled",
+    }
+    return " ".join(
+        f"{tasks[status]} of {total} studies {words}."
+        for status, words in noteworthy.items()
+        if tasks.get(status)
+    )
+
+
+def lock_job(session: Session, job_id: int) -> Job | None:
+    """Keep others from changing the job, or the status of its tasks, until the transaction ends.
+
+    Return the job as it is then; None if there is none.
+    """
+    return session.exec(
+        select(Job)
+        .where(Job.id == job_id)
+        # SQLite has locked everything when the transaction began. On PostgreSQL, rows that refer to
+        # the job may still be added.
+        .with_for_update(key_share=True)
+        .execution_options(populate_existing=True)
+    ).one_or_none()
+
+
+def lock_job_of_task(session: Session, task_id: int) -> Job | None:
+    """Do what `lock_job` does for the job that a task belongs to; None if there is no such task."""
+    job_id = session.exec(select(TransferTask.job_id).where(TransferTask.id == task_id)).one_or_none()
+    return None if job_id is None else lock_job(session, job_id)
+
+
+def count_tasks(session: Session, job_id: int) -> dict[TaskStatus, int]:
+    """Count the tasks of a job by status."""
+    rows = session.exec(
+        select(TransferTask.status, func.count())
+        .where(TransferTask.job_id == job_id)
+        .group_by(col(TransferTask.status))
+    )
+    return {TaskStatus(status): number for status, number in rows}
+
+
+def settle_job(session: Session, job: Job) -> JobStatus:
+    """Make the row of a job that the caller has locked agree with its tasks; return its status.
+
+    A job that waits to be verified is left alone.
+    """
+    if job.status is JobStatus.UNVERIFIED:
+        return job.status
+    tasks = count_tasks(session, job.id)
+    started = job.started_at is not None or bool(tasks.get(TaskStatus.IN_PROGRESS))
+    status = derive_status(tasks, cancel_requested=job.cancel_requested, started=started)
+    now = utc_now()
+    session.exec(
+        update(Job)
+        .where(col(Job.id) == job.id, col(Job.status) == job.status)
+        .values(
+            status=status,
+            # A job that has not started may say why it has to wait.
+            message=job.message if status is JobStatus.PENDING else summary(tasks),
+            started_at=job.started_at or (now if started else None),
+            ended_at=_ended_at(job, status, now),
+        )
+    )
+    return status
+
+
+def _ended_at(job: Job, status: JobStatus, now: datetime) -> datetime | None:
+    if status in OPEN_JOBS:
+        return None
+    return job.ended_at or now
