@@ -3,10 +3,6 @@
 from collections.abc import Sequence
 from functools import cache
 
-from adit_core.services.claims import TaskCounts
-from adit_core.services.nodes import node_value
-from adit_core.services.progress import record_progress
-
 from adit_core.db import Job, SeriesProgress, TransferTask
 from adit_core.db.engine import Database
 from adit_core.db.nodes import DicomNode
@@ -14,6 +10,8 @@ from adit_core.dicom.manifest import Selection
 from adit_core.dicom.outcome import SeriesOutcome, StudyOutcome
 from adit_core.dicom.references import StudyReference
 from adit_core.dicom.transfer import transfer_study
+from adit_core.services.nodes import node_value
+from adit_core.services.progress import TaskCounts, record_progress
 from adit_core.services.routes import open_route
 
 

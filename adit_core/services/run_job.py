@@ -11,24 +11,29 @@ from threading import BoundedSemaphore, Event
 from typing import Self
 from uuid import uuid4
 
+from adit_core.db import DicomNode, Job, TaskStatus, TransferTask
+from adit_core.db.engine import Database
+from adit_core.dicom.outcome import StudyOutcome
+from adit_core.errors import (
+    AditError,
+    DatabaseUnavailable,
+    IncompleteTransfer,
+    StudyFailed,
+    TaskStopped,
+    TransientError,
+)
+from adit_core.services.children import ChildCall, ChildPool
 from adit_core.services.claims import (
     ClaimState,
-    TaskCounts,
     claim_task,
     finish_task,
     hand_back_task,
     renew_claim,
     unfinished_task_ids,
 )
-from adit_core.services.launching import node_limit_name
-from sqlalchemy.exc import DBAPIError
-
-from adit_core.db import DicomNode, Job, TaskStatus, TransferTask
-from adit_core.db.engine import Database
-from adit_core.dicom.outcome import StudyOutcome
-from adit_core.errors import AditError, IncompleteTransfer, StudyFailed, TaskStopped, TransientError
-from adit_core.services.children import ChildCall, ChildPool
 from adit_core.services.execute import counts_of, execute_task
+from adit_core.services.launching import node_limit_name
+from adit_core.services.progress import TaskCounts
 from adit_core.settings import Settings
 
 _POLL = 1.0
@@ -144,7 +149,7 @@ class _Attempt:
                 state = renew_claim(
                     self._db, self._task.id, token=self._token, lease=self._settings.claim_lease
                 )
-            except DBAPIError:
+            except DatabaseUnavailable:
                 # The database may come back in time; until the lease is over nobody else has the task.
                 if time.monotonic() - renewed < self._settings.claim_lease:
                     continue
