@@ -1,0 +1,108 @@
+"""Children: calls return, are killed, time out, and die with their parent."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from adit_core.errors import ChildDied, ConnectionFailed, TaskStopped, TaskTimeout, UnexpectedError
+from adit_core.services.children import ChildPool
+
+PATIENT = "Doe^Jane"
+
+
+@pytest.fixture(scope="module")
+def pool() -> Iterator[ChildPool]:
+    with ChildPool(2) as pool:
+        pool.call(60, os.getpid).result()  # start it here, so that no test measures the start
+        yield pool
+
+
+def sleep_after_telling(path: str) -> None:
+    Path(path).write_text(str(os.getpid()))
+    time.sleep(600)
+
+
+def fail_with_patient_data() -> None:
+    raise ValueError(f"cannot parse {PATIENT}")
+
+
+def fail_with_our_error() -> None:
+    raise ConnectionFailed("PACS at 127.0.0.1:104 refused the connection.")
+
+
+def pid_from(path: Path) -> int:
+    deadline = time.monotonic() + 30
+    while not (path.exists() and path.read_text()):
+        assert time.monotonic() < deadline, "the child did not start"
+        time.sleep(0.02)
+    return int(path.read_text())
+
+
+def wait_until_gone(pid: int) -> None:
+    deadline = time.monotonic() + 10
+    while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
+        assert time.monotonic() < deadline, "the child lives on"
+        time.sleep(0.02)
+
+
+def test_a_call_runs_in_another_process_and_returns_its_result(pool: ChildPool) -> None:
+    assert pool.call(60, os.getpid).result() != os.getpid()
+
+
+def test_a_killed_call_ends_at_once_with_its_process(pool: ChildPool, tmp_path: Path) -> None:
+    call = pool.call(60, sleep_after_telling, str(tmp_path / "pid"))
+    pid = pid_from(tmp_path / "pid")
+    assert not call.is_over(within=0.01)
+    call.kill()
+    assert call.is_over(within=5)
+    with pytest.raises(TaskStopped):
+        call.result()
+    wait_until_gone(pid)
+    assert pool.call(60, os.getpid).result() != pid
+
+
+def test_a_call_that_takes_too_long_is_ended_by_force(pool: ChildPool, tmp_path: Path) -> None:
+    call = pool.call(1, sleep_after_telling, str(tmp_path / "pid"))
+    pid = pid_from(tmp_path / "pid")
+    with pytest.raises(TaskTimeout, match="after 1 seconds"):
+        call.result()
+    wait_until_gone(pid)
+
+
+def test_a_child_that_is_killed_from_outside_is_a_transient_error(pool: ChildPool, tmp_path: Path) -> None:
+    call = pool.call(60, sleep_after_telling, str(tmp_path / "pid"))
+    os.kill(pid_from(tmp_path / "pid"), signal.SIGKILL)
+    with pytest.raises(ChildDied):
+        call.result()
+
+
+def test_our_errors_come_through_as_they_are(pool: ChildPool) -> None:
+    with pytest.raises(ConnectionFailed, match=r"127\.0\.0\.1:104 refused"):
+        pool.call(60, fail_with_our_error).result()
+
+
+def test_of_foreign_errors_only_type_and_place_come_through(pool: ChildPool) -> None:
+    with pytest.raises(UnexpectedError, match=r"Unexpected ValueError at test_children\.py:") as caught:
+        pool.call(60, fail_with_patient_data).result()
+    chain: BaseException | None = caught.value
+    while chain is not None:
+        assert PATIENT not in repr(chain)
+        assert PATIENT not in str(vars(chain))
+        chain = chain.__cause__ or chain.__context__
+
+
+def test_children_die_with_a_parent_that_is_killed(tmp_path: Path) -> None:
+    parent = subprocess.Popen(
+        [sys.executable, str(Path(__file__).with_name("parent_of_child.py")), str(tmp_path)]
+    )
+    child = pid_from(tmp_path / "pid")
+    parent.kill()
+    parent.wait()
+    wait_until_gone(child)
