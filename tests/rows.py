@@ -17,7 +17,6 @@ from adit_core.db import (
 )
 from adit_core.db.engine import Database
 
-
 T = TypeVar("T")
 
 

@@ -101,6 +101,8 @@ class Database:
         Raises:
             DatabaseUnavailable: The database does not answer.
         """
+        if _is_missing_file(self.engine.url):
+            return False  # SQLite would make an empty file of it
         with _outages_translated(), self._read_only.connect() as connection:
             return migrations.is_current(connection)
 
@@ -143,6 +145,10 @@ def _create_engine(url: URL) -> Engine:
         # Conditional updates rely on it: they look again at a row that they had to wait for.
         isolation_level="READ COMMITTED",
     )
+
+
+def _is_missing_file(url: URL) -> bool:
+    return url.get_backend_name() == "sqlite" and bool(url.database) and not Path(str(url.database)).exists()
 
 
 def _make_folder(url: URL) -> None:

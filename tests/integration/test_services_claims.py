@@ -185,7 +185,7 @@ def test_an_account_that_is_short_of_an_instance_is_refused(
     (task_id,) = unfinished_task_ids(database, make_job(database).id)
     claim(database, task_id)
 
-    with pytest.raises(ValueError, match="account does not add up|cannot end as"):
+    with pytest.raises(ValueError, match=r"account does not add up|cannot end as"):
         finish_task(database, task_id, token="mine", status=status, message="", counts=counts)
 
     assert load(database, TransferTask, task_id).status is TaskStatus.IN_PROGRESS

@@ -1,0 +1,106 @@
+"""The launcher: has jobs run by Prefect. The only module of `adit_core` that imports it.
+
+What Prefect stores is ids and nothing else (in names, parameters and keys), since anybody who may
+open its UI can read it.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from uuid import UUID
+
+import httpx
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate, GlobalConcurrencyLimitUpdate
+from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
+from prefect.settings import PREFECT_API_URL
+from prefect.states import Cancelling
+
+from adit_core.errors import SchedulerUnavailable
+
+DEPLOYMENT = "transfer/transfer"
+URGENT_QUEUE = "urgent"
+DEFAULT_QUEUE = "default"
+_REQUEST_TIMEOUT = 15.0
+
+
+class PrefectLauncher:
+    """The launcher that asks the Prefect server at PREFECT_API_URL."""
+
+    def launch(self, job_id: int, *, run_number: int, urgent: bool) -> str:
+        """Create a flow run, or find the one that was created for this execution before."""
+        name = f"job-{job_id}-run-{run_number}"
+        with _client() as client:
+            flow_run = client.create_flow_run_from_deployment(
+                _deployment_id(client),
+                parameters={"job_id": job_id},
+                name=name,
+                idempotency_key=name,
+                work_queue_name=URGENT_QUEUE if urgent else DEFAULT_QUEUE,
+            )
+        return str(flow_run.id)
+
+    def cancel(self, flow_run_id: str) -> None:
+        """Ask for a flow run to be ended; one that has not started is ended at once."""
+        with _client() as client:
+            try:
+                client.set_flow_run_state(flow_run_id, Cancelling())
+            except ObjectNotFound:
+                return
+
+    def is_over(self, flow_run_id: str) -> bool:
+        """Tell whether a flow run is in a final state, or not known."""
+        with _client() as client:
+            try:
+                flow_run = client.read_flow_run(UUID(flow_run_id))
+            except ObjectNotFound:
+                return True
+        return flow_run.state is not None and flow_run.state.is_final()
+
+    def set_limits(self, limits: Mapping[str, int]) -> None:
+        """Create or correct global concurrency limits; one that was switched off is switched on."""
+        with _client() as client:
+            for name, limit in limits.items():
+                _set_limit(client, name, limit)
+
+
+def _deployment_id(client: SyncPrefectClient) -> UUID:
+    try:
+        return client.read_deployment_by_name(DEPLOYMENT).id
+    except ObjectNotFound as error:
+        raise SchedulerUnavailable(
+            f"Prefect does not know the deployment {DEPLOYMENT}: run `prefect --no-prompt deploy --all`."
+        ) from error
+
+
+def _set_limit(client: SyncPrefectClient, name: str, limit: int) -> None:
+    try:
+        known = client.read_global_concurrency_limit_by_name(name)
+    except ObjectNotFound:
+        try:
+            client.create_global_concurrency_limit(GlobalConcurrencyLimitCreate(name=name, limit=limit))
+        except ObjectAlreadyExists:
+            return  # somebody else has just created it, with the same limit
+        return
+    if known.limit != limit or not known.active:
+        client.update_global_concurrency_limit(name, GlobalConcurrencyLimitUpdate(limit=limit, active=True))
+
+
+@contextmanager
+def _client() -> Iterator[SyncPrefectClient]:
+    url = PREFECT_API_URL.value()
+    if not url:
+        # Without an address, Prefect would start a server of its own in each process.
+        raise SchedulerUnavailable(
+            "PREFECT_API_URL is not set: start Prefect with `prefect server start` and set it to the address."
+        )
+    try:
+        with get_client(httpx_settings={"timeout": _REQUEST_TIMEOUT}, sync_client=True) as client:
+            yield client
+    except httpx.TransportError as error:
+        raise SchedulerUnavailable(
+            f"Prefect does not answer at {url}: start it with `prefect server start`."
+        ) from error
+    except httpx.HTTPStatusError as error:
+        raise SchedulerUnavailable(
+            f"Prefect at {url} answered with status {error.response.status_code}: see its log."
+        ) from error

@@ -1,0 +1,73 @@
+"""Having jobs run: what is asked of a scheduler, and how a job is handed to it."""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from sqlmodel import col, update
+
+from adit_core.db import Job, JobStatus
+from adit_core.db.columns import storable
+from adit_core.db.engine import Database
+from adit_core.errors import SchedulerUnavailable
+from adit_core.services.job_status import OPEN_JOBS
+
+
+class Launcher(Protocol):
+    """A scheduler. Every method may raise SchedulerUnavailable."""
+
+    def launch(self, job_id: int, *, run_number: int, urgent: bool) -> str:
+        """Have an execution of a job started and return the id of its flow run.
+
+        The same job and run number always give the same flow run.
+        """
+        ...
+
+    def cancel(self, flow_run_id: str) -> None:
+        """Ask for a flow run to be ended; do nothing if it is over, or not known."""
+        ...
+
+    def is_over(self, flow_run_id: str) -> bool:
+        """Tell whether a flow run has ended, or is not known any more."""
+        ...
+
+    def set_limits(self, limits: Mapping[str, int]) -> None:
+        """Create or correct the concurrency limits of these names."""
+        ...
+
+
+def node_limit_name(node_id: int) -> str:
+    """Return the name of the concurrency limit of a node."""
+    return f"node-{node_id}"
+
+
+def launch_job(db: Database, launcher: Launcher, job_id: int) -> bool:
+    """Hand an open job without a flow run to the scheduler; return False if that is not available.
+
+    Then the job says so, and the reconciler tries again. Two processes may do so at once: the
+    scheduler gives both the same flow run.
+    """
+    with db.reading() as session:
+        job = session.get_one(Job, job_id)
+    if job.flow_run_id is not None or job.status not in OPEN_JOBS:
+        return True
+    try:
+        flow_run_id = launcher.launch(job.id, run_number=job.run_number, urgent=job.urgent)
+    except SchedulerUnavailable as error:
+        _note(db, job, f"Waits for the scheduler. {error}", flow_run_id=None)
+        return False
+    _note(db, job, "", flow_run_id=flow_run_id)
+    return True
+
+
+def _note(db: Database, job: Job, message: str, *, flow_run_id: str | None) -> None:
+    """Write what became of a launch, unless the job has moved on since."""
+    this_run = (col(Job.id) == job.id, col(Job.run_number) == job.run_number)
+    with db.session() as session:
+        if flow_run_id is not None:
+            session.exec(update(Job).where(*this_run).values(flow_run_id=flow_run_id))
+        session.exec(
+            update(Job)
+            .where(*this_run, col(Job.status) == JobStatus.PENDING)
+            .values(message=storable(message))
+        )
+        session.commit()

@@ -1,0 +1,310 @@
+"""Nodes: adding them, finding them, and who may use them as what."""
+
+import re
+from collections.abc import Iterable
+from enum import StrEnum
+from pathlib import Path
+
+from sqlalchemy.exc import IntegrityError
+from sqlmodel import Session, col, select
+
+from adit_core.db import ConnectionProfile, DicomNode, Group, Membership, NodeAccess, NodeKind, User
+from adit_core.db.audit import AuditAction
+from adit_core.db.engine import Database
+from adit_core.dicom import node as values
+from adit_core.dicom.node import FolderNode, QueryRoot, ServerNode, Service
+from adit_core.errors import InputProblem, InvalidInput, NotAllowed, NotFound
+from adit_core.services import audit
+
+# The default character repertoire without backslash and control characters (PS3.5 6.2, VR AE).
+_AE_TITLE = re.compile(r"[ -\[\]-~]{1,16}")
+_NAME = re.compile(r"[^\x00-\x1f\x7f]{1,64}")
+_HOST = re.compile(r"[A-Za-z0-9._:%-]{1,255}")
+_MOST_ASSOCIATIONS = 100
+_DEFAULT_SERVICES = frozenset({Service.FIND, Service.GET, Service.STORE})
+
+
+class NodeRole(StrEnum):
+    """What a node is used as."""
+
+    SOURCE = "source"
+    DESTINATION = "destination"
+
+
+def add_server(
+    db: Database,
+    name: str,
+    *,
+    ae_title: str,
+    host: str,
+    port: int,
+    calling_ae_title: str = "ADIT",
+    services: Iterable[Service] = _DEFAULT_SERVICES,
+    query_root: QueryRoot = QueryRoot.STUDY,
+    max_associations: int = 2,
+    connection_profile: str = "",
+    actor: User | str = audit.SYSTEM,
+) -> DicomNode:
+    """Add an archive.
+
+    Args:
+        db: Where it is kept.
+        name: What users call it; no other node has the same.
+        ae_title: What it calls itself.
+        host: A host name or an address.
+        port: Where it listens.
+        calling_ae_title: What we call ourselves to it.
+        services: What it supports as a provider.
+        query_root: The information model that it is asked in.
+        max_associations: How many studies may be moved from or to it at the same time.
+        connection_profile: The name of one; empty for the usual settings.
+        actor: Who adds it.
+
+    Raises:
+        InvalidInput: With all that is wrong.
+        NotFound: There is no connection profile of that name.
+    """
+    # Spaces around an AE title are not significant (PS3.5 6.2).
+    called, calling = ae_title.strip(" "), calling_ae_title.strip(" ")
+    _refuse(
+        *_name_problems(name),
+        *_ae_title_problems("ae_title", called),
+        *_ae_title_problems("calling_ae_title", calling),
+        *_address_problems(host, port),
+        *_max_associations_problems(max_associations),
+    )
+    offered = frozenset(services)
+    node = DicomNode(
+        kind=NodeKind.SERVER,
+        name=name.strip(),
+        ae_title=called,
+        calling_ae_title=calling,
+        host=host,
+        port=port,
+        query_root=query_root,
+        max_associations=max_associations,
+        supports_find=Service.FIND in offered,
+        supports_get=Service.GET in offered,
+        supports_move=Service.MOVE in offered,
+        supports_store=Service.STORE in offered,
+    )
+    if connection_profile:
+        node.connection_profile_id = _profile(db, connection_profile).id
+    return _add(db, node, actor)
+
+
+def add_folder(
+    db: Database, name: str, *, path: str, max_associations: int = 2, actor: User | str = audit.SYSTEM
+) -> DicomNode:
+    """Add a folder as a destination.
+
+    Args:
+        db: Where it is kept.
+        name: What users call it; no other node has the same.
+        path: An absolute path that the workers can write to. It need not exist on this machine.
+        max_associations: How many studies may be written to it at the same time.
+        actor: Who adds it.
+
+    Raises:
+        InvalidInput: With all that is wrong.
+    """
+    _refuse(*_name_problems(name), *_path_problems(path), *_max_associations_problems(max_associations))
+    node = DicomNode(kind=NodeKind.FOLDER, name=name.strip(), path=path, max_associations=max_associations)
+    return _add(db, node, actor)
+
+
+def list_nodes(db: Database) -> list[DicomNode]:
+    """Return all nodes by name."""
+    with db.reading() as session:
+        return list(session.exec(select(DicomNode).order_by(DicomNode.name)))
+
+
+def get_node(db: Database, name: str) -> DicomNode:
+    """Return the node of that name, whoever may use it.
+
+    Raises:
+        NotFound: There is none; the message lists those that there are.
+    """
+    return _named(name, list_nodes(db))
+
+
+def node_value(db: Database, node: DicomNode) -> ServerNode | FolderNode:
+    """Return a node as what a transfer works with."""
+    if node.kind is NodeKind.FOLDER:
+        return FolderNode(name=node.name, path=Path(node.path))
+    supported = {
+        Service.FIND: node.supports_find,
+        Service.GET: node.supports_get,
+        Service.MOVE: node.supports_move,
+        Service.STORE: node.supports_store,
+    }
+    return ServerNode(
+        name=node.name,
+        ae_title=node.ae_title,
+        host=node.host,
+        port=node.port,
+        calling_ae_title=node.calling_ae_title,
+        services=frozenset(service for service, yes in supported.items() if yes),
+        query_root=node.query_root,
+        profile=_profile_value(db, node.connection_profile_id),
+    )
+
+
+def set_access(
+    db: Database, group_name: str, node_name: str, *, as_source: bool, as_destination: bool
+) -> None:
+    """Say what a group may use a node as, replacing what was said before.
+
+    Raises:
+        NotFound: There is no such group, or no such node.
+    """
+    node = get_node(db, node_name)
+    with db.session() as session:
+        group = session.exec(select(Group).where(Group.name == group_name)).one_or_none()
+        if group is None:
+            raise NotFound(f"There is no group called {group_name}.")
+        session.merge(
+            NodeAccess(group_id=group.id, node_id=node.id, as_source=as_source, as_destination=as_destination)
+        )
+        session.commit()
+
+
+def may_use(db: Database, user: User, node: DicomNode, role: NodeRole) -> bool:
+    """Tell whether `user` may use `node` as a source, or as a destination.
+
+    ============== ======= ==================================== =======
+    account        staff   one of the user's groups has access  allowed
+    ============== ======= ==================================== =======
+    closed         any     any                                  no
+    open           yes     any                                  yes
+    open           no      in this role                         yes
+    open           no      otherwise                            no
+    ============== ======= ==================================== =======
+    """
+    with db.reading() as session:
+        return node.id in _usable_ids(session, user, role)
+
+
+def usable_nodes(db: Database, user: User, role: NodeRole) -> list[DicomNode]:
+    """Return the nodes that `user` may use in `role`, by name."""
+    with db.reading() as session:
+        usable = _usable_ids(session, user, role)
+        nodes = session.exec(select(DicomNode).where(col(DicomNode.id).in_(usable)).order_by(DicomNode.name))
+        return list(nodes)
+
+
+def usable_node(db: Database, user: User, name: str, role: NodeRole) -> DicomNode:
+    """Return the node of that name for `user` to use in `role`.
+
+    Raises:
+        NotFound: There is none; the message lists those that the user may use.
+        NotAllowed: The user may not use it so.
+    """
+    usable = usable_nodes(db, user, role)
+    names = {node.name for node in usable}
+    if name not in names and any(node.name == name for node in list_nodes(db)):
+        raise NotAllowed(
+            f"You may not use {name} as a {role.value}. An administrator can give your group access to it."
+        )
+    return _named(name, usable)
+
+
+def _usable_ids(session: Session, user: User, role: NodeRole) -> frozenset[int]:
+    if not user.is_active:
+        return frozenset()
+    if user.is_staff:
+        return frozenset(session.exec(select(DicomNode.id)))
+    granted = NodeAccess.as_source if role is NodeRole.SOURCE else NodeAccess.as_destination
+    return frozenset(
+        session.exec(
+            select(NodeAccess.node_id)
+            .join(Membership, col(Membership.group_id) == col(NodeAccess.group_id))
+            .where(Membership.user_id == user.id, granted)
+        )
+    )
+
+
+def _named(name: str, nodes: list[DicomNode]) -> DicomNode:
+    for node in nodes:
+        if node.name == name:
+            return node
+    known = ", ".join(node.name for node in nodes) or "none"
+    raise NotFound(f"There is no node called {name}. Known nodes: {known}.")
+
+
+def _add(db: Database, node: DicomNode, actor: User | str) -> DicomNode:
+    try:
+        with db.session() as session:
+            session.add(node)
+            audit.record(
+                session, AuditAction.NODE_ADDED, actor=actor, object_kind="node", object_id=node.name
+            )
+            session.commit()
+    except IntegrityError as error:
+        taken = InputProblem(f"There is a node called {node.name} already.", field="name")
+        raise InvalidInput(taken) from error
+    return node
+
+
+def _profile(db: Database, name: str) -> ConnectionProfile:
+    with db.reading() as session:
+        profiles = session.exec(select(ConnectionProfile).order_by(ConnectionProfile.name)).all()
+    for profile in profiles:
+        if profile.name == name:
+            return profile
+    known = ", ".join(profile.name for profile in profiles) or "none"
+    raise NotFound(f"There is no connection profile called {name}. Known profiles: {known}.")
+
+
+def _profile_value(db: Database, profile_id: int | None) -> values.ConnectionProfile:
+    if profile_id is None:
+        return values.ConnectionProfile()
+    with db.reading() as session:
+        row = session.get_one(ConnectionProfile, profile_id)
+    return values.ConnectionProfile(
+        connect_timeout=row.connect_timeout,
+        silence_timeout=row.silence_timeout,
+        max_pdu_length=row.max_pdu_length,
+        verify_attempts=row.verify_attempts,
+        verify_delay=row.verify_delay,
+    )
+
+
+def _refuse(*problems: InputProblem) -> None:
+    if problems:
+        raise InvalidInput(*problems)
+
+
+def _name_problems(name: str) -> list[InputProblem]:
+    if name.strip() and _NAME.fullmatch(name):
+        return []
+    return [InputProblem("A node needs a name of 1 to 64 characters, in one line.", field="name")]
+
+
+def _ae_title_problems(field: str, title: str) -> list[InputProblem]:
+    if _AE_TITLE.fullmatch(title):
+        return []
+    rule = "1 to 16 characters of ASCII that are not all spaces, without backslash"
+    return [InputProblem(f"This cannot be an AE title; use {rule}.", field=field)]
+
+
+def _address_problems(host: str, port: int) -> list[InputProblem]:
+    problems = []
+    if not _HOST.fullmatch(host):
+        problems.append(InputProblem("Give a host name or an IP address.", field="host"))
+    if not 1 <= port <= 65535:
+        problems.append(InputProblem("A port is a number from 1 to 65535.", field="port"))
+    return problems
+
+
+def _path_problems(path: str) -> list[InputProblem]:
+    if Path(path).is_absolute() and "\x00" not in path:
+        return []
+    return [InputProblem("Give an absolute path, one that begins with a slash.", field="path")]
+
+
+def _max_associations_problems(number: int) -> list[InputProblem]:
+    if 1 <= number <= _MOST_ASSOCIATIONS:
+        return []
+    message = f"Studies to be moved at the same time: from 1 to {_MOST_ASSOCIATIONS}."
+    return [InputProblem(message, field="max_associations")]

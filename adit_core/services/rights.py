@@ -1,0 +1,36 @@
+"""What a user must be allowed to do before something is done; whatever is not granted is denied."""
+
+from adit_core.db import DicomNode, Permission, User
+from adit_core.db.engine import Database
+from adit_core.errors import NotAllowed
+from adit_core.services.nodes import NodeRole, may_use
+from adit_core.services.users import permissions_of
+
+
+def require_permission(db: Database, user: User, permission: Permission) -> None:
+    """Do nothing if `user` has `permission`; staff have all.
+
+    Raises:
+        NotAllowed: The user lacks it, or the account is closed.
+    """
+    granted = user.is_active and (user.is_staff or permission in permissions_of(db, user))
+    if not granted:
+        raise NotAllowed(
+            f"You lack the permission to {permission.value}. An administrator can give it to your group."
+        )
+
+
+def require_transfer(
+    db: Database, user: User, *, source: DicomNode, destination: DicomNode, urgent: bool
+) -> None:
+    """Do nothing if `user` may have studies moved from `source` to `destination`.
+
+    Raises:
+        NotAllowed: The user lacks a permission, or access to one of the nodes.
+    """
+    require_permission(db, user, Permission.TRANSFER)
+    if urgent:
+        require_permission(db, user, Permission.PROCESS_URGENTLY)
+    for node, role in ((source, NodeRole.SOURCE), (destination, NodeRole.DESTINATION)):
+        if not may_use(db, user, node, role):
+            raise NotAllowed(f"You may not use {node.name} as a {role.value}.")
