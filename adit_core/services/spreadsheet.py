@@ -1,0 +1,215 @@
+"""Reading spreadsheets as text: CSV and Excel workbooks, cell by cell as a person sees them.
+
+What programs make of identifiers is undone where it can be (zeros that a number format shows), and
+marked where it cannot (digits that were rounded away).
+"""
+
+import io
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+from zipfile import ZipFile
+
+import pandas as pd
+from openpyxl import load_workbook
+from openpyxl.cell.cell import TYPE_ERROR
+
+from adit_core.errors import InputProblem, InvalidInput
+
+MAX_BYTES = 10 << 20
+"""The largest file."""
+MAX_ROWS = 50_000
+"""The most rows below the header."""
+MAX_COLUMNS = 200
+_MAX_UNPACKED_BYTES = 20 * MAX_BYTES
+
+_ZIP = b"PK\x03\x04"
+_COMPOUND_FILE = b"\xd0\xcf\x11\xe0"
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f]")
+_SCIENTIFIC = re.compile(r"\d([.,]\d+)?E\+\d+")
+_ONLY_ZEROS = re.compile(r"0{2,}")
+_EXACT = 10**15
+"""Excel keeps 15 digits of a number (and IEEE 754 doubles not much more)."""
+
+
+class CellKind(StrEnum):
+    """What a cell holds that is not, or no longer, text."""
+
+    NUMBER = "number"
+    ROUNDED = "rounded number"
+    """Digits are lost."""
+    DATE = "date"
+    ERROR = "error"
+    """What a formula shows that could not be calculated, such as #N/A."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spreadsheet:
+    """The cells of a sheet, without the spaces around their text.
+
+    ``rows`` has a row for each one below the header that is not wholly empty, with its number as the
+    spreadsheet counts (the header is row 1) and as many columns as ``header``.
+    """
+
+    header: tuple[str, ...]
+    rows: pd.DataFrame
+    kinds: Mapping[tuple[int, int], CellKind]
+    """By row number and column index; cells that are missing here are text."""
+
+
+def read_spreadsheet(content: bytes, filename: str) -> Spreadsheet:
+    """Read a CSV file (comma, semicolon or tab; UTF-8 or Windows-1252) or the first sheet of a workbook.
+
+    The content decides what it is; `filename` is for messages.
+
+    Raises:
+        InvalidInput: It is neither, it is damaged, it is empty, or it is larger than the limits.
+    """
+    if len(content) > MAX_BYTES:
+        raise _invalid(f"The file is larger than {MAX_BYTES >> 20} MB; divide it.")
+    if content.startswith(_COMPOUND_FILE):
+        raise _invalid(
+            f"{filename} is an old Excel file or protected by a password: save it as .xlsx without password."
+        )
+    grid = dict((_read_workbook if content.startswith(_ZIP) else _read_csv)(content, filename))
+    if not grid:
+        raise _invalid(f"{filename} is empty.")
+    return _table(grid)
+
+
+@dataclass(frozen=True, slots=True)
+class _Cell:
+    text: str
+    kind: CellKind | None = None
+
+
+_NumberedRow = tuple[int, list[_Cell]]
+"""A row that is not wholly empty."""
+
+
+def _table(grid: Mapping[int, list[_Cell]]) -> Spreadsheet:
+    header = tuple(cell.text for cell in grid.get(1, ()))
+    while header and not header[-1]:
+        header = header[:-1]
+    below = {number: cells for number, cells in grid.items() if number > 1}
+    kinds = {
+        (number, index): cell.kind
+        for number, cells in below.items()
+        for index, cell in enumerate(cells)
+        if cell.kind is not None
+    }
+    texts = [_padded([cell.text for cell in cells], len(header)) for cells in below.values()]
+    rows = pd.DataFrame(texts, index=list(below), columns=range(len(header)), dtype="str")
+    return Spreadsheet(header, rows, kinds)
+
+
+def _padded(texts: list[str], width: int) -> list[str]:
+    return [*texts, *[""] * (width - len(texts))][:width]
+
+
+def _read_csv(content: bytes, filename: str) -> Iterator[_NumberedRow]:
+    text = _decoded(content, filename)
+    lines = text.splitlines() or [""]
+    delimiter = max(",;\t", key=lines[0].count)
+    width = 1 + max(line.count(delimiter) for line in lines)
+    if width > MAX_COLUMNS:
+        raise _invalid(f"{filename} has more than {MAX_COLUMNS} columns.")
+    try:
+        frame = pd.read_csv(
+            io.StringIO(text),
+            sep=delimiter,
+            header=None,
+            names=range(width),
+            dtype=str,
+            na_filter=False,
+            skip_blank_lines=False,
+        )
+    except pd.errors.EmptyDataError:
+        return
+    except pd.errors.ParserError as error:
+        raise _invalid(f"{filename} cannot be read as CSV: a quotation mark is not closed.") from error
+    for number, values in enumerate(frame.itertuples(index=False, name=None), 1):
+        cells = [_text_cell(value) for value in values]
+        if _is_filled(cells):
+            yield _within_limit(number), cells
+
+
+def _decoded(content: bytes, filename: str) -> str:
+    encodings = ("utf-16",) if content.startswith(_UTF_16) else ("utf-8-sig", "cp1252")
+    for encoding in encodings:
+        try:
+            text = content.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+        if not _CONTROL.search(text):
+            return text
+    raise _invalid(f"{filename} is neither a CSV file in UTF-8 nor an Excel workbook (.xlsx).")
+
+
+def _read_workbook(content: bytes, filename: str) -> Iterator[_NumberedRow]:
+    try:
+        _check_unpacked_size(content)
+        # Formulas count as what they showed when the workbook was saved.
+        workbook = load_workbook(io.BytesIO(content), read_only=True, data_only=True)
+        sheet = workbook.worksheets[0]
+        sheet.reset_dimensions()  # some programs write wrong ones
+        for number, row in enumerate(sheet.iter_rows(max_col=MAX_COLUMNS), 1):
+            cells = [_workbook_cell(cell) for cell in row]
+            if _is_filled(cells):
+                yield _within_limit(number), cells
+    except InvalidInput:
+        raise
+    except Exception as error:
+        raise _invalid(f"{filename} is damaged, or not an Excel workbook (.xlsx): save it anew.") from error
+
+
+def _check_unpacked_size(content: bytes) -> None:
+    with ZipFile(io.BytesIO(content)) as archive:
+        if sum(entry.file_size for entry in archive.infolist()) > _MAX_UNPACKED_BYTES:
+            raise _invalid(f"The workbook unpacks to more than {_MAX_UNPACKED_BYTES >> 20} MB; divide it.")
+
+
+def _workbook_cell(cell: Any) -> _Cell:
+    value = cell.value
+    if value is None:
+        return _Cell("")
+    if isinstance(value, str):
+        return _Cell(value.strip(), CellKind.ERROR) if cell.data_type == TYPE_ERROR else _text_cell(value)
+    if isinstance(value, bool):
+        return _Cell(str(value).upper())
+    if isinstance(value, int | float):
+        return _number_cell(value, cell.number_format)
+    return _Cell(str(value), CellKind.DATE)
+
+
+def _text_cell(text: str) -> _Cell:
+    text = text.strip()
+    return _Cell(text, CellKind.ROUNDED if _SCIENTIFIC.fullmatch(text) else None)
+
+
+def _number_cell(value: float, number_format: str) -> _Cell:
+    if isinstance(value, float) and abs(value) >= _EXACT:
+        return _Cell(repr(value), CellKind.ROUNDED)
+    if value != int(value):
+        return _Cell(repr(value), CellKind.NUMBER)
+    digits = str(int(value))
+    shown = number_format.split(";", maxsplit=1)[0]
+    width = len(shown) if _ONLY_ZEROS.fullmatch(shown) else 0
+    return _Cell(digits.zfill(width), CellKind.NUMBER)
+
+
+def _is_filled(cells: list[_Cell]) -> bool:
+    return any(cell.text for cell in cells)
+
+
+def _within_limit(number: int) -> int:
+    if number > MAX_ROWS + 1:
+        raise _invalid(f"There are more than {MAX_ROWS} rows; divide the file.")
+    return number
+
+
+def _invalid(message: str) -> InvalidInput:
+    return InvalidInput(InputProblem(message))
