@@ -1,10 +1,15 @@
 """Part 10 files: an encoded data set behind a preamble and the file meta information (PS3.10 7.1)."""
 
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import BinaryIO
 
+from pydicom import dcmread
+
 from adit_core.dicom.ports import InstanceHeader
+from adit_core.dicom.references import InstanceReference, SeriesReference, StudyReference
 from adit_core.errors import InputProblem, InvalidInput
 
 IMPLEMENTATION_CLASS_UID = "2.25.263808250963858507251026303872041848826"
@@ -27,6 +32,8 @@ _SOP_INSTANCE_UID = 0x00080018
 _LONG_VRS = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
 _LONGEST_VALUE = 1 << 20
 """What comes before SOP Instance UID is short; a longer value means that this is no DICOM file."""
+_FRAGMENT = 1 << 18
+_REFERENCE_TAGS = ["PatientID", "StudyInstanceUID", "SeriesInstanceUID"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +42,35 @@ class FileLayout:
 
     header: InstanceHeader
     data_set_offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class FileInstance:
+    """An instance in a file; implements :class:`~adit_core.dicom.ports.IncomingInstance`."""
+
+    path: Path
+    reference: InstanceReference
+    header: InstanceHeader
+    data_set_offset: int
+
+    def fragments(self) -> Iterator[bytes]:
+        """Yield the encoded data set, in pieces of 256 KiB."""
+        with self.path.open("rb") as file:
+            file.seek(self.data_set_offset)
+            while fragment := file.read(_FRAGMENT):
+                yield fragment
+
+
+def read_file_instance(path: Path) -> FileInstance:
+    """Return a file as the instance that it says it is. Raises InvalidInput if it is no DICOM file."""
+    with path.open("rb") as file:
+        layout = read_file_layout(file)
+    data_set = dcmread(path, force=True, stop_before_pixels=True, specific_tags=_REFERENCE_TAGS)
+    study = StudyReference(str(data_set.get("StudyInstanceUID", "")), str(data_set.get("PatientID", "")))
+    series = SeriesReference(study, str(data_set.get("SeriesInstanceUID", "")))
+    return FileInstance(
+        path, InstanceReference(series, layout.header.sop_instance_uid), layout.header, layout.data_set_offset
+    )
 
 
 def encode_file_header(header: InstanceHeader) -> bytes:

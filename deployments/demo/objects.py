@@ -5,16 +5,7 @@ from typing import Any
 
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sequence import Sequence
-from pydicom.uid import (
-    UID,
-    BasicTextSRStorage,
-    ComputedRadiographyImageStorage,
-    CTImageStorage,
-    EnhancedCTImageStorage,
-    MRImageStorage,
-    SecondaryCaptureImageStorage,
-    UltrasoundMultiFrameImageStorage,
-)
+from pydicom.uid import UID
 
 from adit_core.dicom.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from deployments.demo.pixels import add_pixels
@@ -101,6 +92,7 @@ def _patient_and_study(study: StudySpec) -> Elements:
 def _series(study: StudySpec, index: int) -> Elements:
     series = study.series[index]
     return {
+        "SOPClassUID": series.form.sop_class_uid,
         "Modality": series.form.modality,
         "SeriesInstanceUID": study.series_instance_uid(index),
         "SeriesNumber": index + 1,
@@ -152,7 +144,6 @@ def _ct(study: StudySpec, series: SeriesSpec, index: int) -> Elements:
     return {
         **_acquisition(study),
         **_plane(study, series, index),
-        "SOPClassUID": CTImageStorage,
         "ImageType": ["ORIGINAL", "PRIMARY", "AXIAL"],
         "BodyPartExamined": "CHEST",
         "KVP": 120,
@@ -169,7 +160,6 @@ def _mr(study: StudySpec, series: SeriesSpec, index: int) -> Elements:
     return {
         **_acquisition(study),
         **_plane(study, series, index),
-        "SOPClassUID": MRImageStorage,
         "ImageType": ["ORIGINAL", "PRIMARY", "OTHER"],
         "BodyPartExamined": "CHEST",
         "ScanningSequence": "SE",
@@ -189,7 +179,6 @@ def _mr(study: StudySpec, series: SeriesSpec, index: int) -> Elements:
 def _cr(study: StudySpec, _series: SeriesSpec, _index: int) -> Elements:
     return {
         **_acquisition(study),
-        "SOPClassUID": ComputedRadiographyImageStorage,
         "ImageType": ["ORIGINAL", "PRIMARY"],
         "BodyPartExamined": "CHEST",
         "ViewPosition": "PA",
@@ -203,7 +192,6 @@ def _cr(study: StudySpec, _series: SeriesSpec, _index: int) -> Elements:
 def _us_cine(study: StudySpec, series: SeriesSpec, _index: int) -> Elements:
     return {
         **_acquisition(study),
-        "SOPClassUID": UltrasoundMultiFrameImageStorage,
         "ImageType": ["ORIGINAL", "PRIMARY", "", "0001"],
         "PatientOrientation": "",
         "Laterality": "",
@@ -216,7 +204,6 @@ def _us_cine(study: StudySpec, series: SeriesSpec, _index: int) -> Elements:
 
 def _secondary_capture(study: StudySpec, _series: SeriesSpec, _index: int) -> Elements:
     return {
-        "SOPClassUID": SecondaryCaptureImageStorage,
         "ConversionType": "WSD",
         "DateOfSecondaryCapture": study.study_date,
         "TimeOfSecondaryCapture": study.study_time,
@@ -230,7 +217,6 @@ def _secondary_capture(study: StudySpec, _series: SeriesSpec, _index: int) -> El
 def _report(study: StudySpec, _series: SeriesSpec, _index: int) -> Elements:
     """Return a Basic Text SR that names the patient in its text, as real reports do (PS3.3 A.35.1)."""
     return {
-        "SOPClassUID": BasicTextSRStorage,
         "ReferencedPerformedProcedureStepSequence": Sequence(),
         "PerformedProcedureCodeSequence": Sequence(),
         "CompletionFlag": "COMPLETE",
@@ -267,7 +253,6 @@ def _enhanced_ct(study: StudySpec, series: SeriesSpec, _index: int) -> Elements:
     """Return a derived Enhanced CT, which needs no groups on how it was acquired (PS3.3 A.38.1)."""
     frames = [_frame_groups(study, frame) for frame in range(series.frames)]
     return {
-        "SOPClassUID": EnhancedCTImageStorage,
         "ImageType": ["DERIVED", "PRIMARY", "VOLUME", "RESAMPLED"],
         "PatientPosition": "HFS",
         "FrameOfReferenceUID": study.frame_of_reference_uid,

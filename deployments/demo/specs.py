@@ -8,7 +8,16 @@ import uuid
 from dataclasses import dataclass
 from enum import StrEnum
 
-from pydicom.uid import ExplicitVRLittleEndian
+from pydicom.uid import (
+    BasicTextSRStorage,
+    ComputedRadiographyImageStorage,
+    CTImageStorage,
+    EnhancedCTImageStorage,
+    ExplicitVRLittleEndian,
+    MRImageStorage,
+    SecondaryCaptureImageStorage,
+    UltrasoundMultiFrameImageStorage,
+)
 
 _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_DNS, "demo.adit.invalid")
 
@@ -27,17 +36,22 @@ class Form(StrEnum):
     @property
     def modality(self) -> str:
         """The value of Modality (PS3.3 C.7.3.1.1.1)."""
-        return _MODALITIES[self]
+        return _CLASSES[self][0]
+
+    @property
+    def sop_class_uid(self) -> str:
+        """The SOP class of the instances."""
+        return _CLASSES[self][1]
 
 
-_MODALITIES = {
-    Form.CT: "CT",
-    Form.MR: "MR",
-    Form.CR: "CR",
-    Form.US_CINE: "US",
-    Form.SECONDARY_CAPTURE: "OT",
-    Form.REPORT: "SR",
-    Form.ENHANCED_CT: "CT",
+_CLASSES = {
+    Form.CT: ("CT", CTImageStorage),
+    Form.MR: ("MR", MRImageStorage),
+    Form.CR: ("CR", ComputedRadiographyImageStorage),
+    Form.US_CINE: ("US", UltrasoundMultiFrameImageStorage),
+    Form.SECONDARY_CAPTURE: ("OT", SecondaryCaptureImageStorage),
+    Form.REPORT: ("SR", BasicTextSRStorage),
+    Form.ENHANCED_CT: ("CT", EnhancedCTImageStorage),
 }
 
 

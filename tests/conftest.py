@@ -1,0 +1,68 @@
+"""Servers as fixtures: what is slow to start runs once a session, and is empty when a test begins."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests import servers
+
+
+@pytest.fixture(scope="session")
+def running_orthanc_source(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.OrthancServer]:
+    with servers.orthanc(tmp_path_factory.mktemp("source"), "SOURCE") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def running_orthanc_destination(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.OrthancServer]:
+    with servers.orthanc(tmp_path_factory.mktemp("destination"), "DESTINATION") as server:
+        yield server
+
+
+@pytest.fixture
+def orthanc_source(running_orthanc_source: servers.OrthancServer) -> servers.OrthancServer:
+    """An empty Orthanc with the AE title SOURCE."""
+    running_orthanc_source.clear()
+    return running_orthanc_source
+
+
+@pytest.fixture
+def orthanc_destination(running_orthanc_destination: servers.OrthancServer) -> servers.OrthancServer:
+    """An empty Orthanc with the AE title DESTINATION."""
+    running_orthanc_destination.clear()
+    return running_orthanc_destination
+
+
+@pytest.fixture
+def dcmqrscp(tmp_path: Path) -> Iterator[servers.FileArchive]:
+    """An empty dcmqrscp."""
+    with servers.dcmqrscp(tmp_path / "dcmqrscp") as server:
+        yield server
+
+
+@pytest.fixture
+def qrscp(tmp_path: Path) -> Iterator[servers.FileArchive]:
+    """An empty qrscp of pynetdicom."""
+    with servers.qrscp(tmp_path / "qrscp") as server:
+        yield server
+
+
+@pytest.fixture
+def storescp(tmp_path: Path) -> Iterator[servers.FileArchive]:
+    """A storescp that has received nothing."""
+    with servers.storescp(tmp_path / "storescp") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[servers.PostgresCluster]:
+    """A PostgreSQL cluster; ask it for a database of your own."""
+    with servers.postgres() as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def postgres_url(postgres: servers.PostgresCluster) -> str:
+    """The URL of an empty PostgreSQL database."""
+    return postgres.create_database()

@@ -1,0 +1,307 @@
+"""Real servers for tests: Orthanc, DCMTK's dcmqrscp and storescp, pynetdicom's qrscp, PostgreSQL.
+
+Each has a folder and ports of its own and is ended by its process id. A server whose program is
+missing skips the test that asks for it, or fails it where CI is set.
+"""
+
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+
+import httpx
+import psycopg
+import pytest
+from pynetdicom import StoragePresentationContexts
+
+from deployments.demo.archives import CALLING_AE_TITLE, Archive, find_orthanc, start_orthanc, start_qrscp
+from deployments.demo.processes import HOST, on_free_ports, start_server
+from tests.factories import hashes, instances_in
+
+NO_DELAY = {"TCP_NODELAY": "1"}
+PEERS = {CALLING_AE_TITLE: 0}
+
+
+def require(program: str | None, *, package: str) -> str:
+    """Return the path of a program, or end the test and say how to get it."""
+    if program:
+        return program
+    reason = f"install the Debian package {package}: deployments/install-system-packages.sh"
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+@dataclass(frozen=True)
+class OrthancServer:
+    """An Orthanc, and what its REST interface can do for tests."""
+
+    archive: Archive
+    rest: httpx.Client
+
+    def clear(self) -> None:
+        """Delete everything."""
+        for patient in self.rest.get("/patients").json():
+            self.rest.delete(f"/patients/{patient}").raise_for_status()
+
+    def contents(self) -> dict[str, str]:
+        """Return the data set hash of each instance by its SOP Instance UID."""
+        with tempfile.TemporaryDirectory() as folder:
+            return hashes([self._download(name, Path(folder)) for name in self.rest.get("/instances").json()])
+
+    def know(self, ae_title: str, port: int) -> None:
+        """Let a peer of this machine use the archive, and be a destination of C-MOVE."""
+        self.rest.put(
+            f"/modalities/{ae_title}", json={"AET": ae_title, "Host": HOST, "Port": port}
+        ).raise_for_status()
+
+    def _download(self, name: str, folder: Path) -> Path:
+        path = folder / name
+        path.write_bytes(self.rest.get(f"/instances/{name}/file").raise_for_status().content)
+        return path
+
+
+@contextmanager
+def orthanc(
+    folder: Path,
+    ae_title: str = "ORTHANC",
+    peers: Mapping[str, int] = PEERS,
+    environment: Mapping[str, str] = NO_DELAY,
+) -> Iterator[OrthancServer]:
+    """Run an Orthanc. An empty `environment` gives the one that Debian starts, slow on many messages."""
+    require(find_orthanc(), package="orthanc")
+    archive = start_orthanc(folder, ae_title, peers, environment)
+    try:
+        with httpx.Client(base_url=f"http://{HOST}:{archive.http_port}", timeout=60) as rest:
+            yield OrthancServer(archive, rest)
+    finally:
+        archive.server.kill()
+
+
+@dataclass(frozen=True)
+class FileArchive:
+    """An archive that keeps Part 10 files in a folder."""
+
+    archive: Archive
+
+    def contents(self) -> dict[str, str]:
+        """Return the data set hash of each instance by its SOP Instance UID."""
+        return instances_in(self.archive.folder / "store")
+
+
+@contextmanager
+def qrscp(folder: Path, ae_title: str = "QRSCP", peers: Mapping[str, int] = PEERS) -> Iterator[FileArchive]:
+    """Run pynetdicom's qrscp."""
+    archive = start_qrscp(folder, ae_title, peers)
+    try:
+        yield FileArchive(archive)
+    finally:
+        archive.server.kill()
+
+
+@contextmanager
+def dcmqrscp(
+    folder: Path,
+    ae_title: str = "DCMQRSCP",
+    peers: Mapping[str, int] = PEERS,
+    environment: Mapping[str, str] = NO_DELAY,
+) -> Iterator[FileArchive]:
+    """Run DCMTK's dcmqrscp, set up to accept compressed instances, too.
+
+    It hands them out by C-GET only if it was offered no other transfer syntax for their SOP class.
+    """
+    program = require(shutil.which("dcmqrscp"), package="dcmtk")
+    (folder / "store").mkdir(parents=True)
+    config, profile = folder / "dcmqrscp.cfg", folder / "profile.cfg"
+    profile.write_text(_dcmtk_profile())
+
+    def start(ports: list[int]) -> Archive:
+        config.write_text(_dcmqrscp_config(folder / "store", ae_title, peers, ports[0]))
+        server = start_server(
+            [program, "-v", "-c", config, "-xf", profile, "All", "All"],
+            ports=ports,
+            log=folder / "dcmqrscp.log",
+            environment=environment,
+        )
+        return Archive(ae_title, server, folder)
+
+    archive = on_free_ports(1, start)
+    try:
+        yield FileArchive(archive)
+    finally:
+        archive.server.kill()
+
+
+def _dcmqrscp_config(store: Path, ae_title: str, peers: Mapping[str, int], port: int) -> str:
+    hosts = [f"{peer} = ({peer}, localhost, {peer_port or 104})" for peer, peer_port in peers.items()]
+    return "\n".join(
+        [
+            f"NetworkTCPPort = {port}",
+            "MaxPDUSize = 131072",
+            "MaxAssociations = 16",
+            "HostTable BEGIN",
+            *hosts,
+            "HostTable END",
+            "VendorTable BEGIN",
+            "VendorTable END",
+            "AETable BEGIN",
+            f"{ae_title} {store} RW (2000, 4096mb) ANY",
+            "AETable END",
+            "",
+        ]
+    )
+
+
+_TRANSFER_SYNTAXES = (
+    "JPEG2000LosslessOnly",
+    "RLELossless",
+    "DeflatedLittleEndianExplicit",
+    "LittleEndianExplicit",
+    "LittleEndianImplicit",
+)
+_QUERY_CLASSES = (
+    "VerificationSOPClass",
+    "FINDPatientRootQueryRetrieveInformationModel",
+    "GETPatientRootQueryRetrieveInformationModel",
+    "MOVEPatientRootQueryRetrieveInformationModel",
+    "FINDStudyRootQueryRetrieveInformationModel",
+    "GETStudyRootQueryRetrieveInformationModel",
+    "MOVEStudyRootQueryRetrieveInformationModel",
+)
+_MOST_CONTEXTS = 128
+
+
+def _dcmtk_profile() -> str:
+    """Return a profile that accepts the usual classes in all transfer syntaxes and both roles."""
+    storage = [
+        str(context.abstract_syntax)
+        for context in StoragePresentationContexts[: _MOST_CONTEXTS - len(_QUERY_CLASSES)]
+    ]
+    contexts = [rf"{name}\Plain" for name in _QUERY_CLASSES] + [rf"{uid}\Any" for uid in storage]
+    return "\n".join(
+        [
+            "[[TransferSyntaxes]]",
+            "[Any]",
+            *_numbered("TransferSyntax", _TRANSFER_SYNTAXES),
+            "[Plain]",
+            *_numbered("TransferSyntax", _TRANSFER_SYNTAXES[-2:]),
+            "[[PresentationContexts]]",
+            "[All]",
+            *_numbered("PresentationContext", contexts),
+            "[[SCPSCURoleSelection]]",
+            "[All]",
+            *_numbered("Role", [rf"{uid}\both" for uid in storage]),
+            "[[Profiles]]",
+            "[All]",
+            "PresentationContexts = All",
+            "SCPSCURoleSelection = All",
+            "",
+        ]
+    )
+
+
+def _numbered(key: str, values: Iterable[str]) -> list[str]:
+    return [f"{key}{number} = {value}" for number, value in enumerate(values, 1)]
+
+
+@contextmanager
+def storescp(folder: Path, ae_title: str = "STORESCP") -> Iterator[FileArchive]:
+    """Run DCMTK's storescp, which takes everything as it comes."""
+    program = require(shutil.which("storescp"), package="dcmtk")
+    (folder / "store").mkdir(parents=True)
+
+    def start(ports: list[int]) -> Archive:
+        server = start_server(
+            [program, "+xa", "+B", "-aet", ae_title, "-od", folder / "store", str(ports[0])],
+            ports=ports,
+            log=folder / "storescp.log",
+            environment=NO_DELAY,
+        )
+        return Archive(ae_title, server, folder)
+
+    archive = on_free_ports(1, start)
+    try:
+        yield FileArchive(archive)
+    finally:
+        archive.server.kill()
+
+
+@dataclass(frozen=True)
+class PostgresCluster:
+    """A PostgreSQL server that accepts its superuser without a password."""
+
+    port: int
+    _numbers: Iterator[int]
+
+    def create_database(self) -> str:
+        """Create an empty database and return its URL for SQLAlchemy."""
+        name = f"adit_{next(self._numbers)}"
+        with psycopg.connect(self._conninfo, autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name}".encode())
+        return f"postgresql+psycopg://{_SUPERUSER}@{HOST}:{self.port}/{name}"
+
+    @property
+    def _conninfo(self) -> str:
+        return f"host={HOST} port={self.port} user={_SUPERUSER} dbname=postgres"
+
+
+_SUPERUSER = "adit"
+_FAST_AND_FORGETFUL = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_connections=200")
+
+
+@contextmanager
+def postgres() -> Iterator[PostgresCluster]:
+    """Run a new PostgreSQL cluster, as another user if we are root, which it does not accept."""
+    initdb = Path(require(_find_postgres("initdb"), package="postgresql"))
+    # Not below pytest's folders, which only we may enter.
+    with tempfile.TemporaryDirectory(prefix="adit-postgres-", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        identity = _give_away(folder)
+        subprocess.run(
+            [
+                *(["setpriv", *identity] if identity else []),
+                *[initdb, "-D", folder / "data", "-U", _SUPERUSER],
+                *["--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"],
+            ],
+            check=True,
+            capture_output=True,
+            cwd="/",
+        )
+        settings = [f"unix_socket_directories={folder}", f"listen_addresses={HOST}", *_FAST_AND_FORGETFUL]
+        options = [part for setting in settings for part in ("-c", setting)]
+        server = on_free_ports(
+            1,
+            lambda ports: start_server(
+                [initdb.with_name("postgres"), "-D", folder / "data", "-p", str(ports[0]), *options],
+                ports=ports,
+                log=folder / "postgres.log",
+                identity=identity,
+            ),
+        )
+        try:
+            yield PostgresCluster(server.port, count(1))
+        finally:
+            server.process.send_signal(signal.SIGQUIT)  # ends it at once, with all its children
+            server.process.wait()
+
+
+def _find_postgres(program: str) -> str | None:
+    places = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+    return shutil.which(program) or shutil.which(program, path=os.pathsep.join(map(str, places)))
+
+
+def _give_away(folder: Path) -> list[str]:
+    """Give a folder to a user that PostgreSQL accepts, and return the options for setpriv to become it."""
+    if os.geteuid() != 0:
+        return []
+    names = {entry.pw_name for entry in pwd.getpwall()}
+    user = pwd.getpwnam("postgres" if "postgres" in names else "nobody")
+    os.chown(folder, user.pw_uid, user.pw_gid)
+    return ["--reuid", str(user.pw_uid), "--regid", str(user.pw_gid), "--clear-groups"]
