@@ -42,19 +42,13 @@ class PrefectLauncher:
     def cancel(self, flow_run_id: str) -> None:
         """Ask for a flow run to be ended; one that has not started is ended at once."""
         with _client() as client:
-            try:
+            if not _is_over(client, flow_run_id):
                 client.set_flow_run_state(flow_run_id, Cancelling())
-            except ObjectNotFound:
-                return
 
     def is_over(self, flow_run_id: str) -> bool:
         """Tell whether a flow run is in a final state, or not known."""
         with _client() as client:
-            try:
-                flow_run = client.read_flow_run(UUID(flow_run_id))
-            except ObjectNotFound:
-                return True
-        return flow_run.state is not None and flow_run.state.is_final()
+            return _is_over(client, flow_run_id)
 
     def set_limits(self, limits: Mapping[str, int]) -> None:
         """Create or correct global concurrency limits; one that was switched off is switched on."""
@@ -70,6 +64,14 @@ def _deployment_id(client: SyncPrefectClient) -> UUID:
         raise SchedulerUnavailable(
             f"Prefect does not know the deployment {DEPLOYMENT}: run `prefect --no-prompt deploy --all`."
         ) from error
+
+
+def _is_over(client: SyncPrefectClient, flow_run_id: str) -> bool:
+    try:
+        state = client.read_flow_run(UUID(flow_run_id)).state
+    except ObjectNotFound:
+        return True
+    return state is not None and state.is_final()
 
 
 def _set_limit(client: SyncPrefectClient, name: str, limit: int) -> None:

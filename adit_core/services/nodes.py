@@ -13,7 +13,7 @@ from adit_core.db.audit import AuditAction
 from adit_core.db.engine import Database
 from adit_core.dicom import node as values
 from adit_core.dicom.node import FolderNode, QueryRoot, ServerNode, Service
-from adit_core.errors import InputProblem, InvalidInput, NotAllowed, NotFound
+from adit_core.errors import InputProblem, InvalidInput, NotFound
 from adit_core.services import audit
 
 # The default character repertoire without backslash and control characters (PS3.5 6.2, VR AE).
@@ -191,22 +191,6 @@ def usable_nodes(db: Database, user: User, role: NodeRole) -> list[DicomNode]:
         usable = _usable_ids(session, user, role)
         nodes = session.exec(select(DicomNode).where(col(DicomNode.id).in_(usable)).order_by(DicomNode.name))
         return list(nodes)
-
-
-def usable_node(db: Database, user: User, name: str, role: NodeRole) -> DicomNode:
-    """Return the node of that name for `user` to use in `role`.
-
-    Raises:
-        NotFound: There is none; the message lists those that the user may use.
-        NotAllowed: The user may not use it so.
-    """
-    usable = usable_nodes(db, user, role)
-    names = {node.name for node in usable}
-    if name not in names and any(node.name == name for node in list_nodes(db)):
-        raise NotAllowed(
-            f"You may not use {name} as a {role.value}. An administrator can give your group access to it."
-        )
-    return _named(name, usable)
 
 
 def _usable_ids(session: Session, user: User, role: NodeRole) -> frozenset[int]:

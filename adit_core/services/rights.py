@@ -33,4 +33,7 @@ def require_transfer(
         require_permission(db, user, Permission.PROCESS_URGENTLY)
     for node, role in ((source, NodeRole.SOURCE), (destination, NodeRole.DESTINATION)):
         if not may_use(db, user, node, role):
-            raise NotAllowed(f"You may not use {node.name} as a {role.value}.")
+            raise NotAllowed(
+                f"You may not use {node.name} as a {role.value}. "
+                "An administrator can give your group access to it."
+            )

@@ -6,6 +6,7 @@ import random
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -23,12 +24,12 @@ def csv(*rows: str, header: str = HEADER) -> bytes:
     return "\r\n".join([header, *rows, ""]).encode()
 
 
-def workbook(*rows: Sequence[object], formats: dict[str, str] | None = None) -> bytes:
+def workbook(*rows: Sequence[Any], formats: dict[str, str] | None = None) -> bytes:
     book = Workbook()
     sheet = book.active
     assert sheet is not None
     for row in rows:
-        sheet.append(row)
+        sheet.append(list(row))
     for place, number_format in (formats or {}).items():
         sheet[place].number_format = number_format
     content = io.BytesIO()

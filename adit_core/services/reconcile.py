@@ -1,0 +1,203 @@
+"""The reconciler: finds what a crash has left behind, and has the work go on.
+
+It trusts the tables, not the scheduler: a job that has work left, no claim that is alive and no flow
+run that is under way gets a new one. It may be called at any time, also by several processes at once.
+"""
+
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import exists, or_
+from sqlmodel import Session, col, select
+
+from adit_core.db import Job, JobStatus, TaskStatus, TransferTask
+from adit_core.db.columns import utc_now
+from adit_core.db.engine import Database
+from adit_core.services.job_status import OPEN_JOBS, OPEN_TASKS, lock_job, settle_job
+from adit_core.services.launching import Launcher, launch_job, node_limit_name
+from adit_core.services.nodes import list_nodes
+from adit_core.services.task_status import end_tasks, put_back_tasks
+
+_PATIENCE = timedelta(minutes=5)
+"""How long after the last claim of a job ran out its flow run is taken for dead, whatever the scheduler
+says: one whose machine was switched off stays "running" there."""
+
+
+@dataclass(slots=True)
+class Reconciled:
+    """How much of what was repaired."""
+
+    jobs_settled: int = 0
+    """Their status did not agree with their tasks."""
+    jobs_launched: int = 0
+    """They had no flow run any more, or did not have one yet."""
+    tasks_put_back: int = 0
+    """Their worker died; they can be worked on again."""
+    tasks_ended: int = 0
+    """Their worker died and they were given up, or their job was canceled."""
+
+    def counts(self) -> dict[str, int]:
+        """Return the counts by name."""
+        return asdict(self)
+
+
+def reconcile(
+    db: Database, launcher: Launcher, *, max_attempts: int = 3, max_idle_runs: int = 10
+) -> Reconciled:
+    """Repair all jobs that need it, and have the limits of all nodes where they belong.
+
+    Args:
+        db: Where the truth is.
+        launcher: The scheduler.
+        max_attempts: How often a study is tried before it is given up.
+        max_idle_runs: How many executions in a row may end without any task having ended, before the
+            rest of the job is given up.
+
+    Raises:
+        SchedulerUnavailable: What needs no scheduler was repaired.
+    """
+    done = Reconciled()
+    suspects = _suspects(db)
+    for job_id in suspects:
+        done.jobs_settled += _settle(db, job_id)
+    launcher.set_limits({node_limit_name(node.id): node.max_associations for node in list_nodes(db)})
+    caps = _Caps(max_attempts, max_idle_runs)
+    for job_id in suspects:
+        _repair(db, launcher, job_id, caps, done)
+    return done
+
+
+@dataclass(frozen=True, slots=True)
+class _Caps:
+    attempts: int
+    idle_runs: int
+
+
+def _suspects(db: Database) -> list[int]:
+    """Return the jobs that are open, or should be because a task is."""
+    has_open_task = exists().where(
+        col(TransferTask.job_id) == col(Job.id), col(TransferTask.status).in_(OPEN_TASKS)
+    )
+    with db.reading() as session:
+        return list(
+            session.exec(
+                select(Job.id)
+                .where(Job.status != JobStatus.UNVERIFIED, or_(col(Job.status).in_(OPEN_JOBS), has_open_task))
+                .order_by(col(Job.id))
+            )
+        )
+
+
+def _settle(db: Database, job_id: int) -> bool:
+    """Make the job agree with its tasks and tell whether it did not."""
+    with db.session() as session:
+        job = lock_job(session, job_id)
+        if job is None:
+            return False
+        before = job.status
+        after = settle_job(session, job)
+        session.commit()
+    return before is not after
+
+
+def _repair(db: Database, launcher: Launcher, job_id: int, caps: _Caps, done: Reconciled) -> None:
+    """Give a job whose run is gone a new one, unless nothing is left to do."""
+    with db.reading() as session:
+        seen = session.get_one(Job, job_id)
+        last_claim = _last_claim(session, job_id)
+    if seen.status not in OPEN_JOBS or _is_under_way(seen, last_claim, launcher):
+        return
+    with db.session() as session:
+        job = lock_job(session, job_id)
+        if job is None or _run_of(job) != _run_of(seen) or _is_claimed(session, job_id):
+            return  # somebody else was faster
+        _close_run(session, job, caps, done)
+        has_work = settle_job(session, job) in OPEN_JOBS
+        session.commit()
+    if seen.flow_run_id is not None:
+        launcher.cancel(seen.flow_run_id)
+    if has_work:
+        done.jobs_launched += launch_job(db, launcher, job_id)
+
+
+def _is_under_way(job: Job, last_claim: datetime | None, launcher: Launcher) -> bool:
+    """Tell whether somebody works on the job, or will.
+
+    ======================== ============================ ==========
+    last claim               flow run                     under way
+    ======================== ============================ ==========
+    lasts                    any                          yes
+    any other                none                         no
+    ran out 5 minutes ago    any                          no
+    ran out just now, none   over, or not known           no
+    ran out just now, none   scheduled, or running        yes
+    ======================== ============================ ==========
+    """
+    now = utc_now()
+    if last_claim is not None and last_claim >= now:
+        return True
+    if job.flow_run_id is None:
+        return False
+    if last_claim is not None and last_claim < now - _PATIENCE:
+        return False
+    return not launcher.is_over(job.flow_run_id)
+
+
+def _close_run(session: Session, job: Job, caps: _Caps, done: Reconciled) -> None:
+    """Decide what becomes of the tasks that the run has left, and prepare the job for the next run.
+
+    ================================ ======================
+    task                             becomes
+    ================================ ======================
+    any, job is being canceled       CANCELED
+    any, too many idle runs          FAILURE
+    in progress, attempts used up    FAILURE
+    in progress, otherwise           PENDING
+    pending                          as it is
+    ================================ ======================
+    """
+    if job.cancel_requested:
+        done.tasks_ended += end_tasks(session, job, status=TaskStatus.CANCELED, message="Canceled.")
+        return
+    if job.flow_run_id is not None:
+        job.run_number += 1
+        job.idle_runs += 1
+        job.flow_run_id = None
+    if job.idle_runs >= caps.idle_runs:
+        message = (
+            f"Given up: the job was run {job.idle_runs} times in a row without a study coming to an end."
+        )
+        done.tasks_ended += end_tasks(session, job, status=TaskStatus.FAILURE, message=message)
+        return
+    in_progress = col(TransferTask.status) == TaskStatus.IN_PROGRESS
+    used_up = col(TransferTask.attempts) >= caps.attempts
+    done.tasks_ended += end_tasks(
+        session,
+        job,
+        in_progress,
+        used_up,
+        status=TaskStatus.FAILURE,
+        message=f"The worker died during this study, in the last of {caps.attempts} attempts.",
+    )
+    done.tasks_put_back += put_back_tasks(
+        session, job, message="The worker died during this study.", counted=True
+    )
+
+
+def _run_of(job: Job) -> tuple[int, str | None]:
+    return job.run_number, job.flow_run_id
+
+
+def _last_claim(session: Session, job_id: int) -> datetime | None:
+    """Return until when the longest claim on a task of the job lasts, or lasted; None without one."""
+    return session.exec(
+        select(TransferTask.claimed_until)
+        .where(TransferTask.job_id == job_id, TransferTask.status == TaskStatus.IN_PROGRESS)
+        .order_by(col(TransferTask.claimed_until).desc())
+        .limit(1)
+    ).one_or_none()
+
+
+def _is_claimed(session: Session, job_id: int) -> bool:
+    last_claim = _last_claim(session, job_id)
+    return last_claim is not None and last_claim >= utc_now()

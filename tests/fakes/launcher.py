@@ -1,0 +1,55 @@
+"""A scheduler in memory that keeps the promises of `Launcher`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from adit_core.errors import SchedulerUnavailable
+
+
+@dataclass
+class FakeLauncher:
+    """Remembers what it was asked for; `unavailable` makes it refuse everything.
+
+    A flow run is over once it is in `over`, or once it is forgotten by `lose_everything`.
+    """
+
+    unavailable: bool = False
+    runs: dict[str, str] = field(default_factory=dict)
+    """Flow run ids by idempotency key."""
+    urgent: set[str] = field(default_factory=set)
+    over: set[str] = field(default_factory=set)
+    canceled: list[str] = field(default_factory=list)
+    limits: dict[str, int] = field(default_factory=dict)
+
+    def launch(self, job_id: int, *, run_number: int, urgent: bool) -> str:
+        self._check_available()
+        flow_run_id = self.runs.setdefault(f"job-{job_id}-run-{run_number}", f"flow-{job_id}-{run_number}")
+        if urgent:
+            self.urgent.add(flow_run_id)
+        return flow_run_id
+
+    def cancel(self, flow_run_id: str) -> None:
+        self._check_available()
+        if not self.is_over(flow_run_id):
+            self.canceled.append(flow_run_id)
+
+    def is_over(self, flow_run_id: str) -> bool:
+        self._check_available()
+        return flow_run_id in self.over or flow_run_id not in self.runs.values()
+
+    def set_limits(self, limits: Mapping[str, int]) -> None:
+        self._check_available()
+        self.limits.update(limits)
+
+    def end_all(self) -> None:
+        """End all flow runs, as a crash of the worker does."""
+        self.over.update(self.runs.values())
+
+    def lose_everything(self) -> None:
+        """Forget all flow runs and limits, as a new database of the scheduler does."""
+        self.runs.clear()
+        self.limits.clear()
+
+    def _check_available(self) -> None:
+        if self.unavailable:
+            raise SchedulerUnavailable("Start it.")
