@@ -41,11 +41,17 @@ def dcmqrscp(tmp_path: Path) -> Iterator[servers.FileArchive]:
         yield server
 
 
-@pytest.fixture
-def qrscp(tmp_path: Path) -> Iterator[servers.FileArchive]:
-    """An empty qrscp of pynetdicom."""
-    with servers.qrscp(tmp_path / "qrscp") as server:
+@pytest.fixture(scope="session")
+def running_qrscp(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.QrscpServer]:
+    with servers.qrscp(tmp_path_factory.mktemp("qrscp")) as server:
         yield server
+
+
+@pytest.fixture
+def qrscp(running_qrscp: servers.QrscpServer) -> servers.QrscpServer:
+    """An empty qrscp of pynetdicom."""
+    running_qrscp.clear()
+    return running_qrscp
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol
 
 from pydicom import dcmread
 from pydicom.datadict import dictionary_VR, keyword_dict
@@ -133,13 +133,14 @@ def dataset(**elements: Any) -> Dataset:
     return made
 
 
-def dataset_hash(source: Path | Dataset) -> str:
+def dataset_hash(source: Path | BinaryIO | Dataset) -> str:
     """Return a hash of all data elements, the same in each transfer syntax that leaves pixels alone.
 
-    Left out are the file meta information, group lengths and padding, which say nothing.
+    `source` may be a Part 10 file or a data set. Left out are the file meta information, group lengths
+    and padding, which say nothing.
     """
     digest = hashlib.blake2b(digest_size=16)
-    read = dcmread(source, force=True) if isinstance(source, Path) else _reread(source)
+    read = _reread(source) if isinstance(source, Dataset) else dcmread(source, force=True)
     _hash_elements(digest, read)
     return digest.hexdigest()
 
@@ -267,3 +268,10 @@ def _whole_series(spec: StudySpec, series: int) -> SeriesPart:
         tuple(instance_result(spec, series, instance) for instance in instances),
         whole=True,
     )
+
+
+def misdeclare_character_set(path: Path) -> None:
+    """Make a file that is encoded in ISO_IR 100 declare UTF-8, as wrongly as some devices do."""
+    content = path.read_bytes()
+    assert b"ISO_IR 100" in content
+    path.write_bytes(content.replace(b"ISO_IR 100", b"ISO_IR 192"))

@@ -8,10 +8,11 @@ import os
 import pwd
 import shutil
 import signal
+import sqlite3
 import subprocess
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -96,12 +97,24 @@ class FileArchive:
         return instances_in(self.archive.folder / "store")
 
 
+@dataclass(frozen=True)
+class QrscpServer(FileArchive):
+    """A qrscp of pynetdicom, which keeps an index beside the files."""
+
+    def clear(self) -> None:
+        """Delete everything."""
+        with closing(sqlite3.connect(self.archive.folder / "index.sqlite")) as index, index:
+            index.execute("DELETE FROM instance")
+        for path in (self.archive.folder / "store").iterdir():
+            path.unlink()
+
+
 @contextmanager
-def qrscp(folder: Path, ae_title: str = "QRSCP", peers: Mapping[str, int] = PEERS) -> Iterator[FileArchive]:
+def qrscp(folder: Path, ae_title: str = "QRSCP", peers: Mapping[str, int] = PEERS) -> Iterator[QrscpServer]:
     """Run pynetdicom's qrscp."""
     archive = start_qrscp(folder, ae_title, peers)
     try:
-        yield FileArchive(archive)
+        yield QrscpServer(archive)
     finally:
         archive.server.kill()
 

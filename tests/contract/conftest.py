@@ -1,0 +1,146 @@
+"""Every implementation of the ports, behind one face."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+import pytest
+
+from adit_core.dicom.dimse import DimseDestination, DimseSearcher, DimseSource
+from adit_core.dicom.folder import FolderDestination
+from adit_core.dicom.node import FolderNode
+from adit_core.dicom.ports import Destination, Searcher, Source
+from deployments.demo.studies import StudySpec, write_study
+from tests.factories import instances_in
+from tests.fakes.archive import FakeArchive
+from tests.servers import FileArchive, OrthancServer
+
+
+class Lack(StrEnum):
+    """What an archive cannot do, as a fact about its program and not about ADIT."""
+
+    DETAILS = "answers only the keys that archives must support (PS3.4 C.6.2.1)"
+    ALPHABETS = "answers in the Latin alphabet only"
+    UNIQUE_ANSWERS = "answers once for each instance, whatever the level"
+    UID_LISTS = "does not know lists of UIDs (PS3.4 C.2.2.2.2)"
+    TOLERANCE = "sends none of the instances in a list if one of them is unknown"
+    COMPRESSION = "sends in an uncompressed transfer syntax if it was offered one"
+
+
+@dataclass(frozen=True)
+class SourceUnderTest:
+    """An archive that instances are found in and retrieved from."""
+
+    searcher: Callable[[], Searcher]
+    source: Callable[[], Source]
+    load: Callable[[Iterable[Path]], None]
+    folder: Path
+    """For the files of :meth:`holding`."""
+    lacks: frozenset[Lack] = frozenset()
+
+    def holding(self, *specs: StudySpec) -> dict[str, str]:
+        """Fill the archive with studies, and return the hash of each instance by its UID."""
+        files = [file for spec in specs for file in write_study(spec, self.folder)]
+        self.load(files)
+        return instances_in(self.folder)
+
+    def skip_if_it_lacks(self, lack: Lack) -> None:
+        """End a test that this archive cannot pass."""
+        if lack in self.lacks:
+            pytest.skip(f"this archive {lack}")
+
+
+@dataclass(frozen=True)
+class DestinationUnderTest:
+    """Something that instances are delivered to."""
+
+    destination: Callable[[], Destination]
+    contents: Callable[[], dict[str, str]]
+    """Returns the hash of each instance by its UID, read without the code under test."""
+    refuses_unknown_classes: bool = True
+
+
+def _fake(_request: pytest.FixtureRequest, folder: Path) -> SourceUnderTest:
+    archive = FakeArchive()
+    return SourceUnderTest(archive.searcher, archive.source, archive.load, folder)
+
+
+def _of_server(server: OrthancServer | FileArchive, folder: Path, *lacks: Lack) -> SourceUnderTest:
+    node = server.archive.node
+    return SourceUnderTest(
+        lambda: DimseSearcher(node), lambda: DimseSource(node), server.archive.load, folder, frozenset(lacks)
+    )
+
+
+def _orthanc(request: pytest.FixtureRequest, folder: Path) -> SourceUnderTest:
+    return _of_server(request.getfixturevalue("orthanc_source"), folder, Lack.TOLERANCE)
+
+
+def _dcmqrscp(request: pytest.FixtureRequest, folder: Path) -> SourceUnderTest:
+    return _of_server(request.getfixturevalue("dcmqrscp"), folder, Lack.COMPRESSION)
+
+
+def _qrscp(request: pytest.FixtureRequest, folder: Path) -> SourceUnderTest:
+    return _of_server(
+        request.getfixturevalue("qrscp"),
+        folder,
+        Lack.DETAILS,
+        Lack.ALPHABETS,
+        Lack.UNIQUE_ANSWERS,
+        Lack.UID_LISTS,
+        Lack.TOLERANCE,
+    )
+
+
+@pytest.fixture(
+    params=[
+        pytest.param(_fake, id="fake"),
+        pytest.param(_orthanc, id="orthanc", marks=pytest.mark.system),
+        pytest.param(_dcmqrscp, id="dcmqrscp", marks=pytest.mark.system),
+        pytest.param(_qrscp, id="qrscp"),
+    ]
+)
+def archive(request: pytest.FixtureRequest, tmp_path: Path) -> SourceUnderTest:
+    """Each archive in turn, empty."""
+    return request.param(request, tmp_path / "loaded")
+
+
+def _fake_destination(_request: pytest.FixtureRequest, _folder: Path) -> DestinationUnderTest:
+    archive = FakeArchive()
+    archive.faults.refuses.add(UNWELCOME_UID)
+    return DestinationUnderTest(archive.destination, archive.contents)
+
+
+def _server_destination(name: str) -> Callable[[pytest.FixtureRequest, Path], DestinationUnderTest]:
+    def build(request: pytest.FixtureRequest, _folder: Path) -> DestinationUnderTest:
+        server = request.getfixturevalue(name)
+        return DestinationUnderTest(lambda: DimseDestination(server.archive.node), server.contents)
+
+    return build
+
+
+def _folder_destination(_request: pytest.FixtureRequest, folder: Path) -> DestinationUnderTest:
+    folder.mkdir()
+    node = FolderNode("folder", folder)
+    return DestinationUnderTest(
+        lambda: FolderDestination(node), lambda: instances_in(folder), refuses_unknown_classes=False
+    )
+
+
+UNWELCOME_UID = "1.2.3.4.5.6.7.8.9"
+"""The SOP Instance UID of an instance that archives refuse, for its SOP class is unknown to them."""
+
+
+@pytest.fixture(
+    params=[
+        pytest.param(_fake_destination, id="fake"),
+        pytest.param(_server_destination("orthanc_destination"), id="orthanc", marks=pytest.mark.system),
+        pytest.param(_server_destination("dcmqrscp"), id="dcmqrscp", marks=pytest.mark.system),
+        pytest.param(_server_destination("qrscp"), id="qrscp"),
+        pytest.param(_folder_destination, id="folder"),
+    ]
+)
+def receiver(request: pytest.FixtureRequest, tmp_path: Path) -> DestinationUnderTest:
+    """Each destination in turn, empty."""
+    return request.param(request, tmp_path / "destination")
