@@ -7,11 +7,12 @@ time therefore wait for each other; a transaction that read first and wrote late
 
 import os
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
-from weakref import WeakSet
+from weakref import WeakSet, finalize
 
 from sqlalchemy import URL, Connection, Engine, Pool, create_engine, event, make_url
 from sqlalchemy.exc import InterfaceError, OperationalError
@@ -54,6 +55,7 @@ class Database:
         self.url = url
         self.engine = _create_engine(make_url(url))
         self._read_only = self.engine.execution_options(**_READ_ONLY[self.engine.dialect.name])
+        finalize(self, self.engine.dispose)
         _databases.add(self)
 
     def __repr__(self) -> str:
@@ -178,7 +180,7 @@ def _migration_lock(connection: Connection) -> Iterator[None]:
         # Neither works inside of a transaction; tables are rebuilt, so keys cannot hold meanwhile.
         raw = connection.connection.driver_connection
         assert isinstance(raw, sqlite3.Connection), "the driver of SQLite is sqlite3"
-        raw.execute("PRAGMA journal_mode = WAL")
+        _switch_to_wal(raw)
         raw.execute("PRAGMA foreign_keys = OFF")
         try:
             with connection.begin():
@@ -190,6 +192,20 @@ def _migration_lock(connection: Connection) -> Iterator[None]:
             connection.exec_driver_sql("SET LOCAL lock_timeout = '10min'")
             connection.exec_driver_sql("SELECT pg_advisory_xact_lock(hashtext('adit migrations'))")
             yield
+
+
+def _switch_to_wal(connection: sqlite3.Connection) -> None:
+    # This is the one statement that does not wait by itself while others use the file.
+    deadline = time.monotonic() + _BUSY_TIMEOUT
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if time.monotonic() > deadline:
+                raise DatabaseUnavailable("The database stays locked.") from error
+            time.sleep(0.05)
+        else:
+            return
 
 
 @contextmanager

@@ -20,6 +20,18 @@ def require_permission(db: Database, user: User, permission: Permission) -> None
         )
 
 
+def require_node(db: Database, user: User, node: DicomNode, role: NodeRole) -> None:
+    """Do nothing if `user` may use `node` in `role`.
+
+    Raises:
+        NotAllowed: The user may not.
+    """
+    if not may_use(db, user, node, role):
+        raise NotAllowed(
+            f"You may not use {node.name} as a {role.value}. An administrator can let your group do so."
+        )
+
+
 def require_transfer(
     db: Database, user: User, *, source: DicomNode, destination: DicomNode, urgent: bool
 ) -> None:
@@ -31,9 +43,5 @@ def require_transfer(
     require_permission(db, user, Permission.TRANSFER)
     if urgent:
         require_permission(db, user, Permission.PROCESS_URGENTLY)
-    for node, role in ((source, NodeRole.SOURCE), (destination, NodeRole.DESTINATION)):
-        if not may_use(db, user, node, role):
-            raise NotAllowed(
-                f"You may not use {node.name} as a {role.value}. "
-                "An administrator can give your group access to it."
-            )
+    require_node(db, user, source, NodeRole.SOURCE)
+    require_node(db, user, destination, NodeRole.DESTINATION)
