@@ -21,7 +21,7 @@ from adit_core.dicom import layout
 from adit_core.dicom.node import FolderNode
 from adit_core.dicom.part10 import encode_file_header, read_file_layout
 from adit_core.dicom.ports import Delivery, IncomingInstance
-from adit_core.dicom.references import InstanceReference, SeriesReference, StudyReference
+from adit_core.dicom.references import SeriesReference, StudyReference
 from adit_core.errors import AditError, ConnectionFailed, DestinationFull, InvalidInput, OperationFailed
 
 _TEMPORARY_SUFFIX = ".part"
@@ -59,7 +59,7 @@ class FolderDestination:
 
     def held(self, study: StudyReference, series: Sequence[SeriesReference]) -> frozenset[str]:
         """Return the SOP Instance UIDs whose files are there."""
-        with self._translated_errors(study):
+        with self._translated_errors(_in_words(study)):
             self._node.path.stat()
             folders = [self._node.path / layout.series_folder(one) for one in series]
             return frozenset(uid for folder in folders for uid in _uids_in(folder))
@@ -90,12 +90,11 @@ class FolderDestination:
 
     def _write(self, instance: IncomingInstance, syncing: ThreadPoolExecutor) -> "_WrittenFile":
         """Write an instance under a temporary name, and begin to sync it."""
-        reference = instance.reference
-        with self._translated_errors(reference.series.study):
-            folder = self._prepare(reference.series)
-            written = _WrittenFile(
-                reference, self._node.path / layout.instance_file(reference), _create_temporary(folder)
-            )
+        series, uid = instance.reference.series, instance.header.sop_instance_uid
+        study = _in_words(series.study)
+        with self._translated_errors(study):
+            folder = self._prepare(series)
+            written = _WrittenFile(uid, study, folder / layout.file_name(uid), _create_temporary(folder))
             try:
                 written.fill(encode_file_header(instance.header), instance.fragments())
             except BaseException:
@@ -113,10 +112,10 @@ class FolderDestination:
             try:
                 file.publish()
             except OSError as error:
-                failure = self._translate(error, file.reference.series.study)
+                failure = self._translate(error, file.study)
                 file.discard()
             else:
-                published.append(file.reference.sop_instance_uid)
+                published.append(file.sop_instance_uid)
                 self._changed.add(file.path.parent)
         self._sync_folders()
         yield from map(Delivery, published)
@@ -143,23 +142,24 @@ class FolderDestination:
 
     def _sync_folders(self) -> None:
         """Make the names in all folders that were changed durable."""
-        while self._changed:
-            folder = os.open(self._changed.pop(), os.O_RDONLY | os.O_DIRECTORY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
+        with self._translated_errors("a name"):
+            while self._changed:
+                folder = os.open(self._changed.pop(), os.O_RDONLY | os.O_DIRECTORY)
+                try:
+                    os.fsync(folder)
+                finally:
+                    os.close(folder)
 
     @contextlib.contextmanager
-    def _translated_errors(self, study: StudyReference) -> Iterator[None]:
+    def _translated_errors(self, what: str) -> Iterator[None]:
         try:
             yield
         except OSError as error:
             # Without its cause, since that names the file, and with it the patient.
-            raise self._translate(error, study) from None
+            raise self._translate(error, what) from None
 
-    def _translate(self, error: OSError, study: StudyReference) -> AditError:
-        place = f"{self._node.name}: study {study.study_instance_uid} below {self._node.path}"
+    def _translate(self, error: OSError, what: str) -> AditError:
+        place = f"{self._node.name}: {what} below {self._node.path}"
         if error.errno in _NO_SPACE:
             return DestinationFull(f"{place} could not be written: no space is left.")
         if error.errno in _SHARE_LOST:
@@ -171,7 +171,8 @@ class FolderDestination:
 class _WrittenFile:
     """A file under its temporary name, locked as long as it is open."""
 
-    reference: InstanceReference
+    sop_instance_uid: str
+    study: str
     path: Path
     file: BinaryIO
     size: int = 0
@@ -199,6 +200,10 @@ class _WrittenFile:
             Path(self.file.name).unlink()
         with contextlib.suppress(OSError):
             self.file.close()
+
+
+def _in_words(study: StudyReference) -> str:
+    return f"study {study.study_instance_uid}"
 
 
 def _is_enough(written: deque[_WrittenFile]) -> bool:

@@ -9,7 +9,7 @@ import hashlib
 import re
 from pathlib import PurePosixPath
 
-from adit_core.dicom.references import InstanceReference, SeriesReference
+from adit_core.dicom.references import SeriesReference
 
 SUFFIX = ".dcm"
 
@@ -28,9 +28,9 @@ def series_folder(series: SeriesReference) -> PurePosixPath:
     return PurePosixPath(patient, safe_name(study.study_instance_uid), safe_name(series.series_instance_uid))
 
 
-def instance_file(instance: InstanceReference) -> PurePosixPath:
-    """Return the file of an instance, relative to the root."""
-    return series_folder(instance.series) / (safe_name(instance.sop_instance_uid) + SUFFIX)
+def file_name(sop_instance_uid: str) -> str:
+    """Return the name of an instance's file in the folder of its series."""
+    return safe_name(sop_instance_uid) + SUFFIX
 
 
 def safe_name(identifier: str) -> str:
@@ -42,8 +42,8 @@ def safe_name(identifier: str) -> str:
 
         DEMO0001     DEMO0001
         1.2.840.1    1.2.840.1
-        demo0001     demo0001~6d4c8a1f
-        ../etc       ___etc~0b1d3c5e
+        demo0001     demo0001~c83b04fc
+        ../etc       ___etc~f7f9121f
     """
     if _PLAIN.fullmatch(identifier) and not _RESERVED.fullmatch(identifier):
         return identifier
