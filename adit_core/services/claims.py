@@ -46,16 +46,16 @@ def claim_task(db: Database, task_id: int, *, token: str, lease: float) -> Trans
 
     Return None if it has ended, if somebody else has it, or if its job is being canceled.
     """
-    now = utc_now()
     attempt = col(TransferTask.attempts) + 1
-    free = or_(
-        col(TransferTask.status) == TaskStatus.PENDING,
-        and_(col(TransferTask.status) == TaskStatus.IN_PROGRESS, col(TransferTask.claimed_until) < now),
-    )
     with db.session() as session:
         job = lock_job_of_task(session, task_id)
         if job is None or job.cancel_requested:
             return None
+        now = utc_now()  # not before the lock, which may have been waited for
+        run_out = and_(
+            col(TransferTask.status) == TaskStatus.IN_PROGRESS, col(TransferTask.claimed_until) < now
+        )
+        free = or_(col(TransferTask.status) == TaskStatus.PENDING, run_out)
         claimed = session.exec(
             update(TransferTask)
             .where(col(TransferTask.id) == task_id, free)
@@ -70,6 +70,7 @@ def claim_task(db: Database, task_id: int, *, token: str, lease: float) -> Trans
         )
         if claimed.rowcount == 0:
             return None
+        job.started_at = job.started_at or now
         settle_job(session, job)
         task = session.get_one(TransferTask, task_id)
         session.commit()

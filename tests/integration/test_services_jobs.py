@@ -277,7 +277,11 @@ def test_an_ended_job_has_a_mean_speed_and_nothing_left(clinic: Clinic) -> None:
 
     assert view.status is JobStatus.SUCCESS
     assert view.actions == frozenset()
-    assert view.progress.bytes_per_second
+    assert view.started_at is not None
+    assert view.ended_at is not None
+    assert view.progress.bytes_per_second is not None
+    elapsed = (view.ended_at - view.started_at).total_seconds()
+    assert view.progress.bytes_per_second * elapsed == pytest.approx(2 * DELIVERED.bytes_sent)
     assert view.progress.seconds_left is None
 
 
