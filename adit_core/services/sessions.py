@@ -1,0 +1,153 @@
+"""Sessions of browsers: opened by signing in, looked up at every request, ended by time or by signing out.
+
+The browser holds 256 random bits; the database holds their SHA-256, which is enough to recognise
+them and of no use to anybody who reads it.
+"""
+
+import hashlib
+import secrets
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import or_
+from sqlmodel import Session, col, delete, select, update
+
+from adit_core.db import User, WebSession
+from adit_core.db.audit import AuditAction
+from adit_core.db.columns import storable, utc_now
+from adit_core.db.engine import Database
+from adit_core.services import audit
+from adit_core.services.users import check_password, find_user
+from adit_core.settings import Settings
+
+UNKNOWN_USER = "unknown user"
+"""The actor of a sign-in that failed because there is no such user."""
+_WRITE_INTERVAL = timedelta(minutes=1)
+
+
+@dataclass(frozen=True, slots=True)
+class SessionLimits:
+    """How long a session lasts."""
+
+    idle: timedelta
+    """Without activity."""
+    length: timedelta
+    """In any case."""
+
+    @classmethod
+    def of(cls, settings: Settings) -> "SessionLimits":
+        """Return the limits that the settings ask for."""
+        return cls(
+            idle=timedelta(seconds=settings.session_idle), length=timedelta(seconds=settings.session_length)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who is signed in, by which session."""
+
+    user: User
+    session_id: str
+    """The SHA-256 of the token: names the session, but does not open it."""
+    csrf_token: str
+    """What a form of this session must carry."""
+
+
+def sign_in(db: Database, username: str, password: str, limits: SessionLimits, *, address: str) -> str | None:
+    """Start a session of the user whom name and password belong to and return its token; None if they do not.
+
+    Either is written to the audit trail. A name that is nobody's is not: it may be a password that
+    was typed into the wrong field.
+    """
+    user = check_password(db, username, password)
+    if user is not None:
+        return open_session(db, user, limits, address=address)
+    actor = find_user(db, username) or UNKNOWN_USER
+    with db.session() as session:
+        audit.record(session, AuditAction.SIGN_IN_FAILED, actor=actor, succeeded=False, address=address)
+        session.commit()
+    return None
+
+
+def open_session(db: Database, user: User, limits: SessionLimits, *, address: str) -> str:
+    """Start a session of `user` and return its token, which is kept nowhere else.
+
+    Sessions that have ended are deleted on the way.
+    """
+    token = secrets.token_urlsafe(32)
+    now = utc_now()
+    with db.session() as session:
+        _delete_ended(session, limits, now)
+        audit.record(session, AuditAction.SIGNED_IN, actor=user, address=address)
+        session.add(
+            WebSession(
+                token_hash=session_id_of(token),
+                user_id=user.id,
+                csrf_token=secrets.token_urlsafe(32),
+                address=storable(address, 64),
+                created_at=now,
+                last_seen_at=now,
+                expires_at=now + limits.length,
+            )
+        )
+        session.commit()
+    return token
+
+
+def session_id_of(token: str) -> str:
+    """Return the name of the session that a token opens."""
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def find_principal(db: Database, session_id: str, limits: SessionLimits) -> Principal | None:
+    """Return who is signed in by a session; None if it has ended or the account was closed."""
+    found = _read(db, session_id, limits)
+    return found[0] if found is not None else None
+
+
+def find_active_principal(db: Database, session_id: str, limits: SessionLimits) -> Principal | None:
+    """Do as `find_principal`, and count the call as activity, which is written once a minute at most."""
+    found = _read(db, session_id, limits)
+    if found is None:
+        return None
+    principal, last_seen_at = found
+    now = utc_now()
+    if now - last_seen_at >= _WRITE_INTERVAL:
+        with db.session() as session:
+            session.exec(
+                update(WebSession).where(col(WebSession.token_hash) == session_id).values(last_seen_at=now)
+            )
+            session.commit()
+    return principal
+
+
+def close_session(db: Database, principal: Principal, *, address: str) -> None:
+    """End a session, at the wish of its user; one that has ended already is no error."""
+    with db.session() as session:
+        session.exec(delete(WebSession).where(col(WebSession.token_hash) == principal.session_id))
+        audit.record(session, AuditAction.SIGNED_OUT, actor=principal.user, address=address)
+        session.commit()
+
+
+def _read(db: Database, session_id: str, limits: SessionLimits) -> tuple[Principal, datetime] | None:
+    now = utc_now()
+    live = (
+        select(WebSession, User)
+        .join(User, col(User.id) == col(WebSession.user_id))
+        .where(WebSession.token_hash == session_id, User.is_active)
+        .where(WebSession.expires_at > now, WebSession.last_seen_at > now - limits.idle)
+    )
+    with db.reading() as session:
+        found = session.exec(live).first()
+    if found is None:
+        return None
+    web_session, user = found
+    return Principal(user, session_id, web_session.csrf_token), web_session.last_seen_at
+
+
+def _delete_ended(session: Session, limits: SessionLimits, now: datetime) -> None:
+    ended = or_(
+        col(WebSession.expires_at) <= now,
+        col(WebSession.last_seen_at) <= now - limits.idle,
+    )
+    session.exec(delete(WebSession).where(ended))

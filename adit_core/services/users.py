@@ -1,0 +1,207 @@
+"""Accounts: adding them, checking passwords, groups and what they permit.
+
+Passwords are kept as argon2id (RFC 9106). Checking one costs the same whether or not the user
+exists, so that the time of an answer does not tell which user names do.
+"""
+
+import re
+
+from pwdlib import PasswordHash
+from pwdlib.hashers.argon2 import Argon2Hasher
+from sqlalchemy.exc import IntegrityError
+from sqlmodel import Session, col, delete, select, update
+
+from adit_core.db import Group, GroupPermission, Membership, Permission, User, WebSession
+from adit_core.db.audit import AuditAction
+from adit_core.db.columns import storable
+from adit_core.db.engine import Database
+from adit_core.errors import InputProblem, InvalidInput, NotFound
+from adit_core.services import audit
+
+MIN_PASSWORD_LENGTH = 10
+MAX_PASSWORD_LENGTH = 1024
+_USERNAME = re.compile(r"[a-z0-9][a-z0-9._@+-]{0,149}")
+
+_hasher = PasswordHash((Argon2Hasher(),))
+_hash_of_nobody = _hasher.hash("the password of a user who does not exist")
+
+
+def create_user(
+    db: Database,
+    *,
+    username: str,
+    password: str | None,
+    full_name: str = "",
+    email: str = "",
+    staff: bool = False,
+    actor: User | str = audit.SYSTEM,
+) -> User:
+    """Add an account and return it.
+
+    Args:
+        db: Where the account is kept.
+        username: 1 to 150 of a-z, 0-9 and (not first) ``. _ @ + -``; capitals are made small.
+        password: At least 10 characters; None for an account that signs in elsewhere.
+        full_name: As other people write it.
+        email: Where messages go.
+        staff: Staff see and act on everybody's jobs, and administer.
+        actor: Who adds it.
+
+    Raises:
+        InvalidInput: With all that is wrong; a user name that is taken is one such thing.
+    """
+    name = _normalized(username)
+    _refuse(
+        [
+            *_username_problems(name),
+            *([] if password is None else _password_problems(password)),
+            *_length_problems("full_name", full_name, 150),
+            *_length_problems("email", email, 254),
+        ]
+    )
+    user = User(
+        username=name,
+        password_hash=None if password is None else _hasher.hash(password),
+        full_name=storable(full_name.strip()),
+        email=storable(email.strip()),
+        is_staff=staff,
+    )
+    try:
+        with db.session() as session:
+            session.add(user)
+            audit.record(session, AuditAction.USER_ADDED, actor=actor, object_kind="user", object_id=name)
+            session.commit()
+    except IntegrityError as error:
+        taken = InputProblem(f"The user name {name} is taken; choose another one.", field="username")
+        raise InvalidInput(taken) from error
+    return user
+
+
+def check_password(db: Database, username: str, password: str) -> User | None:
+    """Return the user whom the name and the password belong to, or None.
+
+    A hash that was made with weaker parameters than today's is replaced on the way.
+    """
+    user = find_user(db, username)
+    stored = user.password_hash if user is not None else None
+    matches, stronger = _hasher.verify_and_update(password, stored or _hash_of_nobody)
+    if user is None or stored is None or not matches or not user.is_active:
+        return None
+    if stronger is not None:
+        with db.session() as session:
+            _store_hash(session, user.id, stronger)
+            session.commit()
+    return user
+
+
+def set_password(db: Database, username: str, password: str) -> None:
+    """Give a user a new password, and sign the user out everywhere.
+
+    Raises:
+        InvalidInput: The password is too short or too long.
+        NotFound: There is no such user.
+    """
+    _refuse(_password_problems(password))
+    user = get_user(db, username)
+    new_hash = _hasher.hash(password)
+    with db.session() as session:
+        _store_hash(session, user.id, new_hash)
+        session.exec(delete(WebSession).where(col(WebSession.user_id) == user.id))
+        session.commit()
+
+
+def get_user(db: Database, username: str) -> User:
+    """Return the user of that name.
+
+    Raises:
+        NotFound: There is no such user.
+    """
+    user = find_user(db, username)
+    if user is None:
+        raise NotFound(f"There is no user called {username}.")
+    return user
+
+
+def find_user(db: Database, username: str) -> User | None:
+    """Return the user of that name, or None."""
+    name = _normalized(username)
+    if not _USERNAME.fullmatch(name):
+        return None
+    with db.reading() as session:
+        return session.exec(select(User).where(User.username == name)).first()
+
+
+def list_users(db: Database) -> list[User]:
+    """Return all users by name."""
+    with db.reading() as session:
+        return list(session.exec(select(User).order_by(User.username)))
+
+
+def add_to_group(
+    db: Database, username: str, group_name: str, permissions: frozenset[Permission] = frozenset()
+) -> None:
+    """Make a user a member of a group, and add permissions to the group.
+
+    A group that does not exist is made. What is there already stays as it is.
+
+    Raises:
+        NotFound: There is no such user.
+    """
+    user = get_user(db, username)
+    with db.session() as session:
+        group = session.exec(select(Group).where(Group.name == group_name)).first()
+        if group is None:
+            group = Group(name=group_name)
+            session.add(group)
+            session.flush()
+        session.merge(Membership(user_id=user.id, group_id=group.id))
+        for permission in permissions:
+            session.merge(GroupPermission(group_id=group.id, permission=permission))
+        session.commit()
+
+
+def permissions_of(db: Database, user: User) -> frozenset[Permission]:
+    """Return what the user's groups permit, all together."""
+    chosen = (
+        select(GroupPermission.permission)
+        .join(Membership, col(Membership.group_id) == col(GroupPermission.group_id))
+        .where(Membership.user_id == user.id)
+    )
+    with db.reading() as session:
+        return frozenset(map(Permission, session.exec(chosen)))
+
+
+def _store_hash(session: Session, user_id: int, password_hash: str) -> None:
+    session.exec(update(User).where(col(User.id) == user_id).values(password_hash=password_hash))
+
+
+def _normalized(username: str) -> str:
+    return username.strip().lower()
+
+
+def _username_problems(username: str) -> list[InputProblem]:
+    if _USERNAME.fullmatch(username):
+        return []
+    rule = "Use letters from a to z, digits and . _ @ + -, at most 150, and start with a letter or digit."
+    return [InputProblem(f"This cannot be a user name. {rule}", field="username")]
+
+
+def _password_problems(password: str) -> list[InputProblem]:
+    if len(password) < MIN_PASSWORD_LENGTH:
+        message = f"The password is too short; use at least {MIN_PASSWORD_LENGTH} characters."
+    elif len(password) > MAX_PASSWORD_LENGTH:
+        message = f"The password is too long; use at most {MAX_PASSWORD_LENGTH} characters."
+    else:
+        return []
+    return [InputProblem(message, field="password")]
+
+
+def _length_problems(field: str, text: str, longest: int) -> list[InputProblem]:
+    if len(text) <= longest:
+        return []
+    return [InputProblem(f"This is too long; use at most {longest} characters.", field=field)]
+
+
+def _refuse(problems: list[InputProblem]) -> None:
+    if problems:
+        raise InvalidInput(*problems)
