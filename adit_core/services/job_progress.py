@@ -23,6 +23,8 @@ class JobProgress:
     """How many tasks have which status."""
     counts: TaskCounts
     """The accounts of all tasks, summed up."""
+    share: float
+    """How much of it is done, from 0 to 1; every study counts the same, however large it is."""
     bytes_per_second: float | None
     """The mean since the job started; None if it has not."""
     seconds_left: float | None
@@ -44,8 +46,10 @@ class _Sum:
     counts: TaskCounts
     bytes_now: int
     """What was sent since the job started; it may have been put back after an earlier run."""
+    done: float
+    """How many studies are done, parts of studies included."""
     done_now: float
-    """How many studies were done since then, parts of studies included."""
+    """How many of them were done since the job started."""
 
 
 def _sums(session: Session, job_ids: Collection[int]) -> Mapping[int, list[_Sum]]:
@@ -63,6 +67,7 @@ def _sums(session: Session, job_ids: Collection[int]) -> Mapping[int, list[_Sum]
             func.count(),
             *(func.sum(getattr(TransferTask, name)) for name in _ACCOUNT),
             func.sum(case((since_start, col(TransferTask.bytes_sent)), else_=0)),
+            func.sum(part),
             func.sum(case((since_start, part), else_=0.0)),
         )
         .join(Job)
@@ -70,9 +75,9 @@ def _sums(session: Session, job_ids: Collection[int]) -> Mapping[int, list[_Sum]
         .group_by(col(TransferTask.job_id), col(TransferTask.status))
     )
     by_job = defaultdict[int, list[_Sum]](list)
-    for job_id, status, tasks, *counts, bytes_now, done_now in rows:
+    for job_id, status, tasks, *counts, bytes_now, done, done_now in rows:
         by_job[job_id].append(
-            _Sum(status, tasks, TaskCounts(*map(int, counts)), int(bytes_now), float(done_now))
+            _Sum(status, tasks, TaskCounts(*map(int, counts)), int(bytes_now), float(done), float(done_now))
         )
     return by_job
 
@@ -80,9 +85,11 @@ def _sums(session: Session, job_ids: Collection[int]) -> Mapping[int, list[_Sum]
 def _progress(job: Job, sums: Sequence[_Sum], now: datetime) -> JobProgress:
     elapsed = ((job.ended_at or now) - job.started_at).total_seconds() if job.started_at else 0.0
     sent = sum(part.bytes_now for part in sums)
+    studies = sum(part.tasks for part in sums)
     return JobProgress(
         tasks={part.status: part.tasks for part in sums},
         counts=_added_up([part.counts for part in sums]),
+        share=sum(part.done for part in sums) / studies if studies else 0.0,
         bytes_per_second=sent / elapsed if elapsed > 0 else None,
         seconds_left=_seconds_left(sums, elapsed),
     )

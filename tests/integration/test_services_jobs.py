@@ -245,6 +245,7 @@ def test_a_job_shows_how_far_it_is(clinic: Clinic) -> None:
     assert progress.counts == TaskCounts(planned=14, delivered=10, filtered=2, sent=10, bytes_sent=4 << 30)
     assert progress.bytes_per_second == pytest.approx((4 << 30) / 30, rel=0.2)
     # One and a half of two studies took 30 seconds.
+    assert progress.share == pytest.approx(0.75)
     assert progress.seconds_left == pytest.approx(10, rel=0.2)
 
 
@@ -265,6 +266,7 @@ def test_the_speed_of_a_repeated_run_leaves_out_what_an_earlier_one_sent(clinic:
     progress = show_job(clinic.db, clinic.user, job_id).progress
 
     assert progress.counts.bytes_sent == 1000
+    assert progress.share == 0.5
     assert progress.bytes_per_second == 0
     assert progress.seconds_left is None
 
