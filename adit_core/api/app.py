@@ -1,0 +1,57 @@
+"""The web application: FastAPI at the root, the dashboard behind its gate for all other paths."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+
+from fastapi import FastAPI, Request
+from starlette.responses import JSONResponse, PlainTextResponse
+from starlette.types import ASGIApp
+
+from adit_core.api import health, sign_in
+from adit_core.api.gate import SessionGate
+from adit_core.api.security_headers import SecurityHeaders
+from adit_core.api.wiring import Wiring
+from adit_core.errors import DatabaseUnavailable
+
+
+@dataclass(frozen=True, slots=True)
+class Dashboard:
+    """An application that is mounted behind the gate."""
+
+    app: ASGIApp
+    running: Callable[[FastAPI], AbstractAsyncContextManager[None]]
+    """The context in which it answers."""
+    script_sources: tuple[str, ...] = ()
+    """What its pages may run beside scripts of this server, as in a Content-Security-Policy."""
+
+
+def create_app(wiring: Wiring, dashboard: Dashboard) -> FastAPI:
+    """Return the application, in which every path but sign-in and health asks for a session.
+
+    FastAPI has to be the root, or Streamlit's own middleware would wrap the API.
+    """
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with dashboard.running(app):
+            yield
+        wiring.database.dispose()
+
+    app = FastAPI(title="ADIT", lifespan=lifespan, openapi_url=None)
+    app.state.wiring = wiring
+    app.add_middleware(SecurityHeaders, script_sources=dashboard.script_sources)
+    app.add_exception_handler(DatabaseUnavailable, _say_unavailable)
+    app.include_router(health.router)
+    app.include_router(sign_in.router)
+    app.mount("/api", _nothing_here)
+    app.mount("/", SessionGate(dashboard.app, wiring))
+    return app
+
+
+# Without it, an unknown path of the API would be answered by the dashboard.
+_nothing_here = JSONResponse({"detail": "There is nothing at this path."}, status_code=404)
+
+
+def _say_unavailable(_request: Request, error: Exception) -> PlainTextResponse:
+    return PlainTextResponse(f"{error} Please try again in a moment.", status_code=503)

@@ -1,0 +1,147 @@
+"""Signing in with a user name and a password, and signing out.
+
+The form is protected against forgery by a token that must arrive both in a cookie and in a field,
+and by asking the browser where the form was (OWASP: signed out users have no session to keep it in).
+"""
+
+import hmac
+import secrets
+from functools import partial
+from html import escape
+from pathlib import Path
+from string import Template
+from typing import Annotated
+from urllib.parse import parse_qsl, quote, urlsplit
+
+from anyio import CapacityLimiter, to_thread
+from fastapi import APIRouter, Depends, HTTPException, Request
+from fastapi.concurrency import run_in_threadpool
+from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
+
+from adit_core.api.cookies import session_cookie, sign_in_cookie
+from adit_core.api.logo import MARK
+from adit_core.api.origin import is_same_origin
+from adit_core.api.paths import SIGN_IN_PATH, SIGN_OUT_PATH
+from adit_core.api.wiring import Wiring, wiring_of
+from adit_core.services import sessions
+from adit_core.services.sessions import SessionLimits, session_id_of
+
+_FORM_LIFETIME = 60 * 60
+"""Seconds that a form may lie open before it is sent."""
+_MAX_FORM_LENGTH = 16 * 1024
+"""Bytes of a form that are read before it is refused."""
+
+_page = Template((Path(__file__).parent / "templates" / "sign_in.html").read_text(encoding="utf-8"))
+_PAGE_HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": (
+        "default-src 'none'; style-src 'unsafe-inline'; img-src data:; "
+        "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    ),
+}
+# Checking a password takes 64 MiB and a core for a moment, so a flood of them has to queue.
+_password_checks = CapacityLimiter(2)
+
+router = APIRouter(include_in_schema=False)
+Wired = Annotated[Wiring, Depends(wiring_of)]
+
+
+@router.get(SIGN_IN_PATH)
+def show_form(wiring: Wired, next: str = "/") -> Response:  # noqa: A002 - the name in the URL
+    """Show the form. After it, the browser goes to `next`, if that is a page of this server."""
+    return _form(wiring, wanted=next)
+
+
+@router.post(SIGN_IN_PATH)
+async def sign_in(request: Request, wiring: Wired) -> Response:
+    """Open a session for a browser that sent the right user name and password."""
+    fields = await _read_form(request)
+    wanted, username = fields.get("next", "/"), fields.get("username", "")
+    agreed = request.cookies.get(sign_in_cookie(wiring.settings).name, "")
+    if not _same(agreed, fields.get("csrf_token", "")) or not is_same_origin(request):
+        alert = "This form was open for too long. Please sign in again."
+        return _form(wiring, wanted=wanted, username=username, alert=alert, status_code=403)
+    open_session = partial(
+        sessions.sign_in,
+        wiring.database,
+        username,
+        fields.get("password", ""),
+        SessionLimits.of(wiring.settings),
+        address=_address(request),
+    )
+    token = await to_thread.run_sync(open_session, limiter=_password_checks)
+    if token is None:
+        alert = "The user name or the password is wrong."
+        return _form(wiring, wanted=wanted, username=username, alert=alert, status_code=401)
+    response = RedirectResponse(local_path(wanted), status_code=303)
+    session_cookie(wiring.settings).set(response, token, max_age=wiring.settings.session_length)
+    sign_in_cookie(wiring.settings).delete(response)
+    return response
+
+
+@router.post(SIGN_OUT_PATH)
+async def sign_out(request: Request, wiring: Wired) -> Response:
+    """End the session of a browser whose form carries the session's token against forgery."""
+    fields = await _read_form(request)
+    cookie = session_cookie(wiring.settings)
+    session_id = session_id_of(request.cookies.get(cookie.name, ""))
+    limits = SessionLimits.of(wiring.settings)
+    principal = await run_in_threadpool(sessions.find_principal, wiring.database, session_id, limits)
+    if principal is not None:
+        if not _same(principal.csrf_token, fields.get("csrf_token", "")) or not is_same_origin(request):
+            return PlainTextResponse("Sign out with the button in ADIT; this came from elsewhere.", 403)
+        await run_in_threadpool(sessions.close_session, wiring.database, principal, address=_address(request))
+    response = RedirectResponse(SIGN_IN_PATH, status_code=303)
+    cookie.delete(response)
+    return response
+
+
+def local_path(wanted: str) -> str:
+    """Return `wanted` if it is a path on this server, else ``/``, so that links cannot lead away.
+
+    Browsers take two slashes, or a slash and a backslash, for the start of a host, and leave out tabs
+    and line ends.
+    """
+    parts = urlsplit(wanted)
+    is_local = (
+        wanted.startswith("/") and not wanted.startswith("//") and not parts.scheme and not parts.netloc
+    )
+    is_plain = wanted.isprintable() and "\\" not in wanted
+    return quote(wanted, safe="/?&=%:@!$'()*+,;~#[]") if is_local and is_plain else "/"
+
+
+def _form(
+    wiring: Wiring, *, wanted: str, username: str = "", alert: str = "", status_code: int = 200
+) -> HTMLResponse:
+    csrf_token = secrets.token_urlsafe(32)
+    body = _page.substitute(
+        icon=quote(MARK),
+        logo=MARK,
+        alert=f'<p role="alert">{escape(alert)}</p>' if alert else "",
+        action=SIGN_IN_PATH,
+        username=escape(username),
+        csrf_token=csrf_token,
+        next=escape(local_path(wanted)),
+        focus_username="" if username else "autofocus",
+        focus_password="autofocus" if username else "",
+    )
+    response = HTMLResponse(body, status_code, headers=_PAGE_HEADERS)
+    sign_in_cookie(wiring.settings).set(response, csrf_token, max_age=_FORM_LIFETIME)
+    return response
+
+
+async def _read_form(request: Request) -> dict[str, str]:
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > _MAX_FORM_LENGTH:
+            raise HTTPException(413, "The form is too long.")
+    return dict(parse_qsl(body.decode(errors="replace"), keep_blank_values=True))
+
+
+def _same(expected: str, given: str) -> bool:
+    return bool(expected) and hmac.compare_digest(expected.encode(), given.encode())
+
+
+def _address(request: Request) -> str:
+    return request.client.host if request.client is not None else ""

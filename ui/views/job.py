@@ -1,0 +1,109 @@
+"""A job: how far it is as a whole, by study and by series, and what can be done with it."""
+
+from collections.abc import Callable
+
+import streamlit as st
+
+from adit_core.api.wiring import connected
+from adit_core.db import JobStatus
+from adit_core.errors import NotFound
+from adit_core.services.job_status import OPEN_JOBS, OPEN_TASKS
+from adit_core.services.jobs import JobView, show_job
+from adit_core.services.sessions import Principal
+from ui.components.amounts import data_size, number, speed
+from ui.components.sentences import verbatim
+from ui.components.status import status_color, status_word
+from ui.components.times import duration, moment
+from ui.components.url import number_in_url
+from ui.session import live
+from ui.views.job_actions import offer_actions
+from ui.views.job_tasks import show_tasks
+
+_RENEWAL = 2.0
+_MEANINGS = {
+    JobStatus.UNVERIFIED: "Somebody has to look at the job before it starts.",
+    JobStatus.PENDING: "The job waits for its turn.",
+    JobStatus.IN_PROGRESS: "Studies are being transferred.",
+    JobStatus.CANCELING: "The job is being canceled; what is under way ends within seconds.",
+    JobStatus.CANCELED: "The job was canceled.",
+    JobStatus.SUCCESS: "All studies were transferred, and every image is accounted for.",
+    JobStatus.WARNING: "The job is over, but not everything went as it should have.",
+    JobStatus.FAILURE: "No study could be transferred completely.",
+}
+
+
+def show(principal: Principal, *, open_jobs: Callable[[], None]) -> None:
+    """Show the job that the address names; `open_jobs` goes back to the list."""
+    if st.button("All jobs", type="tertiary", icon=":material/arrow_back:"):
+        open_jobs()
+    job_id = number_in_url("id")
+    if job_id is None:
+        raise NotFound("The address names no job. Choose one from the list.")
+    wiring = connected()
+    job = show_job(wiring.database, principal.user, job_id)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.title(_title(job), anchor=False, width="stretch")
+        offer_actions(job, wiring)
+    st.caption(_facts(job))
+
+    @live(seconds=_RENEWAL if job.status in OPEN_JOBS else None)
+    def show_progress() -> None:
+        now = show_job(wiring.database, principal.user, job_id)
+        if (now.status, now.flow_run_id) != (job.status, job.flow_run_id):
+            st.rerun()
+        _show_status(now)
+        _show_counts(now)
+        show_tasks(wiring.database, principal.user, job_id)
+
+    show_progress()
+
+
+def _title(job: JobView) -> str:
+    return f"Job {job.id}" + (f" · {verbatim(job.name)}" if job.name else "")
+
+
+def _facts(job: JobView) -> str:
+    facts = [
+        f"{job.kind.value.capitalize()} from **{verbatim(job.source)}** to **{verbatim(job.destination)}**",
+        f"by {verbatim(job.owner)}",
+        *(["urgent"] if job.urgent else []),
+        f"created {moment(job.created_at)}",
+        *([f"started {moment(job.started_at)}"] if job.started_at else []),
+        *([f"ended {moment(job.ended_at)}"] if job.ended_at else []),
+    ]
+    return " · ".join(facts)
+
+
+def _show_status(job: JobView) -> None:
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.badge(status_word(job.status), color=status_color(job.status))
+        st.markdown(" ".join([_MEANINGS[job.status], verbatim(job.message)]), width="stretch")
+    st.progress(min(job.progress.share, 1.0), text=_pace(job))
+
+
+def _pace(job: JobView) -> str:
+    """Return how much of the job is done, how fast, and how long it takes or took."""
+    progress = job.progress
+    ended = sum(number_of for status, number_of in progress.tasks.items() if status not in OPEN_TASKS)
+    parts = [
+        f"{number(ended)} of {number(sum(progress.tasks.values()))} studies done",
+        f"{progress.share:.0%}",
+    ]
+    if progress.counts.bytes_sent:
+        parts.append(f"{data_size(progress.counts.bytes_sent)} sent")
+    if progress.bytes_per_second:
+        parts.append(speed(progress.bytes_per_second))
+    if job.status is JobStatus.IN_PROGRESS and progress.seconds_left is not None:
+        parts.append(f"about {duration(progress.seconds_left)} left")
+    if job.started_at and job.ended_at:
+        parts.append(f"took {duration((job.ended_at - job.started_at).total_seconds())}")
+    return " · ".join(parts)
+
+
+def _show_counts(job: JobView) -> None:
+    counts = job.progress.counts
+    with st.container(horizontal=True):
+        st.metric("Instances planned", number(counts.planned), border=True)
+        st.metric("Delivered", number(counts.delivered), border=True)
+        st.metric("Filtered", number(counts.filtered), border=True)
+        st.metric("Failed", number(counts.failed), border=True)

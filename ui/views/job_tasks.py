@@ -1,0 +1,128 @@
+"""The studies of a job, and how far the series of a chosen one are."""
+
+import streamlit as st
+
+from adit_core.db import SeriesProgress, TaskStatus, TransferTask, User
+from adit_core.db.engine import Database
+from adit_core.services.jobs import list_tasks, series_of_task
+from ui.components.amounts import number
+from ui.components.status import status_badge, status_tone, status_word
+from ui.components.table import Bar, Column, Grid, Link, Row, Text, Tone, table
+from ui.components.url import number_in_url
+
+_PAGE_LENGTH = 50
+_COLUMNS = (
+    Column("Status", width="7.5rem"),
+    Column("PatientID", width="8rem"),
+    Column("Study Instance UID"),
+    Column("Rows", numeric=True, width="5rem"),
+    Column("Series", numeric=True, width="4.5rem"),
+    Column("Instances", numeric=True, width="8rem"),
+    Column("Attempts", numeric=True, width="5.5rem"),
+)
+_SERIES_COLUMNS = (
+    Column("Series", numeric=True, width="4.5rem"),
+    Column("Modality", width="5.5rem"),
+    Column("Series Instance UID"),
+    Column("Instances", numeric=True, width="8rem"),
+    Column("Filtered", numeric=True, width="5.5rem"),
+    Column("Failed", numeric=True, width="5rem"),
+)
+
+
+def show_tasks(db: Database, user: User, job_id: int) -> None:
+    """Show the tasks page by page; a click on one opens its series. All choices are in the address."""
+    statuses = st.pills(
+        "Status",
+        tuple(TaskStatus),
+        selection_mode="multi",
+        format_func=status_word,
+        key="study",
+        bind="query-params",
+        on_change=_go_to_first,
+        wrap=True,
+    )
+    after_id = number_in_url("after")
+    tasks = list_tasks(db, user, job_id, statuses=statuses, limit=_PAGE_LENGTH + 1, after_id=after_id)
+    if not tasks:
+        st.caption("No study of the job has this status.")
+        return
+    chosen = number_in_url("task")
+    shown = tasks[:_PAGE_LENGTH]
+    rows = [_row(task, _series(db, user, task) if task.id == chosen else None) for task in shown]
+    picked = table(Grid("Studies of the job", _COLUMNS, tuple(rows)), key="tasks")
+    if picked is not None:
+        _open_or_close(picked, chosen)
+    _offer_pages(shown[-1].id, is_first=after_id is None, is_last=len(tasks) <= _PAGE_LENGTH)
+
+
+def _row(task: TransferTask, details: Grid | None) -> Row:
+    notes = (task.message,) if task.message else ()
+    return Row(
+        str(task.id),
+        (
+            status_badge(task.status),
+            Text(task.patient_id, code=True),
+            Link(task.study_instance_uid, f"/job?id={task.job_id}&task={task.id}", notes, code=True),
+            Text(", ".join(map(str, task.rows))),
+            Text(number(len(task.series_instance_uids)) if task.series_instance_uids else "all"),
+            _instances(task, status_tone(task.status)),
+            Text(number(task.attempts)),
+        ),
+        details,
+    )
+
+
+def _series(db: Database, user: User, task: TransferTask) -> Grid:
+    series = series_of_task(db, user, task.id)
+    rows = [
+        Row(
+            each.series_instance_uid,
+            (
+                Text("" if each.series_number is None else str(each.series_number)),
+                Text(each.modality),
+                Text(each.series_instance_uid, (each.message,) if each.message else (), code=True),
+                _instances(each, Tone.BAD if each.failed else Tone.GOOD),
+                Text(number(each.filtered)),
+                Text(number(each.failed)),
+            ),
+        )
+        for each in series
+    ]
+    return Grid(f"Series of study {task.study_instance_uid}", _SERIES_COLUMNS, tuple(rows))
+
+
+def _instances(part: TransferTask | SeriesProgress, tone: Tone) -> Bar | Text:
+    """Return the instances delivered of those planned; nothing as long as nothing is planned."""
+    if not part.planned:
+        return Text("")
+    share = (part.delivered + part.filtered) / part.planned
+    return Bar(f"{number(part.delivered)} / {number(part.planned)}", share, tone)
+
+
+def _open_or_close(picked: str, chosen: int | None) -> None:
+    if picked == str(chosen):
+        st.query_params.pop("task", None)
+    else:
+        st.query_params["task"] = picked
+    st.rerun(scope="fragment")
+
+
+def _offer_pages(last_id: int, *, is_first: bool, is_last: bool) -> None:
+    if is_first and is_last:
+        return
+    with st.container(horizontal=True, horizontal_alignment="right"):
+        first = st.button("First", on_click=_go_to_first, icon=":material/first_page:", disabled=is_first)
+        following = st.button(
+            "Next", on_click=_go_after, args=[last_id], icon=":material/chevron_right:", disabled=is_last
+        )
+    if first or following:
+        st.rerun(scope="fragment")
+
+
+def _go_after(task_id: int) -> None:
+    st.query_params["after"] = str(task_id)
+
+
+def _go_to_first() -> None:
+    st.query_params.pop("after", None)

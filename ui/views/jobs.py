@@ -1,0 +1,170 @@
+"""The list of jobs, the newest first."""
+
+from collections.abc import Callable, Sequence
+
+import streamlit as st
+
+from adit_core.api.wiring import connected
+from adit_core.db import JobStatus
+from adit_core.services.job_status import OPEN_JOBS, OPEN_TASKS
+from adit_core.services.jobs import JobView, list_jobs
+from adit_core.services.sessions import Principal
+from ui.components.amounts import number
+from ui.components.status import status_badge, status_tone, status_word
+from ui.components.table import Bar, Column, Grid, Link, Row, Text, table
+from ui.components.times import moment
+from ui.components.url import number_in_url
+from ui.session import live
+
+_PAGE_LENGTH = 25
+_RENEWAL = 2.0
+_STATUSES = tuple(status for status in JobStatus if status is not JobStatus.UNVERIFIED)
+
+
+def show(principal: Principal, *, open_job: Callable[[int], None]) -> None:
+    """Show the user's jobs, or to staff who ask for it everybody's; `open_job` goes to the page of one."""
+    st.title("Jobs", anchor=False)
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+        statuses = _choose_statuses()
+        all_users = _choose_users(principal)
+
+    def listed() -> list[JobView]:
+        return list_jobs(
+            connected().database,
+            principal.user,
+            all_users=all_users,
+            statuses=statuses,
+            limit=_PAGE_LENGTH + 1,
+            before_id=number_in_url("before"),
+        )
+
+    is_live = _any_open(listed())
+
+    @live(seconds=_RENEWAL if is_live else None)
+    def show_list() -> None:
+        jobs = listed()
+        if is_live != _any_open(jobs):
+            st.rerun()
+        if not jobs:
+            _explain_emptiness(filtered=bool(statuses) or "before" in st.query_params)
+            return
+        picked = table(_grid(jobs[:_PAGE_LENGTH], all_users=all_users), key="jobs")
+        if picked is not None:
+            open_job(int(picked))
+        _offer_pages(jobs)
+
+    show_list()
+
+
+def _choose_users(principal: Principal) -> bool:
+    if not principal.user.is_staff:
+        return False
+    return st.toggle("Jobs of all users", key="all", bind="query-params", on_change=_go_to_newest)
+
+
+def _choose_statuses() -> Sequence[JobStatus]:
+    return st.pills(
+        "Status",
+        _STATUSES,
+        selection_mode="multi",
+        format_func=status_word,
+        key="status",
+        bind="query-params",
+        on_change=_go_to_newest,
+        wrap=True,
+    )
+
+
+def _any_open(jobs: Sequence[JobView]) -> bool:
+    return any(job.status in OPEN_JOBS for job in jobs)
+
+
+def _grid(jobs: Sequence[JobView], *, all_users: bool) -> Grid:
+    return Grid(
+        "Jobs, the newest first",
+        (
+            Column("Job", width="4rem"),
+            Column("Status", width="7.5rem"),
+            Column("Name"),
+            *([Column("Owner", width="7rem")] if all_users else []),
+            Column("Studies", numeric=True, width="7rem"),
+            Column("Instances", numeric=True, width="10rem"),
+            Column("Created", width="11.5rem"),
+        ),
+        tuple(_row(job, all_users=all_users) for job in jobs),
+    )
+
+
+def _row(job: JobView, *, all_users: bool) -> Row:
+    href = f"/job?id={job.id}"
+    notes = (f"{job.source} → {job.destination}", *([job.message] if job.message else []))
+    return Row(
+        str(job.id),
+        (
+            Link(str(job.id), href),
+            status_badge(job.status),
+            Link(job.name, href, notes) if job.name else Text("", notes),
+            *([Text(job.owner)] if all_users else []),
+            _studies(job),
+            _instances(job),
+            Text(moment(job.created_at)),
+        ),
+    )
+
+
+def _studies(job: JobView) -> Bar:
+    total = sum(job.progress.tasks.values())
+    ended = sum(tasks for status, tasks in job.progress.tasks.items() if status not in OPEN_TASKS)
+    return Bar(f"{number(ended)} / {number(total)}", job.progress.share, status_tone(job.status))
+
+
+def _instances(job: JobView) -> Text:
+    counts = job.progress.counts
+    return Text(f"{number(counts.delivered)} / {number(counts.planned)}")
+
+
+def _explain_emptiness(*, filtered: bool) -> None:
+    with st.container(border=True, horizontal_alignment="center"):
+        if filtered:
+            st.markdown("**No job here matches the filter.**", width="content")
+            if st.button("Show all jobs", on_click=_show_all):
+                st.rerun()
+        else:
+            st.markdown("**There are no jobs yet.**", width="content")
+            st.markdown(
+                "A job moves the studies of a spreadsheet from one archive to another. "
+                "Submit one from the command line, and watch it here:",
+                width="content",
+            )
+            st.code(
+                "adit batch submit studies.xlsx --source PACS --destination RESEARCH",
+                language=None,
+                width="content",
+            )
+
+
+def _offer_pages(jobs: Sequence[JobView]) -> None:
+    is_first, is_last = "before" not in st.query_params, len(jobs) <= _PAGE_LENGTH
+    if is_first and is_last:
+        return
+    last_id = jobs[:_PAGE_LENGTH][-1].id
+    with st.container(horizontal=True, horizontal_alignment="right"):
+        newest = st.button("Newest", on_click=_go_to_newest, icon=":material/first_page:", disabled=is_first)
+        older = st.button(
+            "Older", on_click=_go_before, args=[last_id], icon=":material/chevron_right:", disabled=is_last
+        )
+    if newest or older:
+        st.rerun()
+
+
+def _go_before(job_id: int) -> None:
+    st.query_params["before"] = str(job_id)
+
+
+def _go_to_newest() -> None:
+    st.query_params.pop("before", None)
+
+
+def _show_all() -> None:
+    st.session_state["status"] = []
+    _go_to_newest()
