@@ -63,7 +63,8 @@ def live(*, seconds: float | None) -> Callable[[Callable[_Parameters, None]], Ca
 
 def address() -> str:
     """Return the network address of the browser, for the audit trail."""
-    return st.context.ip_address or ""
+    known = st.context.ip_address
+    return known if isinstance(known, str) else ""
 
 
 def _session_id() -> str:

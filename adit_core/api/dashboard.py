@@ -38,6 +38,7 @@ _OPTIONS: dict[str, Any] = {
     "client.showErrorDetails": "none",
     "client.showErrorLinks": False,
     "client.toolbarMode": "viewer",
+    "logger.enableRich": False,
     "runner.magicEnabled": False,
 }
 _PRELOADED = ("ui.menu", "ui.session", "ui.views.job", "ui.views.jobs")

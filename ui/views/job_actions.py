@@ -50,28 +50,46 @@ _OFFERS = {
 }
 
 
+_QUESTION = "question"
+"""In the state of the browser's session: the job and the action that the user is being asked about."""
+
+
 def offer_actions(job: JobView, wiring: Wiring) -> None:
     """Show a button for each action that the job allows, and the way to its run in Prefect."""
     for action, offer in _OFFERS.items():
-        if action in job.actions and st.button(offer.label, icon=offer.icon, key=f"action-{action.value}"):
-            _ask(job, wiring, offer)
+        if action in job.actions:
+            st.button(offer.label, icon=offer.icon, key=action.value, on_click=_ask, args=[job.id, action])
     if job.flow_run_id is not None:
         url = f"{wiring.settings.prefect_ui_url.rstrip('/')}/runs/flow-run/{job.flow_run_id}"
         st.link_button("Run in Prefect", url, icon=":material/open_in_new:")
+    job_id, action = st.session_state.get(_QUESTION, (None, None))
+    if job_id == job.id:
+        _show_question(job, _OFFERS[action], wiring)
 
 
-def _ask(job: JobView, wiring: Wiring, offer: _Offer) -> None:
-    @st.dialog(offer.question)
+def _ask(job_id: int, action: Action) -> None:
+    st.session_state[_QUESTION] = (job_id, action)
+
+
+def _close_question() -> None:
+    st.session_state.pop(_QUESTION, None)
+
+
+def _show_question(job: JobView, offer: _Offer, wiring: Wiring) -> None:
+    @st.dialog(offer.question, on_dismiss=_close_question)
     def ask() -> None:
         user = signed_in().user
         st.write(offer.consequence)
         with st.container(horizontal=True, horizontal_alignment="right"):
-            if st.button("Go back", key="go-back"):
-                st.rerun()
+            declined = st.button("Go back", key="go-back")
             confirmed = st.button(offer.label, type="primary", key="confirm")
         if confirmed:
             with errors_as_sentences():
                 offer.act(wiring.database, wiring.launcher, user, job.id, address=address())
+                _close_question()
                 st.rerun()
+        if declined:
+            _close_question()
+            st.rerun()
 
     ask()

@@ -1,0 +1,142 @@
+"""Runs the pages without a browser, and reads from them what a person would."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sqlmodel import col, update
+from streamlit.testing.v1 import AppTest
+
+from adit_core.db import Job, TransferTask, User
+from adit_core.db.engine import Database
+from adit_core.services.sessions import SessionLimits, open_session, session_id_of
+from adit_core.settings import Settings
+from tests.fakes.launcher import FakeLauncher
+
+_SCRIPT = Path(__file__).parents[1] / "ui" / "app.py"
+_TIMEOUT = 60.0
+
+
+@dataclass
+class Dashboard:
+    """The pages on a database, for users who are signed in."""
+
+    db: Database
+    settings: Settings
+    launcher: FakeLauncher = field(default_factory=FakeLauncher)
+
+    def jobs(self, user: User, **query: str) -> AppTest:
+        """Open the whole dashboard at the list."""
+        return self._opened(AppTest.from_file(_SCRIPT, default_timeout=_TIMEOUT), user, query)
+
+    def without_session(self, user: dict[str, Any]) -> AppTest:
+        """Open the whole dashboard as somebody whom the gate did not let in."""
+        page = AppTest.from_file(_SCRIPT, default_timeout=_TIMEOUT)
+        page.user = user
+        return page.run()
+
+    def job(self, user: User, job_id: object, **query: str) -> AppTest:
+        """Open the page of a job."""
+        return self._opened(
+            AppTest.from_function(_job_page, default_timeout=_TIMEOUT), user, {"id": str(job_id), **query}
+        )
+
+    def sign_in(self, user: User) -> str:
+        return session_id_of(open_session(self.db, user, SessionLimits.of(self.settings), address=""))
+
+    def _opened(self, page: AppTest, user: User, query: dict[str, Any]) -> AppTest:
+        page.user = {"session": self.sign_in(user)}
+        for name, value in query.items():
+            page.query_params[name] = value
+        return page.run()
+
+
+def _job_page() -> None:
+    import streamlit as st
+
+    from ui import session
+    from ui.components.sentences import errors_as_sentences
+    from ui.views import job
+
+    def open_jobs() -> None:
+        st.session_state["went to"] = "jobs"
+
+    with errors_as_sentences():
+        job.show(session.signed_in(), open_jobs=open_jobs)
+
+
+def rows(page: AppTest) -> list[dict[str, Any]]:
+    """Return the rows of the table, each by the titles of its columns, as one would read them."""
+    (table,) = [json.loads(element.proto.json) for element in page.get("bidi_component")]
+    titles = [column["title"] for column in table["columns"]]
+    return [
+        dict(zip(titles, map(_words, row["cells"]), strict=True))
+        | (
+            {"details": [list(map(_words, part["cells"])) for part in row["details"]["rows"]]}
+            if row["details"]
+            else {}
+        )
+        for row in table["rows"]
+    ]
+
+
+def _words(cell: dict[str, Any]) -> str:
+    return "\n".join([cell["value"], *cell.get("notes", ())])
+
+
+def markup(page: AppTest) -> str:
+    """Return the HTML that the page brings along."""
+    return "\n".join(element.proto.body for element in page.get("html"))
+
+
+def said(page: AppTest) -> str:
+    """Return everything that the page says in words."""
+    kinds = (page.title, page.markdown, page.caption, page.error, page.metric, page.code)
+    words = [element.value for kind in kinds for element in kind]
+    bars = [element.proto.text for element in page.get("progress")]
+    return "\n".join(map(str, [*words, *bars, *(metric.label for metric in page.metric)]))
+
+
+def buttons(page: AppTest) -> set[str]:
+    return {button.label for button in page.button}
+
+
+def set_job(db: Database, job: Job, **values: object) -> None:
+    with db.session() as session:
+        session.exec(update(Job).where(col(Job.id) == job.id).values(**values))
+        session.commit()
+
+
+def set_task(db: Database, job: Job, number: int, **values: object) -> int:
+    """Change the task of a job that comes from a study of this number, and return its id."""
+    with db.session() as session:
+        (task_id,) = session.exec(
+            update(TransferTask)
+            .where(col(TransferTask.job_id) == job.id, col(TransferTask.patient_id) == f"P{number}")
+            .values(**values)
+            .returning(col(TransferTask.id))
+        ).one()
+        session.commit()
+    return task_id
+
+
+def press(page: AppTest, label: str) -> AppTest:
+    (button,) = [button for button in page.button if button.label == label]
+    return button.click().run()
+
+
+def another_job(db: Database, like: Job, **fields: Any) -> Job:
+    job = Job(
+        kind=like.kind,
+        owner_id=like.owner_id,
+        source_id=like.source_id,
+        destination_id=like.destination_id,
+        **fields,
+    )
+    with db.session() as session:
+        session.add(job)
+        session.flush()
+        session.add(TransferTask(job_id=job.id, patient_id="P1", study_instance_uid="1.2.1"))
+        session.commit()
+    return job
