@@ -38,4 +38,4 @@ def _not_ready_because(database: Database) -> str | None:
         current = database.is_current()
     except DatabaseUnavailable as error:
         return str(error)
-    return None if current else "The tables are not those of this version; run: adit upgrade"
+    return None if current else "The tables are not those of this version: run `adit db upgrade`."
