@@ -9,7 +9,7 @@ import functools
 from collections.abc import Callable
 from html import escape
 from typing import ParamSpec
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 import streamlit as st
 
@@ -72,6 +72,6 @@ def _session_id() -> str:
 
 
 def _sign_in_url() -> str:
-    parts = urlsplit(st.context.url or "/")
-    wanted = parts.path + (f"?{parts.query}" if parts.query else "")
+    query = urlencode([(name, value) for name in st.query_params for value in st.query_params.get_all(name)])
+    wanted = urlsplit(st.context.url or "").path + (f"?{query}" if query else "")
     return f"{SIGN_IN_PATH}?next={quote(wanted, safe='')}"

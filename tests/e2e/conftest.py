@@ -1,0 +1,108 @@
+"""A real browser in front of a real web process."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, Request, WebSocket, expect, sync_playwright
+
+from adit_core.db import User
+from tests.servers import require
+from tests.web_process import COOKIE, WebProcess, web_process
+
+expect.set_options(timeout=20_000)
+
+# Without these, Chromium asks hosts on the internet for updates, or refuses to run as root.
+_OPTIONS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+@pytest.fixture(scope="session")
+def web(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebProcess]:
+    """A web process that all tests use, each with users of its own."""
+    with web_process(tmp_path_factory.mktemp("web")) as process:
+        yield process
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """Chromium, which has to be installed."""
+    program = require(shutil.which("chromium"), package="chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=_OPTIONS)
+        yield browser
+        browser.close()
+
+
+@dataclass
+class Conduct:
+    """What pages did that they should not, and how often they asked for news."""
+
+    requests_to_others: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+    questions: int = 0
+
+    def watch(self, page: Page, url: str) -> None:
+        """Write down what `page` of the server at `url` does from now on."""
+        own = (url, url.replace("http", "ws", 1), "data:", "blob:")
+
+        def note_request(request: Request) -> None:
+            if not request.url.startswith(own):
+                self.requests_to_others.append(request.url)
+
+        def note_socket(socket: WebSocket) -> None:
+            socket.on("framesent", lambda _: self._note_question())
+
+        page.on("request", note_request)
+        page.on("websocket", note_socket)
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+        page.on(
+            "console",
+            lambda message: self.errors.append(message.text) if "Security Policy" in message.text else None,
+        )
+
+    def _note_question(self) -> None:
+        self.questions += 1
+
+
+@pytest.fixture
+def conduct() -> Iterator[Conduct]:
+    """What the pages of the test do; asking other hosts and raising errors makes it fail."""
+    conduct = Conduct()
+    yield conduct
+    assert conduct.requests_to_others == []
+    assert conduct.errors == []
+
+
+Visit = Callable[..., Page]
+
+
+@pytest.fixture
+def visit(chromium: Browser, web: WebProcess, conduct: Conduct) -> Iterator[Visit]:
+    """Opens a page of the dashboard in a browser of its own, in which `user` is signed in."""
+    contexts: list[BrowserContext] = []
+
+    def visit(path: str = "/", *, user: User | None = None, width: int = 1280) -> Page:
+        context = chromium.new_context(
+            base_url=web.url, viewport={"width": width, "height": 900}, timezone_id="Europe/Berlin"
+        )
+        contexts.append(context)
+        if user is not None:
+            with web.browser(user) as browser:
+                context.add_cookies([{"name": COOKIE, "value": browser.cookies[COOKIE], "url": web.url}])
+        page = context.new_page()
+        conduct.watch(page, web.url)
+        page.goto(path)
+        return page
+
+    yield visit
+    for context in contexts:
+        context.close()
