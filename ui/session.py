@@ -8,7 +8,7 @@ fragment of it, or a session would outlive its end for as long as a tab stays op
 import functools
 from collections.abc import Callable
 from html import escape
-from typing import ParamSpec
+from typing import NoReturn
 from urllib.parse import quote, urlencode, urlsplit
 
 import streamlit as st
@@ -18,14 +18,14 @@ from adit_core.api.wiring import connected
 from adit_core.services.sessions import Principal, SessionLimits, find_active_principal, find_principal
 from ui.components.sentences import errors_as_sentences
 
-_Parameters = ParamSpec("_Parameters")
+_RENEWED = "renewed"
+"""In the state of the browser's session: set if the page runs again without the user having done anything."""
 
 
 def signed_in() -> Principal:
-    """Return who uses the page, and count it as activity; end the run if the session is over."""
-    wiring = connected()
-    limits = SessionLimits.of(wiring.settings)
-    principal = find_active_principal(wiring.database, _session_id(), limits)
+    """Return who uses the page, which counts as activity; end the run if the session is over."""
+    renewed = st.session_state.pop(_RENEWED, False)
+    principal = _find_principal() if renewed else note_activity()
     if principal is None:
         st.error("Your session has ended.", icon=":material/lock:")
         st.html(f'<a href="{escape(_sign_in_url())}" target="_self">Sign in again</a>')
@@ -33,38 +33,46 @@ def signed_in() -> Principal:
     return principal
 
 
-def still_signed_in() -> Principal:
-    """Return who watches the page, which is no activity; have the page say it if the session is over."""
+def note_activity() -> Principal | None:
+    """Count what the user just did as activity; for what Streamlit does without running the whole page."""
     wiring = connected()
-    principal = find_principal(wiring.database, _session_id(), SessionLimits.of(wiring.settings))
-    if principal is None:
-        st.rerun()
-    return principal
+    return find_active_principal(wiring.database, _session_id(), SessionLimits.of(wiring.settings))
 
 
-def live(*, seconds: float | None) -> Callable[[Callable[_Parameters, None]], Callable[_Parameters, None]]:
+def live(*, seconds: float | None) -> Callable[[Callable[[Principal], None]], Callable[[], None]]:
     """Make a part of a page renew itself every so many `seconds`; with None it is shown as it is.
 
-    Streamlit runs such a part without the page around it, so it asks for the session by itself.
+    Streamlit runs such a part without the page around it, so it asks for the session by itself and
+    hands on who is signed in. Watching is no activity, or an open tab would keep a session for ever.
     """
 
-    def decorate(show: Callable[_Parameters, None]) -> Callable[_Parameters, None]:
+    def decorate(show: Callable[[Principal], None]) -> Callable[[], None]:
         @st.fragment(run_every=seconds)
         @functools.wraps(show)
-        def checked(*args: _Parameters.args, **kwargs: _Parameters.kwargs) -> None:
+        def checked() -> None:
             with errors_as_sentences():
-                still_signed_in()
-                show(*args, **kwargs)
+                show(_find_principal() or renew_page())
 
         return checked
 
     return decorate
 
 
+def renew_page() -> NoReturn:
+    """Run the whole page again, because of something that the user did not do."""
+    st.session_state[_RENEWED] = True
+    st.rerun()
+
+
 def address() -> str:
     """Return the network address of the browser, for the audit trail."""
     known = st.context.ip_address
     return known if isinstance(known, str) else ""
+
+
+def _find_principal() -> Principal | None:
+    wiring = connected()
+    return find_principal(wiring.database, _session_id(), SessionLimits.of(wiring.settings))
 
 
 def _session_id() -> str:

@@ -1,7 +1,5 @@
 """Whether a request comes from a page of this server."""
 
-from urllib.parse import urlsplit
-
 from starlette.requests import HTTPConnection
 
 
@@ -14,5 +12,5 @@ def is_same_origin(request: HTTPConnection) -> bool:
     site = request.headers.get("sec-fetch-site")
     if site is not None and request.scope["type"] == "http":
         return site == "same-origin"
-    origin = request.headers.get("origin")
-    return origin is None or urlsplit(origin).netloc == request.headers.get("host")
+    origin, host = request.headers.get("origin"), request.headers.get("host")
+    return origin is None or origin in (f"http://{host}", f"https://{host}")

@@ -11,7 +11,7 @@ from html import escape
 from pathlib import Path
 from string import Template
 from typing import Annotated
-from urllib.parse import parse_qsl, quote, urlsplit
+from urllib.parse import parse_qsl, quote
 
 from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Depends, HTTPException, Request
@@ -102,10 +102,7 @@ def local_path(wanted: str) -> str:
     Browsers take two slashes, or a slash and a backslash, for the start of a host, and leave out tabs
     and line ends.
     """
-    parts = urlsplit(wanted)
-    is_local = (
-        wanted.startswith("/") and not wanted.startswith("//") and not parts.scheme and not parts.netloc
-    )
+    is_local = wanted.startswith("/") and not wanted.startswith("//")
     is_plain = wanted.isprintable() and "\\" not in wanted
     return quote(wanted, safe="/?&=%:@!$'()*+,;~#[]") if is_local and is_plain else "/"
 

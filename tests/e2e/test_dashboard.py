@@ -1,12 +1,14 @@
 """What people do with the dashboard, in a browser."""
 
 import re
+from datetime import datetime, timedelta
 
 import pytest
 from playwright.sync_api import Page, expect
-from sqlmodel import col, delete
+from sqlmodel import col, delete, select, update
 
 from adit_core.db import Job, JobStatus, SeriesProgress, TaskStatus, User, WebSession
+from adit_core.db.columns import utc_now
 from adit_core.services.claims import claim_task, finish_task, unfinished_task_ids
 from adit_core.services.progress import TaskCounts, record_progress
 from tests.e2e.conftest import Conduct, Visit
@@ -19,10 +21,6 @@ pytestmark = pytest.mark.system
 
 def _metric(page: Page, label: str):
     return page.get_by_test_id("stMetric").filter(has_text=label)
-
-
-def _status(page: Page):
-    return page.get_by_test_id("stMainBlockContainer").get_by_test_id("stMarkdownBadge").first
 
 
 def _progress(web: WebProcess, task_id: int, delivered: int, *, planned: int = 40) -> TaskCounts:
@@ -223,6 +221,36 @@ def _end_sessions(web: WebProcess, user: User) -> None:
     with web.db.session() as session:
         session.exec(delete(WebSession).where(col(WebSession.user_id) == user.id))
         session.commit()
+
+
+def test_watching_a_page_is_no_activity_and_using_it_is(web: WebProcess, visit: Visit):
+    user = web.add_user()
+    job = make_job(web.db, 2, owner=user)
+    page = visit(f"/job?id={job.id}", user=user)
+    expect(page.get_by_role("table")).to_be_visible()
+    half_an_hour_ago = utc_now() - timedelta(minutes=30)
+    _set_last_seen(web, user, half_an_hour_ago)
+
+    first, _ = unfinished_task_ids(web.db, job.id)
+    claim_task(web.db, first, token="worker", lease=600)  # the page renews itself as a whole
+    expect(page.get_by_text("Studies are being transferred.")).to_be_visible()
+    page.wait_for_timeout(2500)
+    assert _last_seen(web, user) == half_an_hour_ago
+
+    page.get_by_role("link", name="1.2.2", exact=True).click()
+    expect(page.get_by_role("table", name="Series of study 1.2.2")).to_be_visible()
+    assert _last_seen(web, user) > half_an_hour_ago
+
+
+def _set_last_seen(web: WebProcess, user: User, at: datetime) -> None:
+    with web.db.session() as session:
+        session.exec(update(WebSession).where(col(WebSession.user_id) == user.id).values(last_seen_at=at))
+        session.commit()
+
+
+def _last_seen(web: WebProcess, user: User) -> datetime:
+    with web.db.reading() as session:
+        return session.exec(select(WebSession.last_seen_at).where(WebSession.user_id == user.id)).one()
 
 
 def test_signing_out_leads_to_the_form_and_ends_the_session(web: WebProcess, visit: Visit):

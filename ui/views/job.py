@@ -15,7 +15,7 @@ from ui.components.sentences import verbatim
 from ui.components.status import status_color, status_word
 from ui.components.times import duration, moment
 from ui.components.url import number_in_url
-from ui.session import live
+from ui.session import live, renew_page
 from ui.views.job_actions import offer_actions
 from ui.views.job_tasks import show_tasks
 
@@ -47,13 +47,13 @@ def show(principal: Principal, *, open_jobs: Callable[[], None]) -> None:
     st.caption(_facts(job))
 
     @live(seconds=_RENEWAL if job.status in OPEN_JOBS else None)
-    def show_progress() -> None:
-        now = show_job(wiring.database, principal.user, job_id)
+    def show_progress(watcher: Principal) -> None:
+        now = show_job(wiring.database, watcher.user, job_id)
         if (now.status, now.flow_run_id) != (job.status, job.flow_run_id):
-            st.rerun()
+            renew_page()
         _show_status(now)
         _show_counts(now)
-        show_tasks(wiring.database, principal.user, job_id)
+        show_tasks(wiring.database, watcher.user, job_id)
 
     show_progress()
 

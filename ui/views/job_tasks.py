@@ -9,6 +9,7 @@ from ui.components.amounts import number
 from ui.components.status import status_badge, status_tone, status_word
 from ui.components.table import Bar, Column, Grid, Link, Row, Text, Tone, table
 from ui.components.url import number_in_url
+from ui.session import note_activity
 
 _PAGE_LENGTH = 50
 _COLUMNS = (
@@ -101,6 +102,7 @@ def _instances(part: TransferTask | SeriesProgress, tone: Tone) -> Bar | Text:
 
 
 def _open_or_close(picked: str, chosen: int | None) -> None:
+    note_activity()
     if picked == str(chosen):
         st.query_params.pop("task", None)
     else:
@@ -121,8 +123,10 @@ def _offer_pages(last_id: int, *, is_first: bool, is_last: bool) -> None:
 
 
 def _go_after(task_id: int) -> None:
+    note_activity()
     st.query_params["after"] = str(task_id)
 
 
 def _go_to_first() -> None:
+    note_activity()
     st.query_params.pop("after", None)

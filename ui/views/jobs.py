@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import streamlit as st
 
 from adit_core.api.wiring import connected
-from adit_core.db import JobStatus
+from adit_core.db import JobStatus, User
 from adit_core.services.job_status import OPEN_JOBS, OPEN_TASKS
 from adit_core.services.jobs import JobView, list_jobs
 from adit_core.services.sessions import Principal
@@ -14,7 +14,7 @@ from ui.components.status import status_badge, status_tone, status_word
 from ui.components.table import Bar, Column, Grid, Link, Row, Text, table
 from ui.components.times import moment
 from ui.components.url import number_in_url
-from ui.session import live
+from ui.session import live, renew_page
 
 _PAGE_LENGTH = 25
 _RENEWAL = 2.0
@@ -28,23 +28,23 @@ def show(principal: Principal, *, open_job: Callable[[int], None]) -> None:
         statuses = _choose_statuses()
         all_users = _choose_users(principal)
 
-    def listed() -> list[JobView]:
+    def listed(user: User) -> list[JobView]:
         return list_jobs(
             connected().database,
-            principal.user,
+            user,
             all_users=all_users,
             statuses=statuses,
             limit=_PAGE_LENGTH + 1,
             before_id=number_in_url("before"),
         )
 
-    is_live = _any_open(listed())
+    is_live = _any_open(listed(principal.user))
 
     @live(seconds=_RENEWAL if is_live else None)
-    def show_list() -> None:
-        jobs = listed()
+    def show_list(watcher: Principal) -> None:
+        jobs = listed(watcher.user)
         if is_live != _any_open(jobs):
-            st.rerun()
+            renew_page()
         if not jobs:
             _explain_emptiness(filtered=bool(statuses) or "before" in st.query_params)
             return
@@ -133,14 +133,10 @@ def _explain_emptiness(*, filtered: bool) -> None:
             st.markdown("**There are no jobs yet.**", width="content")
             st.markdown(
                 "A job moves the studies of a spreadsheet from one archive to another. "
-                "Submit one from the command line, and watch it here:",
+                "Submit one on the command line, and watch it here. This says how:",
                 width="content",
             )
-            st.code(
-                "adit batch submit studies.xlsx --source PACS --destination RESEARCH",
-                language=None,
-                width="content",
-            )
+            st.code("adit submit --help", language=None, width="content")
 
 
 def _offer_pages(jobs: Sequence[JobView]) -> None:

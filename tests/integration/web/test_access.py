@@ -101,7 +101,9 @@ def test_a_session_opens_the_dashboard_and_its_websocket(web: WebProcess):
         assert _handshake(browser, "/_stcore/stream", origin=web.url) == 101
 
 
-@pytest.mark.parametrize("origin", ["http://evil.example", "null", "https://127.0.0.1", "http://127.0.0.1:1"])
+@pytest.mark.parametrize(
+    "origin", ["http://evil.example", "null", "https://127.0.0.1", "http://127.0.0.1:1", "http://["]
+)
 def test_a_page_of_another_host_cannot_open_the_websocket_of_a_session(web: WebProcess, origin: str):
     with web.browser(web.add_user()) as browser:
         assert _handshake(browser, "/_stcore/stream", origin=origin) == 403

@@ -4,9 +4,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from sqlmodel import update
+from sqlmodel import col, update
 
-from adit_core.db import JobStatus, TaskStatus, WebSession
+from adit_core.db import JobStatus, TaskStatus, User, WebSession
 from tests.rows import make_job, make_user
 from tests.web_pages import Dashboard, another_job, markup, press, rows, said, set_job, set_task
 
@@ -126,3 +126,18 @@ def test_without_a_session_a_page_shows_nothing(dashboard: Dashboard, user: dict
 
     assert [error.value for error in page.error] == ["Your session has ended."]
     assert not page.sidebar.children
+
+
+def test_somebody_who_is_staff_no_more_loses_the_jobs_of_others_at_once(dashboard: Dashboard):
+    staff = make_user(dashboard.db, "staff", staff=True)
+    make_job(dashboard.db, owner=make_user(dashboard.db, "bob"))
+    page = dashboard.jobs(staff, all="true")
+    assert rows(page)
+
+    with dashboard.db.session() as session:
+        session.exec(update(User).where(col(User.id) == staff.id).values(is_staff=False))
+        session.commit()
+    page.run()
+
+    assert not page.get("bidi_component")
+    assert not page.toggle

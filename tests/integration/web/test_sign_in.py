@@ -128,6 +128,7 @@ def test_a_form_without_its_cookie_is_refused(web: WebProcess):
         {"Sec-Fetch-Site": "same-site"},
         {"Origin": "http://evil.example"},
         {"Origin": "null"},
+        {"Origin": "http://["},
     ],
 )
 def test_a_form_that_another_site_sends_is_refused(web: WebProcess, headers: dict[str, str]):
@@ -155,6 +156,7 @@ FOREIGN = [
     "/\n/evil.example",
     "javascript:alert(1)",
     "evil.example",
+    "//[",
     "",
 ]
 
@@ -171,7 +173,7 @@ def test_the_form_leads_to_no_other_server(web: WebProcess, wanted: str):
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/job?id=1&task=2", "/jobs?status=Failure&status=Success", "/a%2Fb?c=%C3%A9"]
+    "path", ["/", "/job?id=1&task=2", "/jobs?status=Failure&status=Success", "/a%2Fb?c=%C3%A9", "/["]
 )
 def test_the_form_leads_back_to_paths_of_this_server(path: str):
     assert local_path(path) == path
