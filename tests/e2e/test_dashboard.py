@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 
 import pytest
 from playwright.sync_api import Page, expect
+from sqlalchemy import text
 from sqlmodel import col, delete, select, update
 
 from adit_core.db import Job, JobStatus, SeriesProgress, TaskStatus, User, WebSession
@@ -272,6 +273,21 @@ def test_the_job_of_another_user_is_not_shown(web: WebProcess, visit: Visit):
     expect(page.get_by_text("Secret")).to_have_count(0)
     page.get_by_role("button", name="All jobs").click()
     expect(page.get_by_role("heading", name="Jobs")).to_be_visible()
+
+
+def test_a_mistake_of_ours_is_told_in_a_sentence_without_its_details(web: WebProcess, visit: Visit):
+    user = web.add_user()
+    job = make_job(web.db, owner=user)
+    watching = visit(f"/job?id={job.id}", user=user)
+    expect(watching.get_by_role("table")).to_be_visible()
+
+    with web.db.engine.begin() as connection:
+        connection.execute(text("UPDATE job SET options = '{\"bogus\": 1}' WHERE id = :id"), {"id": job.id})
+
+    for page in (watching, visit("/", user=user)):
+        expect(page.get_by_text("Something went wrong here.")).to_be_visible()
+        expect(page.get_by_text(re.compile("Traceback|ValidationError|bogus|pydantic"))).to_have_count(0)
+    assert "ValidationError" in web.log
 
 
 @pytest.mark.parametrize("width", [768, 1024, 1280])
