@@ -47,15 +47,13 @@ def prepare(stack: Stack) -> str:
 
 def start(stack: Stack) -> None:
     """Start supervisord in this process's place; it stops what it started when it is stopped."""
-    command = [
-        sys.executable,
-        "-m",
-        "supervisor.supervisord",
-        "-c",
-        str(HOME / "deployments" / "supervisord.conf"),
-    ]
     os.chdir(HOME)
-    os.execve(sys.executable, command, process_environment(stack))  # noqa: S606 - the command is ours
+    os.execve(sys.executable, supervisor_command(), process_environment(stack))  # noqa: S606 - ours
+
+
+def supervisor_command() -> list[str]:
+    """Return the command of supervisord, which runs and restarts the processes."""
+    return [sys.executable, "-m", "supervisor.supervisord", "-c", str(HOME / "deployments/supervisord.conf")]
 
 
 def process_environment(stack: Stack) -> Mapping[str, str]:

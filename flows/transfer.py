@@ -2,20 +2,20 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from typing import Any
 
-from adit_core.services.launcher import PrefectLauncher
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
-from prefect.client.schemas.objects import TaskRun
+from prefect.client.schemas.objects import State, TaskRun
 from prefect.concurrency.sync import concurrency
 from prefect.futures import wait
-from prefect.states import State
 from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.tasks import Task, exponential_backoff
 
 from adit_core.db.engine import Database
 from adit_core.errors import AditError, TransientError, UnexpectedError
 from adit_core.services.job_status import job_result
+from adit_core.services.launcher import PrefectLauncher
 from adit_core.services.run_job import JobRun
 from adit_core.settings import get_settings
 
@@ -24,11 +24,14 @@ _SLOT_LEASE = 60
 _SLOT_PATIENCE = 5
 
 
+_RUNNER: Any = ThreadPoolTaskRunner(max_workers=_SETTINGS.studies_in_flight)
+# Prefect types task runners by their futures, invariantly; its own default does not fit either.
+
+
 @flow(
     name="transfer",
     flow_run_name="job-{job_id}",
-    task_runner=ThreadPoolTaskRunner(max_workers=_SETTINGS.studies_in_flight),  # pyright: ignore[reportArgumentType]
-    validate_parameters=True,
+    task_runner=_RUNNER,
 )
 def transfer_job(job_id: int) -> dict[str, int]:
     """Run what is unfinished of a job, and return how many of its tasks ended how.
@@ -97,5 +100,5 @@ def _only_our_errors() -> Iterator[None]:
         yield
     except AditError:
         raise
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - the edge to Prefect
         raise UnexpectedError(f"Unexpected {type(error).__name__} while a study was moved.") from None

@@ -17,7 +17,7 @@ from threading import Thread
 from typing import Generic, ParamSpec, Self, TypeVar
 
 from pebble import ProcessExpired, ProcessPool
-from pebble.common import ProcessFuture
+from pebble.common.types import ProcessFuture
 
 from adit_core.errors import AditError, ChildDied, TaskStopped, TaskTimeout, UnexpectedError
 
@@ -120,7 +120,7 @@ def _sanitised(function: Callable[..., T], args: tuple[object, ...], kwargs: dic
         return function(*args, **kwargs)
     except AditError:
         raise
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - the edge of the process
         frame = traceback.extract_tb(error.__traceback__)[-1]
         place = f"{Path(frame.filename).name}:{frame.lineno}"
         raise UnexpectedError(f"Unexpected {type(error).__name__} at {place}.") from None

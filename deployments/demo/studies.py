@@ -149,18 +149,16 @@ def _write_instance(spec: StudySpec, series: int, instance: int, folder: Path) -
 
 
 def batch_csv(studies: tuple[StudySpec, ...]) -> str:
-    """Return the batch file that asks for `studies`, each patient under a pseudonym of its own.
+    """Return the batch file that asks for `studies`, under the patients' own ids.
 
     Of studies with several series only the first is asked for by every second row, to show both.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["PatientID", "StudyInstanceUID", "SeriesInstanceUID", "Pseudonym"])
-    pseudonyms: dict[str, str] = {}
     for index, study in enumerate(studies):
-        pseudonym = pseudonyms.setdefault(study.patient_id, f"SUBJECT{len(pseudonyms) + 1:03}")
         series = study.series_instance_uid(0) if index % 2 and len(study.series) > 1 else ""
-        writer.writerow([study.patient_id, study.study_instance_uid, series, pseudonym])
+        writer.writerow([study.patient_id, study.study_instance_uid, series, ""])
     return text.getvalue()
 
 
