@@ -6,6 +6,7 @@ at most the silence timeout, or until the end of the :meth:`Connection.time_limi
 
 import select
 import socket
+import struct
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -17,6 +18,7 @@ from adit_core.errors import ConnectionFailed, PeerTimeout, TransientError
 _BUFFER_SIZE = 1 << 19
 _MOST_BUFFERS = 512
 """Handed to one ``sendmsg``; systems take 1,024 at most (IOV_MAX)."""
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 _FAREWELL_TIME = 0.25
 """How long an aborted connection waits for the peer to read why, in seconds."""
 
@@ -37,7 +39,7 @@ class Connection:
         self._deadline: float | None = None
         self._view = memoryview(bytearray(_BUFFER_SIZE))
         self._start = self._end = 0
-        self._torn = False
+        self._is_torn = False
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.settimeout(silence_timeout)
         self._poll = select.poll()
@@ -99,7 +101,7 @@ class Connection:
             PeerTimeout: The peer took nothing for too long.
             ConnectionFailed: The connection broke.
         """
-        self._torn = True
+        self._is_torn = True
         while buffers:
             self._apply_deadline()
             try:
@@ -107,7 +109,7 @@ class Connection:
             except OSError as error:
                 raise self._failure(error, "took") from error
             buffers = _without(buffers, sent)
-        self._torn = False
+        self._is_torn = False
 
     def close(self) -> None:
         """Close the connection; may be called again."""
@@ -120,11 +122,15 @@ class Connection:
         bytes resets the connection, and the peer would not get to see the farewell.
         """
         with suppress(OSError):  # the connection may be broken already, which is as good
-            self._socket.settimeout(0)
-            if not self._torn:  # in the midst of a PDU it would be taken for data
+            if self._is_torn:
+                # In the midst of a PDU a farewell would be taken for data, and a peer that takes
+                # nothing would not even get to see the end of the connection. A reset goes through.
+                self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+            else:
+                self._socket.settimeout(0)
                 self._socket.send(farewell)
-            self._socket.shutdown(socket.SHUT_WR)
-            self._discard_input(_FAREWELL_TIME)
+                self._socket.shutdown(socket.SHUT_WR)
+                self._discard_input(_FAREWELL_TIME)
         self.close()
 
     def _discard_input(self, seconds: float) -> None:

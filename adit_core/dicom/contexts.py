@@ -7,7 +7,7 @@ and archives that hold a class in two syntaxes (Orthanc among them) fail to send
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, product
 
 from pydicom import uid
 
@@ -41,6 +41,18 @@ STORAGE_TRANSFER_SYNTAXES: tuple[str, ...] = (
     uid.HEVCMP51,
 )
 """In which instances are stored and sent, the most frequent ones first."""
+
+LOSSLESS_COMPRESSED_SYNTAXES: tuple[str, ...] = (
+    uid.JPEG2000Lossless,
+    uid.JPEGLosslessSV1,
+    uid.JPEGLossless,
+    uid.JPEGLSLossless,
+    uid.RLELossless,
+    uid.HTJ2KLossless,
+    uid.HTJ2KLosslessRPCL,
+    uid.DeflatedExplicitVRLittleEndian,
+)
+"""Those of them that make instances smaller without changing their pixels."""
 
 STORAGE_SOP_CLASSES: tuple[str, ...] = (
     uid.CTImageStorage,
@@ -162,13 +174,11 @@ def message_proposals(sop_class_uid: str) -> list[ProposedContext]:
     return [ProposedContext(sop_class_uid, syntax) for syntax in MESSAGE_TRANSFER_SYNTAXES]
 
 
-def storage_proposals(sop_class_uids: Iterable[str]) -> list[ProposedContext]:
-    """Return the proposals for instances of the classes in every transfer syntax."""
-    return [
-        ProposedContext(sop_class, syntax)
-        for sop_class in sop_class_uids
-        for syntax in STORAGE_TRANSFER_SYNTAXES
-    ]
+def storage_proposals(
+    sop_class_uids: Iterable[str], transfer_syntax_uids: Iterable[str] = STORAGE_TRANSFER_SYNTAXES
+) -> list[ProposedContext]:
+    """Return the proposals for instances of the classes in each of the transfer syntaxes."""
+    return [ProposedContext(*pair) for pair in product(sop_class_uids, transfer_syntax_uids)]
 
 
 def storage_groups(sop_class_uids: Sequence[str], *, reserved: int) -> list[tuple[str, ...]]:

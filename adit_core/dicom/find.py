@@ -1,9 +1,8 @@
 """C-FIND: asking an archive what it holds (PS3.4 C.4.1)."""
 
 import logging
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Self
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from typing import NamedTuple, Self, TypeVar
 
 from adit_core.dicom.association import Association, Message
 from adit_core.dicom.command import Command, CommandField
@@ -51,8 +50,10 @@ _SERIES_KEYS = (
 _INSTANCE_KEYS = ("SOPInstanceUID", "SOPClassUID", "InstanceNumber")
 
 
-@dataclass(frozen=True, slots=True)
-class _Question:
+_Result = TypeVar("_Result", PatientResult, StudyResult, SeriesResult, InstanceResult)
+
+
+class _Question(NamedTuple):
     """A query that was asked, and the first message of its answer."""
 
     association: Association
@@ -102,99 +103,99 @@ class DimseSearcher:
             "PatientName": query.patient_name,
             "PatientBirthDate": query.patient_birth_date.to_dicom(),
         }
-        seen: set[PatientResult] = set()
-        for answer in self._answers(keys):
+
+        def read(answer: Answer) -> PatientResult | None:
             patient = _patient_result(answer)
-            if patient not in seen and query.matches(patient):
-                seen.add(patient)
-                yield patient
+            return patient if query.matches(patient) else None
+
+        yield from self._results(keys, read)
 
     def find_studies(self, query: StudyQuery) -> Iterator[StudyResult]:
         """Yield studies, as they come. Closing the iterator early aborts the association."""
         if self._node.query_root is QueryRoot.PATIENT:
             yield from self._find_studies_of_patients(query)
             return
-        keys = (
-            _keys("STUDY", _PATIENT_KEYS)
-            | _study_keys(query)
-            | {
-                "PatientID": query.patient_id,
-                "PatientName": query.patient_name,
-                "PatientBirthDate": query.patient_birth_date.to_dicom(),
-            }
-        )
-        for answer in self._answers(keys):
+        keys = {
+            **_keys("STUDY", _PATIENT_KEYS),
+            **_study_keys(query),
+            "PatientID": query.patient_id,
+            "PatientName": query.patient_name,
+            "PatientBirthDate": query.patient_birth_date.to_dicom(),
+        }
+
+        def read(answer: Answer) -> StudyResult | None:
             study = _study_result(answer, _patient_result(answer))
-            if self._is_identified(study.reference.study_instance_uid) and query.matches(study):
-                yield study
+            return study if self._has_uid(answer, "StudyInstanceUID") and query.matches(study) else None
+
+        yield from self._results(keys, read)
 
     def find_series(self, query: SeriesQuery) -> Iterator[SeriesResult]:
         """Yield series of one study, as they come. Closing the iterator early aborts the association."""
-        keys = (
-            unique_keys(self._node, "SERIES", query.study)
-            | _keys("SERIES", _SERIES_KEYS)
-            | {
-                "SeriesInstanceUID": query.series_instance_uid,
-                "Modality": query.modality,
-                "SeriesDescription": query.series_description,
-                "SeriesNumber": "" if query.series_number is None else str(query.series_number),
-            }
-        )
-        for answer in self._answers(keys):
+        keys = {
+            **unique_keys(self._node, "SERIES", query.study),
+            **_keys("SERIES", _SERIES_KEYS),
+            "SeriesInstanceUID": query.series_instance_uid,
+            "Modality": query.modality,
+            "SeriesDescription": query.series_description,
+            "SeriesNumber": "" if query.series_number is None else str(query.series_number),
+        }
+
+        def read(answer: Answer) -> SeriesResult | None:
             series = _series_result(answer, query.study)
-            if (
-                self._is_identified(series.reference.series_instance_uid)
-                and _is_of(answer, "StudyInstanceUID", query.study.study_instance_uid)
-                and query.matches(series)
-            ):
-                yield series
+            is_meant = self._has_uid(answer, "SeriesInstanceUID") and _is_of_study(answer, query.study)
+            return series if is_meant and query.matches(series) else None
+
+        yield from self._results(keys, read)
 
     def find_instances(self, series: SeriesReference) -> Iterator[InstanceResult]:
         """Yield the instances of one series, as they come. Closing the iterator early aborts."""
-        keys = (
-            unique_keys(self._node, "IMAGE", series.study)
-            | _keys("IMAGE", _INSTANCE_KEYS)
-            | {
-                "SeriesInstanceUID": series.series_instance_uid,
-            }
-        )
-        for answer in self._answers(keys):
-            instance = _instance_result(answer, series)
-            if (
-                self._is_identified(instance.reference.sop_instance_uid)
-                and _is_of(answer, "StudyInstanceUID", series.study.study_instance_uid)
-                and _is_of(answer, "SeriesInstanceUID", series.series_instance_uid)
-            ):
-                yield instance
+        keys = {
+            **unique_keys(self._node, "IMAGE", series.study),
+            **_keys("IMAGE", _INSTANCE_KEYS),
+            "SeriesInstanceUID": series.series_instance_uid,
+        }
+
+        def read(answer: Answer) -> InstanceResult | None:
+            is_meant = self._has_uid(answer, "SOPInstanceUID") and _is_of_series(answer, series)
+            return _instance_result(answer, series) if is_meant else None
+
+        yield from self._results(keys, read)
 
     def _find_studies_of_patients(self, query: StudyQuery) -> Iterator[StudyResult]:
         """Ask for patients first: below them, the patient root knows their ID only (PS3.4 C.6.1.1)."""
         patients = PatientQuery(query.patient_id, query.patient_name, query.patient_birth_date)
         for patient in list(self.find_patients(patients)):
-            if not patient.patient_id:
-                continue  # an empty key would find the studies of everybody
-            keys = _study_keys(query) | {"PatientID": patient.patient_id}
-            for answer in self._answers(keys):
-                study = _study_result(answer, patient)
-                if self._is_identified(study.reference.study_instance_uid) and query.matches(study):
-                    yield study
+            if patient.patient_id:  # an empty key would find the studies of everybody
+                yield from self._find_studies_of(patient, query)
 
-    def _answers(self, keys: Mapping[str, str]) -> Iterator[Answer]:
-        question = self._ask(keys)
-        association, message = question.association, question.first
+    def _find_studies_of(self, patient: PatientResult, query: StudyQuery) -> Iterator[StudyResult]:
+        def read(answer: Answer) -> StudyResult | None:
+            study = _study_result(answer, patient)
+            return study if self._has_uid(answer, "StudyInstanceUID") and query.matches(study) else None
+
+        yield from self._results(_study_keys(query) | {"PatientID": patient.patient_id}, read)
+
+    def _results(
+        self, keys: Mapping[str, str], read: Callable[[Answer], _Result | None]
+    ) -> Iterator[_Result]:
+        """Yield what `read` makes of the answers, but nothing twice.
+
+        Some archives answer once for each instance, whatever the level (pynetdicom's qrscp).
+        """
+        seen: set[Hashable] = set()
+        association, request, message = self._ask(keys)
         with association.operation():
             while message.command.status in PENDING:
-                encoded = association.read_data_set()
-                try:
-                    answer = decode_answer(encoded, message.context.transfer_syntax_uid, keys)
-                except ValueError as reason:
-                    raise ProtocolError(f"{association.peer} sent {reason}") from reason
-                yield answer
-                message = association.receive_response(question.request)
+                result = read(_read_answer(association, message, keys))
+                if result is not None and _identity(result) not in seen:
+                    seen.add(_identity(result))
+                    yield result
+                message = association.receive_response(request)
         self._keep(association)
-        if message.command.status != SUCCESS:
-            level = keys["QueryRetrieveLevel"]
-            raise error(message.command.status, Service.FIND, f"{association.peer}: C-FIND at {level} level")
+        status = message.command.status
+        if status != SUCCESS:
+            operation = f"{association.peer}: C-FIND at {keys['QueryRetrieveLevel']} level"
+            raise error(status, Service.FIND, operation)
 
     def _ask(self, keys: Mapping[str, str]) -> _Question:
         association, self._idle = self._idle, None
@@ -217,10 +218,12 @@ class DimseSearcher:
     def _find_class(self) -> str:
         return _FIND_CLASSES[self._node.query_root]
 
-    def _is_identified(self, uid: str) -> bool:
-        if not uid:
-            _log.warning("%s answered a C-FIND without the UID of what it found", self._node.name)
-        return bool(uid)
+    def _has_uid(self, answer: Answer, keyword: str) -> bool:
+        """Tell whether what was found can be referred to."""
+        if not answer.text(keyword):
+            _log.warning("%s answered a C-FIND without a value for %s", self._node.name, keyword)
+            return False
+        return True
 
 
 def _ask(association: Association, find_class: str, keys: Mapping[str, str]) -> _Question:
@@ -249,9 +252,26 @@ def _study_keys(query: StudyQuery) -> dict[str, str]:
     }
 
 
-def _is_of(answer: Answer, keyword: str, uid: str) -> bool:
-    """Tell whether the answer belongs to what was asked for, as far as it says so."""
-    return answer.text(keyword) in ("", uid)
+def _read_answer(association: Association, message: Message, keys: Mapping[str, str]) -> Answer:
+    encoded = association.read_data_set()
+    try:
+        return decode_answer(encoded, message.context.transfer_syntax_uid, keys)
+    except ValueError as reason:
+        raise ProtocolError(f"{association.peer} sent {reason}") from reason
+
+
+def _identity(result: PatientResult | StudyResult | SeriesResult | InstanceResult) -> Hashable:
+    return result if isinstance(result, PatientResult) else result.reference
+
+
+def _is_of_study(answer: Answer, study: StudyReference) -> bool:
+    """Tell whether the answer belongs to the study that was asked for, as far as it says."""
+    return answer.text("StudyInstanceUID") in ("", study.study_instance_uid)
+
+
+def _is_of_series(answer: Answer, series: SeriesReference) -> bool:
+    named = answer.text("SeriesInstanceUID")
+    return named in ("", series.series_instance_uid) and _is_of_study(answer, series.study)
 
 
 def _patient_result(answer: Answer) -> PatientResult:

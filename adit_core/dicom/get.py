@@ -1,6 +1,6 @@
 """C-GET: retrieving instances over the association that asked for them (PS3.4 C.4.3)."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Self
@@ -8,8 +8,10 @@ from typing import Self
 from adit_core.dicom.association import Association, Message
 from adit_core.dicom.command import Command, CommandField, is_sendable_uid
 from adit_core.dicom.contexts import (
+    LOSSLESS_COMPRESSED_SYNTAXES,
     MESSAGE_TRANSFER_SYNTAXES,
     STORAGE_SOP_CLASSES,
+    STORAGE_TRANSFER_SYNTAXES,
     message_proposals,
     storage_groups,
     storage_proposals,
@@ -28,6 +30,8 @@ _GET_CLASSES = {
 }
 _MOST_INSTANCES = 100
 """Asked for in one request. The list of their UIDs must stay below 64 KiB, and archives read it."""
+_FAILED_SUBOPERATIONS = frozenset({0xA702, 0xB000})
+"""Statuses that say that instances could not be sent (PS3.4 table C.4-3)."""
 
 
 class DimseSource:
@@ -48,6 +52,8 @@ class DimseSource:
                                                      with one group of common ones after the other,
                                                      as long as something comes
     ===============================================  ===============================================
+
+    What an archive then failed to send is asked for once more in compressed transfer syntaxes only.
     """
 
     def __init__(self, node: ServerNode) -> None:
@@ -86,11 +92,17 @@ class _Wish:
     """The keys of one C-GET request, and which instances are expected by it."""
 
     keys: Mapping[str, str]
-    sop_instance_uids: frozenset[str]
+    sop_instance_uids: tuple[str, ...]
+
+    def singles(self) -> Iterator["_Wish"]:
+        """Yield the wishes for each instance of a list alone; nothing for other wishes."""
+        if self.keys["QueryRetrieveLevel"] == "IMAGE" and len(self.sop_instance_uids) > 1:
+            for uid in self.sop_instance_uids:
+                yield _Wish({**self.keys, "SOPInstanceUID": uid}, (uid,))
 
 
 class _Retrieval:
-    """One retrieval: counts what came, and remembers why it did not."""
+    """One retrieval: knows what came, and why the rest did not."""
 
     def __init__(self, node: ServerNode, inlet: Inlet) -> None:
         self._node = node
@@ -98,18 +110,17 @@ class _Retrieval:
         self._get_class = _GET_CLASSES[node.query_root]
         self._received: set[str] = set()
         self._failure: AditError | None = None
+        self._has_failed_suboperations = False
 
     def fetch(self, request: RetrieveRequest, sop_classes: Sequence[str]) -> None:
         """Retrieve what is of the known SOP classes, each group of them over its own association."""
         groups = storage_groups(sop_classes, reserved=len(MESSAGE_TRANSFER_SYNTAXES))
         for group in groups:
-            if len(groups) == 1 and request.whole:
-                wishes = [_study_wish(self._node, request)]
-            else:
-                wishes = [
-                    wish for part in request.parts for wish in _part_wishes(self._node, _within(part, group))
-                ]
-            self._exchange(group, wishes)
+            parts = [_within(part, group) for part in request.parts]
+            is_all = request.whole and len(groups) == 1
+            wishes = [_study_wish(self._node, request)] if is_all else self._missing(parts)
+            self._exchange(group, STORAGE_TRANSFER_SYNTAXES, wishes, patience=_MOST_INSTANCES)
+            self._exchange_compressed(group, parts, patience=_MOST_INSTANCES)
 
     def search(self, request: RetrieveRequest, known_classes: Sequence[str]) -> None:
         """Retrieve what is of unknown SOP classes, by trying the common ones until nothing comes.
@@ -119,27 +130,47 @@ class _Retrieval:
         """
         candidates = tuple(dict.fromkeys((*known_classes, *STORAGE_SOP_CLASSES)))
         groups = storage_groups(candidates, reserved=len(MESSAGE_TRANSFER_SYNTAXES))
-        progress = True
-        while progress:
+        before = -1
+        while len(self._received) > before:
             before = len(self._received)
             for group in groups:
-                wishes = [
-                    wish
-                    for part in request.parts
-                    for wish in _part_wishes(self._node, _without(part, self._received))
-                ]
-                if not wishes:
-                    return
-                self._exchange(group, wishes)
-            progress = len(self._received) > before
+                self._exchange(group, STORAGE_TRANSFER_SYNTAXES, self._missing(request.parts), patience=1)
+                self._exchange_compressed(group, request.parts, patience=1)
 
     def raise_failure(self) -> None:
         """Raise why nothing came, if nothing came and the archive said why."""
         if self._failure is not None and not self._received:
             raise self._failure
 
-    def _exchange(self, sop_classes: Sequence[str], wishes: Sequence[_Wish]) -> None:
-        proposals = [*message_proposals(self._get_class), *storage_proposals(sop_classes)]
+    def _missing(self, parts: Iterable[SeriesPart]) -> list[_Wish]:
+        """Return the wishes for what of `parts` has not been received."""
+        return [wish for part in parts for wish in _part_wishes(self._node, _without(part, self._received))]
+
+    def _exchange_compressed(
+        self, sop_classes: Sequence[str], parts: Sequence[SeriesPart], *, patience: int
+    ) -> None:
+        """Ask once more for what an archive failed to send, without offering uncompressed syntaxes.
+
+        DCMTK's archives send in these if they can, and fail if the instance is compressed, although
+        its own transfer syntax was accepted. Lossy syntaxes are not offered alone: an archive that
+        fails for other reasons might degrade images in order to comply.
+        """
+        if self._has_failed_suboperations:
+            self._has_failed_suboperations = False
+            self._exchange(sop_classes, LOSSLESS_COMPRESSED_SYNTAXES, self._missing(parts), patience=patience)
+
+    def _exchange(
+        self,
+        sop_classes: Sequence[str],
+        syntaxes: Sequence[str],
+        wishes: Sequence[_Wish],
+        *,
+        patience: int,
+    ) -> None:
+        """Ask for `wishes` over one association; `patience` is for :meth:`_get_one_by_one`."""
+        if not wishes:
+            return
+        proposals = [*message_proposals(self._get_class), *storage_proposals(sop_classes, syntaxes)]
         with Association.open(self._node, proposals, provided=sop_classes) as association:
             association.context_of(self._get_class)
             if not association.contexts.cover(sop_classes):
@@ -148,8 +179,22 @@ class _Retrieval:
                 )
                 return
             for wish in wishes:
-                if not wish.sop_instance_uids <= self._received:
-                    self._get(association, wish)
+                self._get(association, wish)
+                if self._received.isdisjoint(wish.sop_instance_uids):
+                    self._get_one_by_one(association, wish, patience)
+
+    def _get_one_by_one(self, association: Association, wish: _Wish, patience: int) -> None:
+        """Ask for the instances of a list one after the other, until `patience` of them did not come.
+
+        Some archives know no lists (pynetdicom's qrscp), others send nothing if they lack a single
+        one of the instances (Orthanc).
+        """
+        for single in wish.singles():
+            self._get(association, single)
+            if self._received.isdisjoint(single.sop_instance_uids):
+                patience -= 1
+                if not patience:
+                    return
 
     def _get(self, association: Association, wish: _Wish) -> None:
         context = association.context_of(self._get_class)
@@ -157,6 +202,8 @@ class _Retrieval:
         request = Command(CommandField.C_GET_RQ, message_id, self._get_class, has_data_set=True)
         association.send(context, request, [encode_identifier(wish.keys, context.transfer_syntax_uid)])
         status = self._take_in_all(association, request)
+        if status in _FAILED_SUBOPERATIONS:
+            self._has_failed_suboperations = True
         if status != SUCCESS and self._failure is None:
             level, study = wish.keys["QueryRetrieveLevel"], wish.keys["StudyInstanceUID"]
             operation = f"{association.peer}: C-GET of study {study} at {level} level"
@@ -238,13 +285,13 @@ def _part_wishes(node: ServerNode, part: SeriesPart) -> Iterator[_Wish]:
         return
     instances = iter(part.instances)
     while batch := tuple(islice(instances, _MOST_INSTANCES)):
-        uids = [instance.reference.sop_instance_uid for instance in batch]
+        uids = _uids(batch)
         keys = unique_keys(node, "IMAGE", part.series.study) | {
             "SeriesInstanceUID": series_uid,
             "SOPInstanceUID": "\\".join(uids),
         }
-        yield _Wish(keys, _uids(batch))
+        yield _Wish(keys, uids)
 
 
-def _uids(instances: Sequence[InstanceResult]) -> frozenset[str]:
-    return frozenset(instance.reference.sop_instance_uid for instance in instances)
+def _uids(instances: Iterable[InstanceResult]) -> tuple[str, ...]:
+    return tuple(instance.reference.sop_instance_uid for instance in instances)

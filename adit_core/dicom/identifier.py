@@ -6,11 +6,9 @@ sets. One bad value must cost neither the answer that it is in nor the others.
 
 import re
 import struct
-import warnings
 from collections.abc import Mapping
 from datetime import date
 from io import BytesIO
-from threading import Lock
 
 from pydicom.charset import convert_encodings, decode_bytes, default_encoding
 from pydicom.datadict import dictionary_VR, tag_for_keyword
@@ -20,6 +18,7 @@ from pydicom.filereader import read_dataset
 from pydicom.uid import ImplicitVRLittleEndian
 
 from adit_core.dicom.node import QueryRoot, ServerNode
+from adit_core.dicom.quiet import quiet_pydicom
 from adit_core.dicom.references import StudyReference
 from adit_core.errors import InputProblem, InvalidInput
 
@@ -44,9 +43,6 @@ _DECODING_ERRORS = (
     struct.error,
 )
 """What pydicom raises for data sets that it cannot decode."""
-
-_quiet = Lock()
-"""`warnings.catch_warnings` changes the whole process, so threads must not overlap in it."""
 
 
 class Answer:
@@ -115,9 +111,7 @@ def decode_answer(encoded: bytes, transfer_syntax_uid: str, keywords: Mapping[st
     Raises:
         ValueError: This is no data set. The message holds nothing of it.
     """
-    # pydicom reports what it had to mend, and may quote it: that must not end up in a log.
-    with _quiet, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with quiet_pydicom():
         try:
             is_implicit = transfer_syntax_uid == ImplicitVRLittleEndian
             data_set = read_dataset(BytesIO(encoded), is_implicit, is_little_endian=True)

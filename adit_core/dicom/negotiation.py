@@ -19,6 +19,7 @@ from pynetdicom.presentation import PresentationContext as ContextItem
 from adit_core.dicom.contexts import AcceptedContexts, PresentationContext, ProposedContext
 from adit_core.dicom.node import ServerNode
 from adit_core.dicom.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from adit_core.dicom.quiet import quiet_pydicom
 from adit_core.errors import (
     AssociationRejected,
     InputProblem,
@@ -113,7 +114,8 @@ def decode_agreement(peer: str, pdu: bytes, proposals: Sequence[ProposedContext]
     """
     accept = A_ASSOCIATE_AC()
     try:
-        accept.decode(pdu)
+        with quiet_pydicom():
+            accept.decode(pdu)
         user_information = accept.user_information
         max_length = user_information.maximum_length if user_information else None
     except _DECODING_ERRORS as error:
