@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 from adit_core.dicom.dimse import DimseDestination, DimseSearcher, DimseSource
-
 from adit_core.dicom.folder import FolderDestination
 from adit_core.dicom.node import ConnectionProfile, FolderNode, Node, ServerNode
 from adit_core.dicom.ports import Destination

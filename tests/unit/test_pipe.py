@@ -72,7 +72,12 @@ def test_unwanted_and_repeated_instances_are_counted_and_dropped() -> None:
 def test_no_more_than_the_capacity_and_one_fragment_lies_in_the_pipe() -> None:
     pipe = InstancePipe(wanted("1.1"), capacity=1000)
     fragments = [bytes([number % 256]) * 100 for number in range(200)]
-    in_background(lambda: (put(pipe, "1.1", *fragments), pipe.close()))
+
+    def fill() -> None:
+        put(pipe, "1.1", *fragments)
+        pipe.close()
+
+    in_background(fill)
     taken = b""
     for instance in pipe.instances():
         for fragment in instance.fragments():
