@@ -32,9 +32,12 @@ def web(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebProcess]:
         yield process
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """Chromium, which has to be installed."""
+    """Chromium, which has to be installed.
+
+    It ends with the module, since no other event loop can run in the thread while Playwright does.
+    """
     program = require(shutil.which("chromium"), package="chromium")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=_OPTIONS)
