@@ -11,6 +11,7 @@ import signal
 import sqlite3
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -260,6 +261,19 @@ class PostgresCluster:
             connection.execute(f"CREATE DATABASE {name}".encode())
         return f"postgresql+psycopg://{_SUPERUSER}@{HOST}:{self.port}/{name}"
 
+    def wait_until_ready(self, patience: float = 30.0) -> None:
+        """Wait until connections are not only taken but served: it "is starting up" for a moment."""
+        deadline = time.monotonic() + patience
+        while True:
+            try:
+                psycopg.connect(self._conninfo).close()
+            except psycopg.OperationalError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)
+            else:
+                return
+
     @property
     def _conninfo(self) -> str:
         return f"host={HOST} port={self.port} user={_SUPERUSER} dbname=postgres"
@@ -298,8 +312,10 @@ def postgres() -> Iterator[PostgresCluster]:
                 identity=identity,
             ),
         )
+        cluster = PostgresCluster(server.port, count(1))
         try:
-            yield PostgresCluster(server.port, count(1))
+            cluster.wait_until_ready()
+            yield cluster
         finally:
             server.process.send_signal(signal.SIGQUIT)  # ends it at once, with all its children
             server.process.wait()
