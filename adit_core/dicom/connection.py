@@ -15,7 +15,7 @@ from typing import Self
 from adit_core.dicom.node import ServerNode
 from adit_core.errors import ConnectionFailed, PeerTimeout, TransientError
 
-_BUFFER_SIZE = 1 << 19
+_BUFFER_SIZE = 1 << 18
 _MOST_BUFFERS = 512
 """Handed to one ``sendmsg``; systems take 1,024 at most (IOV_MAX)."""
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)

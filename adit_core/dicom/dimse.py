@@ -11,7 +11,7 @@ from adit_core.dicom.contexts import message_proposals
 from adit_core.dicom.find import DimseSearcher
 from adit_core.dicom.get import DimseSource
 from adit_core.dicom.node import ServerNode
-from adit_core.dicom.status import SUCCESS, error
+from adit_core.dicom.status import SUCCESS, status_error
 from adit_core.dicom.store import DimseDestination
 
 __all__ = ["DimseDestination", "DimseSearcher", "DimseSource", "echo"]
@@ -32,5 +32,5 @@ def echo(node: ServerNode) -> float:
         response = association.receive_response(request)
         elapsed = time.perf_counter() - start
     if response.command.status != SUCCESS:
-        raise error(response.command.status, None, f"{association.peer}: C-ECHO")
+        raise status_error(response.command.status, None, f"{association.peer}: C-ECHO")
     return elapsed

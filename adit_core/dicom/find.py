@@ -19,7 +19,7 @@ from adit_core.dicom.query import (
     StudyResult,
 )
 from adit_core.dicom.references import InstanceReference, SeriesReference, StudyReference
-from adit_core.dicom.status import PENDING, SUCCESS, error
+from adit_core.dicom.status import PENDING, SUCCESS, status_error
 from adit_core.errors import ConnectionFailed, PeerAborted, ProtocolError
 
 _log = logging.getLogger(__name__)
@@ -195,7 +195,7 @@ class DimseSearcher:
         status = message.command.status
         if status != SUCCESS:
             operation = f"{association.peer}: C-FIND at {keys['QueryRetrieveLevel']} level"
-            raise error(status, Service.FIND, operation)
+            raise status_error(status, Service.FIND, operation)
 
     def _ask(self, keys: Mapping[str, str]) -> _Question:
         association, self._idle = self._idle, None

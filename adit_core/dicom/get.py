@@ -21,7 +21,7 @@ from adit_core.dicom.node import QueryRoot, ServerNode, Service
 from adit_core.dicom.ports import Inlet, InstanceHeader, RetrieveRequest, SeriesPart
 from adit_core.dicom.query import InstanceResult
 from adit_core.dicom.references import is_valid_uid
-from adit_core.dicom.status import PENDING, SUCCESS, error
+from adit_core.dicom.status import PENDING, SUCCESS, status_error
 from adit_core.errors import AditError, NoPresentationContext, ProtocolError
 
 _GET_CLASSES = {
@@ -207,7 +207,7 @@ class _Retrieval:
         if status != SUCCESS and self._failure is None:
             level, study = wish.keys["QueryRetrieveLevel"], wish.keys["StudyInstanceUID"]
             operation = f"{association.peer}: C-GET of study {study} at {level} level"
-            self._failure = error(status, Service.GET, operation)
+            self._failure = status_error(status, Service.GET, operation)
 
     def _take_in_all(self, association: Association, request: Command) -> int:
         """Take in what comes and return the status that ends the operation."""

@@ -92,7 +92,7 @@ def is_warning(status: int) -> bool:
     return status & 0xF000 == 0xB000 or status in _GENERAL_WARNINGS
 
 
-def error(status: int, service: Service | None, message: str) -> AditError:
+def status_error(status: int, service: Service | None, message: str) -> AditError:
     """Return the error for an operation that ended with `status` and without any result.
 
     ============================  ==================

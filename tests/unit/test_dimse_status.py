@@ -3,7 +3,7 @@
 import pytest
 
 from adit_core.dicom.node import Service
-from adit_core.dicom.status import error, in_words, is_out_of_resources, is_warning
+from adit_core.dicom.status import in_words, is_out_of_resources, is_warning, status_error
 from adit_core.errors import IncompleteTransfer, OperationFailed, PeerAborted, PeerBusy
 
 
@@ -42,7 +42,7 @@ def test_status_is_told_in_words_of_the_standard(status: int, service: Service |
     ],
 )
 def test_status_without_a_result_is_an_error(status: int, kind: type[Exception]):
-    found = error(status, Service.GET, "PACS: C-GET")
+    found = status_error(status, Service.GET, "PACS: C-GET")
     assert type(found) is kind
     assert str(found).startswith(f"PACS: C-GET ended with status 0x{status:04X}")
 
