@@ -1,10 +1,10 @@
 """The flow that repairs, from the database, whatever a crash has left behind."""
 
-from adit_core.services.launcher import PrefectLauncher
-from adit_core.services.reconcile import reconcile
 from prefect import flow
 
 from adit_core.db.engine import Database
+from adit_core.services.launcher import PrefectLauncher
+from adit_core.services.reconcile import reconcile
 from adit_core.settings import get_settings
 
 
