@@ -22,14 +22,11 @@ class Lack(StrEnum):
 
     DETAILS = "answers only the keys that archives must support (PS3.4 C.6.2.1)"
     ALPHABETS = "answers in the Latin alphabet only"
-    UNIQUE_ANSWERS = "answers once for each instance, whatever the level"
-    UID_LISTS = "does not know lists of UIDs (PS3.4 C.2.2.2.2)"
-    TOLERANCE = "sends none of the instances in a list if one of them is unknown"
-    COMPRESSION = "sends in an uncompressed transfer syntax if it was offered one"
+    COMPRESSION = "sends in Explicit VR Little Endian what it can convert, if it was offered that"
 
 
-MENDABLE = frozenset({Lack.UNIQUE_ANSWERS, Lack.UID_LISTS, Lack.TOLERANCE, Lack.COMPRESSION})
-"""What an adapter could make up for, by asking again in another way. Ours does not yet."""
+MENDABLE = frozenset({Lack.COMPRESSION})
+"""What an adapter could make up for, by asking again in another way. Ours does so only if sending fails."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +88,7 @@ def _server(name: str, *lacks: Lack) -> Callable[[pytest.FixtureRequest, Path], 
     return build
 
 
-_ORTHANC = _server("orthanc_source", Lack.TOLERANCE)
+_ORTHANC = _server("orthanc_source")
 _DCMQRSCP = _server("dcmqrscp", Lack.COMPRESSION)
 _QRSCP = _server("qrscp", *(set(Lack) - {Lack.COMPRESSION}))
 

@@ -38,7 +38,6 @@ def uids(*specs: StudySpec) -> set[str]:
 
 
 def test_study_is_found_by_its_uid(archive: SourceUnderTest):
-    archive.allow_for(Lack.UNIQUE_ANSWERS)
     archive.holding(CT, MR)
     with archive.searcher() as searcher:
         (study,) = searcher.find_studies(StudyQuery(study_instance_uid=MR.study_instance_uid))
