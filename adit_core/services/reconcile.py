@@ -18,7 +18,7 @@ from adit_core.services.launching import Launcher, launch_job, node_limit_name
 from adit_core.services.nodes import list_nodes
 from adit_core.services.task_status import end_tasks, put_back_tasks
 
-_PATIENCE = timedelta(minutes=5)
+_PATIENCE = timedelta(minutes=1)
 """How long after the last claim of a job ran out its flow run is taken for dead, whatever the scheduler
 says: one whose machine was switched off stays "running" there."""
 
@@ -128,7 +128,7 @@ def _is_under_way(job: Job, last_claim: datetime | None, launcher: Launcher) -> 
     ======================== ============================ ==========
     lasts                    any                          yes
     any other                none                         no
-    ran out 5 minutes ago    any                          no
+    ran out a minute ago     any                          no
     ran out just now, none   over, or not known           no
     ran out just now, none   scheduled, or running        yes
     ======================== ============================ ==========
