@@ -12,9 +12,12 @@ import traceback
 from collections.abc import Callable
 from concurrent.futures import CancelledError
 from multiprocessing.connection import wait as wait_for_any
+from multiprocessing.context import ForkServerContext, ForkServerProcess
+from multiprocessing.process import BaseProcess
 from pathlib import Path
-from threading import Thread
-from typing import Generic, ParamSpec, Self, TypeVar
+from threading import Lock, Thread
+from types import ModuleType
+from typing import Any, Generic, ParamSpec, Self, TypeVar
 
 from pebble import ProcessExpired, ProcessPool
 from pebble.common.types import ProcessFuture
@@ -31,8 +34,8 @@ class ChildPool:
     """A pool of child processes. Use it as a context manager: leaving it ends all calls and children."""
 
     def __init__(self, size: int) -> None:
-        context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload([_PRELOADED, *_main_module()])
+        context = _Context()
+        context.set_forkserver_preload([_PRELOADED])
         self._pool = ProcessPool(max_workers=size, context=context, initializer=_start_child)
 
     def __enter__(self) -> Self:
@@ -92,10 +95,29 @@ class ChildCall(Generic[T]):
             raise ChildDied("The process that moved the study died.") from error
 
 
-def _main_module() -> list[str]:
-    """Return the module that children would otherwise each import anew, because it is our `__main__`."""
-    spec = getattr(sys.modules["__main__"], "__spec__", None)
-    return [spec.name] if spec is not None and not spec.name.endswith("__main__") else []
+class _Child(ForkServerProcess):
+    """A child that does not import its parent's `__main__`.
+
+    It needs nothing of it. Importing Prefect's engine would cost it a second, and a script that
+    calls a flow without guarding its main part would be run again by every child.
+    """
+
+    @staticmethod
+    def _Popen(process_obj: BaseProcess) -> Any:  # noqa: N802 - the name is that of multiprocessing
+        with _main_lock:
+            main = sys.modules["__main__"]
+            sys.modules["__main__"] = ModuleType("__main__")
+            try:
+                return ForkServerProcess._Popen(process_obj)  # noqa: SLF001
+            finally:
+                sys.modules["__main__"] = main
+
+
+class _Context(ForkServerContext):
+    Process = _Child
+
+
+_main_lock = Lock()
 
 
 def _start_child() -> None:

@@ -98,6 +98,21 @@ def test_of_foreign_errors_only_type_and_place_come_through(pool: ChildPool) -> 
         chain = chain.__cause__ or chain.__context__
 
 
+def test_a_script_without_a_guarded_main_part_is_not_run_again_by_children(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import os\n"
+        "from adit_core.services.children import ChildPool\n"
+        "print('main part', flush=True)\n"
+        "with ChildPool(1) as pool:\n"
+        "    assert pool.call(60, os.getpid).result() != os.getpid()\n"
+    )
+    run = subprocess.run(
+        [sys.executable, str(script)], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert run.stdout == "main part\n"
+
+
 def test_children_die_with_a_parent_that_is_killed(tmp_path: Path) -> None:
     parent = subprocess.Popen(
         [sys.executable, str(Path(__file__).with_name("parent_of_child.py")), str(tmp_path)]
