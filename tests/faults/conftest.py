@@ -86,7 +86,7 @@ class RunningStack:
             return False
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def running_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
     stack = new_stack(tmp_path_factory.mktemp("stack"), web_port=0, prefect_port=0)
     database = Database(stack.database_url)
