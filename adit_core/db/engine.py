@@ -19,7 +19,6 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlmodel import Session
 
-from adit_core.db import migrations
 from adit_core.errors import DatabaseUnavailable
 
 _BUSY_TIMEOUT = 30
@@ -92,6 +91,8 @@ class Database:
         Raises:
             DatabaseUnavailable: The database does not answer.
         """
+        from adit_core.db import migrations  # noqa: PLC0415 - slow to import: it brings Alembic
+
         with _outages_translated():
             _make_folder(self.engine.url)
             with self.engine.connect() as connection, _migration_lock(connection):
@@ -103,6 +104,8 @@ class Database:
         Raises:
             DatabaseUnavailable: The database does not answer.
         """
+        from adit_core.db import migrations  # noqa: PLC0415 - slow to import: it brings Alembic
+
         if _is_missing_file(self.engine.url):
             return False  # SQLite would make an empty file of it
         with _outages_translated(), self._read_only.connect() as connection:

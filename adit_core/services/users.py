@@ -5,6 +5,7 @@ exists, so that the time of an answer does not tell which user names do.
 """
 
 import re
+from functools import cache
 
 from pwdlib import PasswordHash
 from pwdlib.hashers.argon2 import Argon2Hasher
@@ -23,7 +24,6 @@ MAX_PASSWORD_LENGTH = 1024
 _USERNAME = re.compile(r"[a-z0-9][a-z0-9._@+-]{0,149}")
 
 _hasher = PasswordHash((Argon2Hasher(),))
-_hash_of_nobody = _hasher.hash("the password of a user who does not exist")
 
 
 def create_user(
@@ -84,7 +84,8 @@ def check_password(db: Database, username: str, password: str) -> User | None:
     """
     user = find_user(db, username)
     stored = user.password_hash if user is not None else None
-    matches, stronger = _hasher.verify_and_update(password, stored or _hash_of_nobody)
+    nobody = _hash_of_nobody()  # made in any case, so that a process's first answer tells nothing, either
+    matches, stronger = _hasher.verify_and_update(password, stored or nobody)
     if user is None or stored is None or not matches or not user.is_active:
         return None
     if stronger is not None:
@@ -169,6 +170,12 @@ def permissions_of(db: Database, user: User) -> frozenset[Permission]:
     )
     with db.reading() as session:
         return frozenset(map(Permission, session.exec(chosen)))
+
+
+@cache
+def _hash_of_nobody() -> str:
+    """Made when it is first needed: it takes longer than the rest of what most commands do."""
+    return _hasher.hash("the password of a user who does not exist")
 
 
 def _store_hash(session: Session, user_id: int, password_hash: str) -> None:
