@@ -80,6 +80,11 @@ def read_batch_file(source: Path | bytes, filename: str = "") -> BatchFile:
     return BatchFile(tuple(_study(part) for part in _grouped(rows, _STUDY)))
 
 
+def is_known_column(title: str) -> bool:
+    """Tell whether a column of this title is read."""
+    return _folded(title) in map(_folded, COLUMNS)
+
+
 @dataclass(frozen=True, slots=True)
 class _Row:
     number: int

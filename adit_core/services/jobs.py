@@ -1,5 +1,6 @@
 """Jobs as their owners see and change them. Staff see and change everybody's."""
 
+from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -174,6 +175,27 @@ def series_of_task(db: Database, user: User, task_id: int) -> list[SeriesProgres
             raise NotFound(f"There is no task {task_id}.")
         rows = session.exec(select(SeriesProgress).where(SeriesProgress.task_id == task_id))
         return sorted(rows, key=lambda row: (row.series_number or 0, row.series_instance_uid))
+
+
+def modalities_of_tasks(db: Database, user: User, job_id: int) -> dict[int, tuple[str, ...]]:
+    """Return by task id the modalities of a study, in alphabetical order; a task not yet planned has none.
+
+    Raises:
+        NotFound: There is no such job, or it is not the user's to see.
+    """
+    chosen = (
+        select(SeriesProgress.task_id, SeriesProgress.modality)
+        .join(TransferTask)
+        .where(TransferTask.job_id == job_id, SeriesProgress.modality != "")
+        .distinct()
+        .order_by(SeriesProgress.modality)
+    )
+    modalities = defaultdict[int, list[str]](list)
+    with db.reading() as session:
+        _visible(session.get(Job, job_id), user, job_id)
+        for task_id, modality in session.exec(chosen):
+            modalities[task_id].append(modality)
+    return {task_id: tuple(found) for task_id, found in modalities.items()}
 
 
 def cancel_job(db: Database, launcher: Launcher, user: User, job_id: int, *, address: str = "") -> None:

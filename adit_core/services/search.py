@@ -16,6 +16,7 @@ from adit_core.dicom.dimse import DimseSearcher
 from adit_core.dicom.node import ServerNode
 from adit_core.dicom.ports import Searcher
 from adit_core.dicom.query import (
+    InstanceResult,
     PatientQuery,
     PatientResult,
     SeriesQuery,
@@ -23,7 +24,7 @@ from adit_core.dicom.query import (
     StudyQuery,
     StudyResult,
 )
-from adit_core.dicom.references import StudyReference, is_valid_uid
+from adit_core.dicom.references import SeriesReference, StudyReference, is_valid_uid
 from adit_core.errors import AditError, InputProblem, InvalidInput
 from adit_core.services import audit
 from adit_core.services.nodes import NodeRole, get_node, node_value
@@ -103,6 +104,20 @@ def find_series(
             _remember_series(session, study, series)
             session.commit()
     return series
+
+
+def find_instances(
+    db: Database,
+    user: User,
+    node_name: str,
+    series: SeriesReference,
+    *,
+    limit: int = MOST_RESULTS,
+    address: str = "",
+) -> list[InstanceResult]:
+    """Ask an archive for the instances of a series. Raises what `find_studies` raises."""
+    search = _Search(db, user, node_name, limit=limit, address=address)
+    return search.run("instances", lambda searcher: searcher.find_instances(series))
 
 
 def cached_study(

@@ -1,0 +1,222 @@
+"""`adit jobs …`: follow, cancel and repeat jobs."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import typer
+from rich.console import Group, RenderableType
+from rich.table import Table
+
+from adit_core.cli.command import new_app
+from adit_core.cli.output import AsJson, present, warn
+from adit_core.cli.wiring import acting_user, open_database, scheduler
+from adit_core.console import job_progress, results_table, status_cell, watch_job
+from adit_core.db import JobStatus, TransferTask, User
+from adit_core.db.engine import Database
+from adit_core.services.jobs import (
+    JobView,
+    cancel_job,
+    list_jobs,
+    list_tasks,
+    modalities_of_tasks,
+    resume_job,
+    retry_failed,
+    show_job,
+)
+from adit_core.services.launching import Launcher
+from adit_core.terminal import cell, local_time, new_console, new_table, numbers
+
+app = new_app("Follow, cancel and repeat jobs.")
+
+JobId = Annotated[int, typer.Argument(metavar="ID", help="The number of the job.")]
+
+EXIT_STATUS = {
+    JobStatus.SUCCESS: 0,
+    JobStatus.WARNING: 3,
+    JobStatus.FAILURE: 4,
+    JobStatus.CANCELED: 5,
+}
+"""What a command that waits for a job ends with."""
+
+_TOLD = (
+    *("id", "rows", "patient_id", "study_instance_uid", "series_instance_uids", "pseudonym"),
+    *("status", "message", "log", "attempts", "started_at", "ended_at"),
+    *("planned", "delivered", "filtered", "failed", "sent", "bytes_sent"),
+)
+"""What programs get to know of a task."""
+
+
+@app.command("list")
+def list_some(
+    ctx: typer.Context,
+    *,
+    all_users: Annotated[bool, typer.Option("--all", help="Everybody's jobs; for staff only.")] = False,
+    status: Annotated[
+        list[JobStatus] | None, typer.Option(case_sensitive=False, help="Only these; may be given again.")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 50,
+    before: Annotated[int | None, typer.Option(metavar="ID", help="Only jobs older than this one.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List jobs, the newest first."""
+    with open_database() as db:
+        jobs = list_jobs(
+            db,
+            acting_user(ctx, db),
+            all_users=all_users,
+            statuses=status or (),
+            limit=limit,
+            before_id=before,
+        )
+    present(jobs, _table, as_json=as_json)
+
+
+@app.command()
+def show(
+    ctx: typer.Context,
+    job_id: JobId,
+    tasks: Annotated[bool, typer.Option("--tasks", help="With every study.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show how a job is, with --tasks also what became of every study."""
+    with open_database() as db:
+        user = acting_user(ctx, db)
+        job = show_job(db, user, job_id)
+        found = _Tasks.of(db, user, job) if tasks else None
+    if found is None:
+        present(job, _details, as_json=as_json)
+    else:
+        present(
+            {"job": job, "tasks": found.lines()},
+            lambda _: results_table(job, found.tasks, found.modalities),
+            as_json=as_json,
+        )
+
+
+@app.command()
+def watch(ctx: typer.Context, job_id: JobId, as_json: AsJson = False) -> None:
+    """Show how a job goes until it has ended. Ctrl-C ends the watching, not the job.
+
+    Exit status: 0 if the job ended with SUCCESS, 3 with WARNING, 4 with FAILURE, 5 with CANCELED.
+    """
+    with open_database() as db:
+        follow(db, acting_user(ctx, db), job_id, as_json=as_json)
+
+
+@app.command()
+def cancel(ctx: typer.Context, job_id: JobId, as_json: AsJson = False) -> None:
+    """Cancel a job: what has not started never will, what is under way ends within seconds."""
+    _change(ctx, job_id, cancel_job, as_json=as_json)
+
+
+@app.command()
+def retry(ctx: typer.Context, job_id: JobId, as_json: AsJson = False) -> None:
+    """Begin the failed studies of a job anew. What has arrived is not sent again."""
+    _change(ctx, job_id, retry_failed, as_json=as_json)
+
+
+@app.command()
+def resume(ctx: typer.Context, job_id: JobId, as_json: AsJson = False) -> None:
+    """Go on with a canceled job."""
+    _change(ctx, job_id, resume_job, as_json=as_json)
+
+
+def follow(db: Database, user: User, job_id: int, *, as_json: bool) -> None:
+    """Show how a job goes until it has ended, then its results; end the command as `EXIT_STATUS` says.
+
+    With JSON nothing is shown before the job has ended.
+    """
+    job = watch_job(db, user, job_id, new_console(quiet=as_json))
+    tasks = _Tasks.of(db, user, job)
+    present(job, lambda job: results_table(job, tasks.tasks, tasks.modalities), as_json=as_json)
+    raise typer.Exit(EXIT_STATUS[job.status])
+
+
+def warn_if_waiting(job: JobView, *, as_json: bool) -> None:
+    """Tell the user if a job has to wait for the scheduler; its message says what to start."""
+    if job.status is JobStatus.PENDING and job.message:
+        warn(f"Job {job.id}: {job.message}", as_json=as_json)
+
+
+@dataclass(frozen=True, slots=True)
+class _Tasks:
+    """The tasks of a job, and the modalities of their studies by task id."""
+
+    tasks: list[TransferTask]
+    modalities: Mapping[int, Sequence[str]]
+
+    @classmethod
+    def of(cls, db: Database, user: User, job: JobView) -> "_Tasks":
+        total = sum(job.progress.tasks.values())
+        return cls(list_tasks(db, user, job.id, limit=total), modalities_of_tasks(db, user, job.id))
+
+    def lines(self) -> list[dict[str, Any]]:
+        """Return the tasks for programs."""
+        return [
+            {**{name: getattr(task, name) for name in _TOLD}, "modalities": self.modalities.get(task.id, ())}
+            for task in self.tasks
+        ]
+
+
+def _change(
+    ctx: typer.Context,
+    job_id: int,
+    change: Callable[[Database, Launcher, User, int], None],
+    *,
+    as_json: bool,
+) -> None:
+    with open_database() as db:
+        user = acting_user(ctx, db)
+        change(db, scheduler(), user, job_id)
+        job = show_job(db, user, job_id)
+    warn_if_waiting(job, as_json=as_json)
+    present(job, lambda job: cell(f"Job {job.id} is {job.status}."), as_json=as_json)
+
+
+def _details(job: JobView) -> RenderableType:
+    excluded = " ".join(job.options.excluded_modalities)
+    grid = Table.grid(padding=(0, 2))
+    for name, value in (
+        ("name", job.name),
+        ("owner", job.owner),
+        ("kind", "urgent " * job.urgent + job.kind.value),
+        ("excluded", excluded),
+        ("created", local_time(job.created_at)),
+        ("started", local_time(job.started_at)),
+        ("ended", local_time(job.ended_at)),
+        ("actions", " ".join(sorted(job.actions))),
+    ):
+        if value:
+            grid.add_row(name, cell(value))
+    return Group(job_progress(job, ()), grid)
+
+
+def _table(jobs: list[JobView]) -> RenderableType:
+    if not jobs:
+        return "No jobs."
+    table = new_table(
+        numbers("job"),
+        "name",
+        "owner",
+        "from → to",
+        "status",
+        numbers("studies"),
+        numbers("delivered"),
+        numbers("failed"),
+        "created",
+    )
+    for job in jobs:
+        counts = job.progress.counts
+        table.add_row(
+            str(job.id),
+            cell(job.name),
+            cell(job.owner),
+            cell(f"{job.source} → {job.destination}"),
+            status_cell(job.status),
+            str(sum(job.progress.tasks.values())),
+            str(counts.delivered),
+            str(counts.failed),
+            local_time(job.created_at),
+        )
+    return table

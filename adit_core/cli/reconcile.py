@@ -1,0 +1,25 @@
+"""`adit reconcile`: repair what a crash has left behind."""
+
+from rich.console import RenderableType
+
+from adit_core.cli.command import new_app
+from adit_core.cli.output import AsJson, present
+from adit_core.cli.wiring import open_database, scheduler
+from adit_core.services.reconcile import Reconciled, reconcile
+
+app = new_app()
+
+
+@app.command("reconcile")
+def repair(as_json: AsJson = False) -> None:
+    """Repair what a crash has left behind, as Prefect does every minute.
+
+    Jobs whose run is gone get a new one, and studies whose worker died can be worked on again.
+    """
+    with open_database() as db:
+        present(reconcile(db, scheduler()), _sentence, as_json=as_json)
+
+
+def _sentence(done: Reconciled) -> RenderableType:
+    repaired = [f"{number} {what.replace('_', ' ')}" for what, number in done.counts().items() if number]
+    return f"Repaired: {', '.join(repaired)}." if repaired else "There was nothing to repair."

@@ -1,0 +1,108 @@
+"""`adit users …`: accounts."""
+
+import os
+import sys
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated
+
+import typer
+from rich.console import RenderableType
+
+from adit_core.cli.command import new_app
+from adit_core.cli.output import AsJson, present
+from adit_core.cli.wiring import acting_user, open_database
+from adit_core.db import User
+from adit_core.db.engine import Database
+from adit_core.services.audit import SYSTEM
+from adit_core.services.users import create_user, list_users
+from adit_core.terminal import cell, new_table
+
+app = new_app("Accounts.")
+
+_PASSWORD_VARIABLE = "ADIT_PASSWORD"  # noqa: S105 - the name of a variable
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What is shown of a user."""
+
+    username: str
+    full_name: str
+    email: str
+    is_staff: bool
+    is_active: bool
+    created_at: datetime
+
+    @classmethod
+    def of(cls, user: User) -> "Account":
+        """Return what is shown of a row, which leaves out the hash of the password."""
+        return cls(user.username, user.full_name, user.email, user.is_staff, user.is_active, user.created_at)
+
+
+@app.command("add")
+def add_user(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(help="The user name: a-z, 0-9 and . _ @ + -")],
+    *,
+    full_name: Annotated[str, typer.Option(help="As other people write it.")] = "",
+    email: Annotated[str, typer.Option(help="Where messages go.")] = "",
+    staff: Annotated[bool, typer.Option("--staff", help="May see everybody's jobs, and administer.")] = False,
+    password_stdin: Annotated[
+        bool, typer.Option("--password-stdin", help="Read the password from standard input, its first line.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Add an account. The password is asked for, unless it is in ADIT_PASSWORD or on standard input.
+
+    It cannot be an argument: everybody on the machine could see it, and the shell would remember it.
+    """
+    with open_database() as db:
+        actor = _actor(ctx, db)
+        user = create_user(
+            db,
+            username=name,
+            password=_password_from_stdin() if password_stdin else _password(),
+            full_name=full_name,
+            email=email,
+            staff=staff,
+            actor=actor,
+        )
+    present(Account.of(user), lambda account: cell(f"Added the user {account.username}."), as_json=as_json)
+
+
+@app.command("list")
+def list_accounts(as_json: AsJson = False) -> None:
+    """List the accounts."""
+    with open_database() as db:
+        accounts = [Account.of(user) for user in list_users(db)]
+    present(accounts, _table, as_json=as_json)
+
+
+def _actor(ctx: typer.Context, db: Database) -> User | str:
+    """Return who adds an account; nobody can have added the first."""
+    return acting_user(ctx, db) if list_users(db) else SYSTEM
+
+
+def _password_from_stdin() -> str:
+    return sys.stdin.readline().rstrip("\r\n")
+
+
+def _password() -> str:
+    given = os.environ.get(_PASSWORD_VARIABLE)
+    return given or typer.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
+
+
+def _table(accounts: list[Account]) -> RenderableType:
+    if not accounts:
+        return "There are no users yet: `adit users add --help`."
+    table = new_table("name", "full name", "email", "staff", "active")
+    for account in accounts:
+        table.add_row(
+            cell(account.username),
+            cell(account.full_name),
+            cell(account.email),
+            "yes" if account.is_staff else "no",
+            "yes" if account.is_active else "no",
+        )
+    return table
