@@ -5,12 +5,13 @@ No line names a patient: what is printed may end up in a log.
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from importlib.util import find_spec
 from types import TracebackType
 from typing import Protocol, Self
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Column, Table
@@ -29,6 +30,8 @@ _POLL = 0.5
 _LINE_INTERVAL = 5.0
 """Seconds between lines about a job that goes on, where a display cannot be redrawn."""
 _BAR_WIDTH = 30
+_WIDE = 120
+"""The width, in characters, from which on all columns of the results fit beside each other."""
 _MOST_SHOWN = 8
 """How many of the studies that are being moved are shown."""
 
@@ -51,8 +54,7 @@ def watch_job(db: Database, user: User, job_id: int, console: Console, poll: flo
     """Show how a job goes until it is over, and return it as it is then.
 
     Where the console cannot be redrawn (a file, a pipe, a notebook without ipywidgets), a line is
-    printed every few seconds instead. An interrupt ends the watching; the job goes on, and the console
-    says so.
+    printed every few seconds instead. An interrupt ends the watching, not the job, and the console says so.
 
     Raises:
         NotFound: There is no such job, or it is not the user's to see.
@@ -68,7 +70,7 @@ def watch_job(db: Database, user: User, job_id: int, console: Console, poll: flo
                     return job
                 time.sleep(poll)
     except KeyboardInterrupt:
-        console.print(f"Job {job_id} goes on; only watching it has ended.")
+        console.print(f"Watching job {job_id} was interrupted; the job itself was not.")
         raise
 
 
@@ -109,31 +111,65 @@ def results_table(
     What counts as delivered was found at the destination afterwards. `modalities` are those of a
     study by the id of its task.
     """
-    counts = job.progress.counts
-    table = new_table(
-        identifiers("rows"),
-        identifiers("Study Instance UID", f"{len(tasks)} studies"),
-        identifiers("modalities"),
-        Column("status", no_wrap=True),
-        numbers("planned", str(counts.planned)),
-        numbers("delivered\n(verified)", str(counts.delivered)),
-        numbers("filtered", str(counts.filtered)),
-        numbers("failed", str(counts.failed)),
-        numbers("sent", str(counts.sent)),
-        numbers("MB", _megabytes(counts.bytes_sent)),
-    )
-    table.show_footer = True
-    for task in tasks:
-        table.add_row(
-            cell(_ranges(task.rows)),
-            cell(task.study_instance_uid),
-            cell(" ".join(modalities.get(task.id, ()))),
-            status_cell(task.status),
-            *map(str, (task.planned, task.delivered, task.filtered, task.failed, task.sent)),
-            _megabytes(task.bytes_sent),
-        )
     messages = [cell(f"{_study_name(task)}: {task.message}") for task in tasks if task.message]
-    return Group(table, *messages, _headline(job))
+    return Group(_Results(job, tasks, modalities), *messages, _headline(job))
+
+
+@dataclass(frozen=True, slots=True)
+class _Results:
+    """The table of results, as wide as the console allows."""
+
+    job: JobView
+    tasks: Sequence[TransferTask]
+    modalities: Mapping[int, Sequence[str]]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield self._wide() if options.max_width >= _WIDE else self._narrow()
+
+    def _wide(self) -> Table:
+        columns = (
+            identifiers("rows"),
+            identifiers("Study Instance UID", self._total()),
+            identifiers("modalities"),
+        )
+        table = new_table(*columns, *self._account_columns())
+        for task in self.tasks:
+            identity = (_ranges(task.rows), task.study_instance_uid, self._modalities(task))
+            table.add_row(*map(cell, identity), *_account_cells(task))
+        return table
+
+    def _narrow(self) -> Table:
+        """Return the table with all that identifies a study in one column."""
+        study = Column("row, modalities,\nStudy Instance UID", self._total(), overflow="fold", min_width=22)
+        table = new_table(study, *self._account_columns(), padding=0)
+        for task in self.tasks:
+            name = cell(f"{_ranges(task.rows)} {self._modalities(task)}")
+            identity = Text("\n").join((name, cell(task.study_instance_uid)))
+            table.add_row(identity, *_account_cells(task))
+        return table
+
+    def _account_columns(self) -> tuple[Column, ...]:
+        counts = self.job.progress.counts
+        return (
+            Column("status", no_wrap=True),
+            numbers("planned", counts.planned),
+            numbers("delivered\nverified", counts.delivered),
+            numbers("filtered", counts.filtered),
+            numbers("failed", counts.failed),
+            numbers("sent", counts.sent),
+            numbers("MB", _megabytes(counts.bytes_sent)),
+        )
+
+    def _total(self) -> str:
+        return f"{len(self.tasks)} {'study' if len(self.tasks) == 1 else 'studies'}"
+
+    def _modalities(self, task: TransferTask) -> str:
+        return " ".join(self.modalities.get(task.id, ()))
+
+
+def _account_cells(task: TransferTask) -> tuple[RenderableType, ...]:
+    counts = (task.planned, task.delivered, task.filtered, task.failed, task.sent)
+    return status_cell(task.status), *map(str, counts), _megabytes(task.bytes_sent)
 
 
 class _Display(Protocol):
@@ -247,7 +283,9 @@ def _ranges(rows: Sequence[int]) -> str:
 
 def _bar(done: int, total: int) -> ProgressBar:
     """Return a bar; without a total it is empty."""
-    return ProgressBar(total=max(total, 1), completed=done, width=_BAR_WIDTH)
+    return ProgressBar(
+        total=max(total, 1), completed=done, width=_BAR_WIDTH, complete_style="cyan", finished_style="green"
+    )
 
 
 def _megabytes(size: float) -> str:

@@ -19,14 +19,23 @@ def new_console(*, stderr: bool = False, quiet: bool = False) -> Console:
     return console
 
 
-def new_table(*columns: str | Column) -> Table:
-    """Return a table in the one style that all have."""
-    return Table(*columns, box=SIMPLE_HEAD, pad_edge=False)
+def new_table(*columns: str | Column, padding: int = 1) -> Table:
+    """Return a table in the one style that all have, with `padding` more spaces between its columns.
+
+    It has a footer if one of its columns has.
+    """
+    return Table(
+        *columns,
+        box=SIMPLE_HEAD,
+        padding=(0, padding, 0, 0),
+        show_edge=False,
+        show_footer=any(isinstance(column, Column) and column.footer for column in columns),
+    )
 
 
-def numbers(header: str, footer: str = "") -> Column:
+def numbers(header: str, footer: object = "") -> Column:
     """Return a column of numbers."""
-    return Column(header, footer, justify="right", no_wrap=True)
+    return Column(header, str(footer), justify="right", no_wrap=True)
 
 
 def identifiers(header: str, footer: str = "") -> Column:

@@ -18,17 +18,16 @@ from pathlib import Path
 
 import httpx
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
-from adit_core.db import JobStatus, TaskStatus, TransferTask, User
+from adit_core.console import results_table, watch_job
+from adit_core.db import JobStatus, User
 from adit_core.db.engine import Database
 from adit_core.services.batch_file import read_batch_file
-from adit_core.services.job_status import OPEN_JOBS
-from adit_core.services.jobs import JobView, list_tasks, show_job
+from adit_core.services.jobs import JobView, list_tasks, modalities_of_tasks
 from adit_core.services.nodes import add_server
 from adit_core.services.submit import submit_batch_transfer
 from adit_core.services.users import create_user, get_user
+from adit_core.terminal import new_console
 from deployments.demo.archives import CALLING_AE_TITLE, Archive, start_archive
 from deployments.demo.studies import BATCH_FILE, demo_studies, write_study
 from deployments.stack import HOME, Stack, new_stack
@@ -47,7 +46,7 @@ def main() -> int:
     arguments = argparse.ArgumentParser(prog="make demo", description=__doc__)
     arguments.add_argument("--once", action="store_true", help="end when the transfer has ended")
     once = arguments.parse_args().once
-    console = Console()
+    console = new_console()
     with _own_folder() as folder, ExitStack() as processes:
         source, destination = _archives(folder, processes)
         console.print(f"Loading synthetic studies into {SOURCE} …")
@@ -160,52 +159,16 @@ def _transfer(stack: Stack, console: Console) -> JobView:
         name="Demo",
     )
     console.print(f"Submitted {BATCH_FILE.relative_to(HOME)} as job {job_id}.")
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console) as progress:
-        studies, instances = progress.add_task("Studies"), progress.add_task("Instances")
-        while (job := show_job(db, user, job_id)).status in OPEN_JOBS:
-            _show(progress, studies, instances, job)
-            time.sleep(0.5)
-        _show(progress, studies, instances, job)
-    return job
-
-
-def _show(progress: Progress, studies: TaskID, instances: TaskID, job: JobView) -> None:
-    tasks, counts = job.progress.tasks, job.progress.counts
-    ended = sum(number for status, number in tasks.items() if status not in _OPEN)
-    progress.update(studies, total=sum(tasks.values()), completed=ended)
-    progress.update(instances, total=counts.planned or None, completed=counts.delivered)
-
-
-_OPEN = (TaskStatus.PENDING, TaskStatus.IN_PROGRESS)
+    return watch_job(db, user, job_id, console)
 
 
 def _report(stack: Stack, job: JobView, console: Console) -> bool:
     """Print the table of results, and tell whether every instance was verified."""
     db = Database(stack.database_url)
-    tasks = list_tasks(db, _user(db), job.id)
+    user = _user(db)
+    console.print(results_table(job, list_tasks(db, user, job.id), modalities_of_tasks(db, user, job.id)))
     counts = job.progress.counts
-    speed = (job.progress.bytes_per_second or 0.0) / 1e6
-    table = Table(title=f"Job {job.id}: {job.status} at {speed:.1f} MB/s", show_footer=True)
-    table.add_column("Study Instance UID", footer=f"{len(tasks)} studies")
-    table.add_column("Status")
-    for name, total in (("planned", counts.planned), ("delivered", counts.delivered)):
-        table.add_column(name, justify="right", footer=str(total))
-    table.add_column("verified", justify="right", footer=str(counts.delivered))
-    table.add_column("MB", justify="right", footer=f"{counts.bytes_sent / 1e6:.1f}")
-    for task in tasks:
-        table.add_row(*_row(task))
-    console.print(table)
-    if job.message:
-        console.print(job.message)
     return job.status is JobStatus.SUCCESS and 0 < counts.planned == counts.delivered
-
-
-def _row(task: TransferTask) -> list[str]:
-    # What counts as delivered was found at the destination afterwards; that is what verified means.
-    numbers = (task.planned, task.delivered, task.delivered)
-    uid = task.study_instance_uid
-    return [uid, task.status, *map(str, numbers), f"{task.bytes_sent / 1e6:.1f}"]
 
 
 def _tell_addresses(stack: Stack, password: str, console: Console) -> None:
