@@ -1,0 +1,209 @@
+"""Submitting, following and changing jobs from the command line, without a scheduler."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from adit_core.db import Job, TaskStatus, User
+from adit_core.services.claims import unfinished_task_ids
+from adit_core.services.progress import TaskCounts
+from tests.integration.cli.conftest import CommandLine, end_task, start_task
+from tests.rows import load, make_folder, make_job, make_server, make_user
+
+DELIVERED = TaskCounts(planned=3, delivered=2, filtered=1, sent=2, bytes_sent=2_500_000)
+FAILED = TaskCounts(planned=3, delivered=1, failed=2, sent=1, bytes_sent=100)
+
+
+@pytest.fixture
+def batch(tmp_path: Path) -> Path:
+    path = tmp_path / "batch.csv"
+    path.write_text("PatientID,StudyInstanceUID\nP1,1.2.1\nP2,1.2.2\n")
+    return path
+
+
+@pytest.fixture
+def nodes(cli: CommandLine, admin: User) -> tuple[str, ...]:
+    """The options that name the nodes."""
+    make_server(cli.db, "PACS")
+    make_folder(cli.db, "Export")
+    return "--from", "PACS", "--to", "Export"
+
+
+@pytest.fixture
+def job(cli: CommandLine, admin: User) -> Job:
+    """A job of two studies."""
+    return make_job(cli.db, studies=2, owner=admin)
+
+
+def end_all(cli: CommandLine, job: Job, *endings: tuple[TaskStatus, TaskCounts]) -> None:
+    for task_id, (status, counts) in zip(unfinished_task_ids(cli.db, job.id), endings, strict=True):
+        end_task(cli.db, task_id, status, counts, "1 of it was lost." if counts.failed else "")
+
+
+def test_a_batch_is_submitted_and_waits_for_the_scheduler(
+    cli: CommandLine, nodes: Sequence[str], batch: Path
+) -> None:
+    result = cli.run("submit", "batch", batch, *nodes, "--name", "Study A", "--exclude-modality", "SR")
+
+    assert (result.exit_code, result.stdout) == (0, "Submitted job 1: `adit jobs watch 1`.\n")
+    assert result.stderr.startswith("Warning: Job 1: Waits for the scheduler.")
+    assert "prefect server start" in result.stderr
+    submitted = load(cli.db, Job, 1)
+    assert (submitted.name, submitted.options.excluded_modalities) == ("Study A", ("SR",))
+
+
+def test_a_submitted_job_is_told_to_programs_and_the_warning_too(
+    cli: CommandLine, nodes: Sequence[str], batch: Path
+) -> None:
+    result = cli.run("submit", "batch", batch, *nodes, "--urgent", "--json")
+
+    assert result.exit_code == 0
+    told = json.loads(result.stdout)
+    assert (told["id"], told["urgent"], told["source"], told["destination"]) == (1, True, "PACS", "Export")
+    assert told["progress"]["tasks"] == {"PENDING": 2}
+    assert json.loads(result.stderr).keys() == {"warning"}
+
+
+def test_all_problems_of_a_batch_are_told_by_row_and_column(
+    cli: CommandLine, nodes: Sequence[str], batch: Path
+) -> None:
+    batch.write_text("PatientID,StudyInstanceUID\nP1,1.2.x\n,1.2.2\n")
+
+    problems = cli.error("submit", "batch", batch, *nodes)["problems"]
+    shown = cli.run("submit", "batch", batch, *nodes).stderr
+
+    assert [(problem["row"], problem["field"]) for problem in problems] == [
+        (2, "StudyInstanceUID"),
+        (3, "PatientID"),
+    ]
+    header, first, second = (line for line in shown.splitlines() if line.startswith(("row", "2 ", "3 ")))
+    assert header.split() == ["row", "column", "message"]
+    assert first.split()[:2] == ["2", "StudyInstanceUID"]
+    assert second.split()[:2] == ["3", "PatientID"]
+    assert cli.json("jobs", "list") == []
+
+
+def test_a_batch_needs_a_file_and_known_nodes(
+    cli: CommandLine, nodes: Sequence[str], batch: Path, tmp_path: Path
+) -> None:
+    assert (
+        "missing.csv cannot be read"
+        in cli.error("submit", "batch", tmp_path / "missing.csv", *nodes)["error"]
+    )
+    unknown = cli.error("submit", "batch", batch, "--from", "PACS", "--to", "Moon")["error"]
+    assert "no node called Moon" in unknown
+    reverse = cli.error("submit", "batch", batch, "--from", "Export", "--to", "PACS")["error"]
+    assert "Export is a folder" in reverse
+
+
+def test_jobs_are_listed_newest_first(
+    cli: CommandLine, admin: User, nodes: Sequence[str], batch: Path
+) -> None:
+    assert cli.run("jobs", "list").stdout == "No jobs.\n"
+
+    for name in ("first", "second"):
+        cli.run("submit", "batch", batch, *nodes, "--name", name)
+    theirs = make_job(cli.db, owner=make_user(cli.db, "bob")).id
+
+    assert [job["name"] for job in cli.json("jobs", "list")] == ["second", "first"]
+    assert [job["id"] for job in cli.json("jobs", "list", "--all")] == [theirs, 2, 1]
+    assert [job["id"] for job in cli.json("jobs", "list", "--limit", 1)] == [2]
+    assert [job["id"] for job in cli.json("jobs", "list", "--before", 2)] == [1]
+    assert [job["id"] for job in cli.json("jobs", "list", "--status", "pending")] == [2, 1]
+    assert cli.json("jobs", "list", "--status", "success", "--status", "FAILURE") == []
+    assert "first" in cli.run("jobs", "list").stdout
+
+
+def test_only_staff_see_the_jobs_of_others(cli: CommandLine, job: Job) -> None:
+    make_user(cli.db, "bob")
+
+    assert "Only staff" in cli.error("--user", "bob", "jobs", "list", "--all")["error"]
+    assert f"no job {job.id}" in cli.error("--user", "bob", "jobs", "show", job.id)["error"]
+
+
+def test_a_job_is_shown(cli: CommandLine, job: Job) -> None:
+    assert cli.json("jobs", "show", job.id)["status"] == "PENDING"
+    shown = cli.run("jobs", "show", job.id).stdout
+    assert f"Job {job.id}  source of admin → destination of admin  PENDING" in shown
+    assert "0/2" in shown
+
+
+def test_what_became_of_every_study_is_shown(cli: CommandLine, job: Job) -> None:
+    end_all(cli, job, (TaskStatus.SUCCESS, DELIVERED), (TaskStatus.FAILURE, FAILED))
+
+    told = cli.json("jobs", "show", job.id, "--tasks")
+    shown = cli.run("jobs", "show", job.id, "--tasks").stdout
+
+    assert told["job"]["status"] == "WARNING"
+    assert [task["status"] for task in told["tasks"]] == ["SUCCESS", "FAILURE"]
+    assert told["tasks"][0]["modalities"] == ["CT"]
+    assert "claim_token" not in told["tasks"][0]
+    rows = [line.split() for line in shown.splitlines()]
+    assert ["2", "1.2.1", "CT", "SUCCESS", "3", "2", "1", "0", "2", "2.5"] in rows
+    assert ["3", "1.2.2", "CT", "FAILURE", "3", "1", "0", "2", "1", "0.0"] in rows
+    assert ["2", "studies", "6", "3", "1", "2", "3", "2.5"] in rows
+    assert "row 3: 1.2.2: 1 of it was lost." in shown
+    assert "P1" not in shown
+
+
+@pytest.mark.parametrize(
+    ("endings", "status", "exit_status"),
+    [
+        ([(TaskStatus.SUCCESS, DELIVERED), (TaskStatus.SUCCESS, DELIVERED)], "SUCCESS", 0),
+        ([(TaskStatus.SUCCESS, DELIVERED), (TaskStatus.FAILURE, FAILED)], "WARNING", 3),
+        ([(TaskStatus.FAILURE, FAILED), (TaskStatus.FAILURE, FAILED)], "FAILURE", 4),
+        ([(TaskStatus.SUCCESS, DELIVERED), (TaskStatus.CANCELED, FAILED)], "CANCELED", 5),
+    ],
+)
+def test_watching_ends_with_a_status_that_says_how_the_job_ended(
+    cli: CommandLine,
+    job: Job,
+    endings: Sequence[tuple[TaskStatus, TaskCounts]],
+    status: str,
+    exit_status: int,
+) -> None:
+    end_all(cli, job, *endings)
+
+    for_people = cli.run("jobs", "watch", job.id)
+    for_programs = cli.run("jobs", "watch", job.id, "--json")
+
+    assert for_people.exit_code == for_programs.exit_code == exit_status
+    assert f"Job {job.id} {status}: 2 of 2 studies ended" in for_people.stdout
+    assert json.loads(for_programs.stdout)["status"] == status
+    assert for_programs.stderr == ""
+
+
+def test_a_job_that_does_not_exist_cannot_be_watched(cli: CommandLine, admin: User) -> None:
+    assert cli.error("jobs", "watch", 7) == {"error": "There is no job 7.", "problems": []}
+
+
+def test_a_canceled_job_can_be_resumed(cli: CommandLine, job: Job) -> None:
+    assert cli.run("jobs", "cancel", job.id).stdout == f"Job {job.id} is CANCELED.\n"
+    assert "cancel is not possible" in cli.error("jobs", "cancel", job.id)["error"]
+
+    resumed = cli.run("jobs", "resume", job.id)
+
+    assert (resumed.exit_code, resumed.stdout) == (0, f"Job {job.id} is PENDING.\n")
+    assert "Waits for the scheduler." in resumed.stderr
+
+
+def test_a_running_job_is_being_canceled(cli: CommandLine, job: Job) -> None:
+    start_task(cli.db, unfinished_task_ids(cli.db, job.id)[0], DELIVERED)
+
+    assert cli.json("jobs", "cancel", job.id)["status"] == "CANCELING"
+
+
+def test_failed_studies_can_be_tried_again(cli: CommandLine, job: Job) -> None:
+    assert "retry is not possible" in cli.error("jobs", "retry", job.id)["error"]
+    end_all(cli, job, (TaskStatus.SUCCESS, DELIVERED), (TaskStatus.FAILURE, FAILED))
+
+    retried = cli.run("jobs", "retry", job.id, "--json")
+
+    assert json.loads(retried.stdout)["progress"]["tasks"] == {"PENDING": 1, "SUCCESS": 1}
+    assert "Waits for the scheduler." in json.loads(retried.stderr)["warning"]
+
+
+def test_the_reconciler_says_that_it_needs_the_scheduler(cli: CommandLine) -> None:
+    assert "prefect server start" in cli.error("reconcile")["error"]
