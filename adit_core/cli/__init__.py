@@ -1,7 +1,7 @@
 """The command line `adit`: gathers what was asked for, calls one service, prints what came of it.
 
-`application` holds the commands together, `wiring` gives them what they work with, `output` prints;
-every other module is the command, or the group of commands, of its name.
+`application` holds the commands together, `command` says how they are made, `wiring` gives them what
+they work with, `output` prints; every other module is the command, or the group of commands, of its name.
 """
 
 from adit_core.cli.application import app
