@@ -13,8 +13,8 @@ from adit_core.services.nodes import add_server
 from adit_core.services.submit import submit_batch_transfer
 from deployments.demo.studies import StudySpec, write_study
 from tests.factories import ct_study
-from tests.faults.conftest import RunningStack
 from tests.servers import OrthancServer
+from tests.stack import RunningStack
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(400)]
 
