@@ -53,7 +53,7 @@ class DimseSource:
                                                      as long as something comes
     ===============================================  ===============================================
 
-    What an archive then failed to send is asked for once more in compressed transfer syntaxes only.
+    What an archive then failed to send is asked for in one compressed transfer syntax after the other.
     """
 
     def __init__(self, node: ServerNode) -> None:
@@ -149,15 +149,18 @@ class _Retrieval:
     def _exchange_compressed(
         self, sop_classes: Sequence[str], parts: Sequence[SeriesPart], *, patience: int
     ) -> None:
-        """Ask once more for what an archive failed to send, without offering uncompressed syntaxes.
+        """Ask again for what an archive failed to send, in one compressed transfer syntax after the other.
 
-        DCMTK's archives send in these if they can, and fail if the instance is compressed, although
-        its own transfer syntax was accepted. Lossy syntaxes are not offered alone: an archive that
-        fails for other reasons might degrade images in order to comply.
+        DCMTK's archives choose one context for each SOP class, an uncompressed one if there is any,
+        and fail if the instance is compressed, although its own transfer syntax was accepted. Lossy
+        syntaxes are not offered alone: an archive that fails for other reasons might degrade images
+        in order to comply.
         """
-        if self._has_failed_suboperations:
-            self._has_failed_suboperations = False
-            self._exchange(sop_classes, LOSSLESS_COMPRESSED_SYNTAXES, self._missing(parts), patience=patience)
+        if not self._has_failed_suboperations:
+            return
+        self._has_failed_suboperations = False
+        for syntax in LOSSLESS_COMPRESSED_SYNTAXES:
+            self._exchange(sop_classes, (syntax,), self._missing(parts), patience=patience)
 
     def _exchange(
         self,

@@ -60,3 +60,14 @@ def test_twenty_mixed_studies_arrive_whole_in_a_folder(filled_source: OrthancSer
     outcomes = transfer_all(STUDIES, filled_source.archive.node, FolderNode("FOLDER", folder))
     assert all(outcome.is_complete for outcome in outcomes)
     assert instances_in(folder) == filled_source.contents()
+
+
+@pytest.mark.system
+def test_twenty_mixed_studies_arrive_whole_from_dcmqrscp(
+    dcmqrscp: FileArchive, orthanc_destination: OrthancServer, tmp_path: Path
+) -> None:
+    for spec in STUDIES:
+        dcmqrscp.archive.load(write_study(spec, tmp_path / "studies"))
+    outcomes = transfer_all(STUDIES, dcmqrscp.archive.node, orthanc_destination.archive.node)
+    assert [outcome.message() for outcome in outcomes] == [""] * len(STUDIES)
+    assert orthanc_destination.contents() == dcmqrscp.contents()
