@@ -1,13 +1,12 @@
 """The flow that runs a transfer job: one flow run per execution, one task run per study."""
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import Any
 
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
-from prefect.concurrency.sync import concurrency
 from prefect.futures import wait
 from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.tasks import Task, exponential_backoff
@@ -18,14 +17,12 @@ from adit_core.services.job_status import job_result
 from adit_core.services.launcher import PrefectLauncher
 from adit_core.services.run_job import JobRun
 from adit_core.settings import get_settings
+from flows.slots import NodeSlots
 
 _SETTINGS = get_settings()
-_SLOT_LEASE = 60
-_SLOT_PATIENCE = 5
 
-
-_RUNNER: Any = ThreadPoolTaskRunner(max_workers=_SETTINGS.studies_in_flight)
 # Prefect types task runners by their futures, invariantly; its own default does not fit either.
+_RUNNER: Any = ThreadPoolTaskRunner(max_workers=_SETTINGS.studies_in_flight)
 
 
 @flow(
@@ -42,9 +39,9 @@ def transfer_job(job_id: int) -> dict[str, int]:
         JobFailed: Every study of the job failed.
     """
     db = Database(_SETTINGS.resolved_database_url())
-    with JobRun(db, job_id, _SETTINGS) as run:
+    with NodeSlots() as slots, JobRun(db, job_id, _SETTINGS) as run:
         PrefectLauncher().set_limits(run.node_limits)
-        wait([transfer_study.submit(run, task_id) for task_id in run.unfinished_tasks()])
+        wait([transfer_study.submit(run, slots, task_id) for task_id in run.unfinished_tasks()])
     return job_result(db, job_id).or_raise()
 
 
@@ -63,34 +60,10 @@ def is_transient(_task: Task[..., object], _run: TaskRun, state: State[object]) 
     cache_policy=NO_CACHE,
     persist_result=False,
 )
-def transfer_study(run: JobRun, task_id: int) -> None:
+def transfer_study(run: JobRun, slots: NodeSlots, task_id: int) -> None:
     """Move the study of one task while holding a slot of each node involved."""
-    with _only_our_errors(), run.turn(), _node_slots(run):
+    with _only_our_errors(), run.turn(), slots.slot(run.node_limits, run.check_stopped):
         run.move(task_id)
-
-
-@contextmanager
-def _node_slots(run: JobRun) -> Iterator[None]:
-    """Hold a slot of each node, waiting for as long as it takes unless the run is being stopped.
-
-    A lease that cannot be renewed while Prefect's server is away does not end the transfer: that
-    would make its outage ours.
-    """
-    with ExitStack() as slots:
-        while True:
-            slot = concurrency(
-                list(run.node_limits),
-                timeout_seconds=_SLOT_PATIENCE,
-                lease_duration=_SLOT_LEASE,
-                strict=True,
-                raise_on_lease_renewal_failure=False,
-            )
-            try:
-                slots.enter_context(slot)
-                break
-            except TimeoutError:
-                run.check_stopped()
-        yield
 
 
 @contextmanager

@@ -18,7 +18,6 @@ from adit_core.db.engine import Database
 from adit_core.services.job_status import OPEN_JOBS
 from adit_core.services.jobs import JobView, list_tasks, show_job
 from adit_core.services.launcher import PrefectLauncher
-from adit_core.services.reconcile import reconcile
 from adit_core.services.users import create_user
 from deployments.stack import HOME, Stack, new_stack
 
@@ -59,12 +58,11 @@ class RunningStack:
         return [child for run in self.flow_runs() for child in run.children(recursive=True)]
 
     def finished(self, job_id: int) -> JobView:
-        """Return the job once it has ended; the reconciler runs meanwhile, as it does every minute."""
+        """Return the job once it has ended, which it must without any help."""
         deadline = time.monotonic() + _PATIENCE
         while (job := show_job(self.db, self.user, job_id)).status in OPEN_JOBS:
             assert time.monotonic() < deadline, f"job {job_id} is still {job.status}"
-            reconcile(self.db, self.launcher)
-            time.sleep(2)
+            time.sleep(0.5)
         return job
 
     def wait_for_progress(self, job_id: int, is_far_enough: Callable[[JobView], bool]) -> None:
