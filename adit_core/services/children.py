@@ -11,6 +11,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from concurrent.futures import CancelledError
+from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import wait as wait_for_any
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from multiprocessing.process import BaseProcess
@@ -34,9 +35,10 @@ class ChildPool:
     """A pool of child processes. Use it as a context manager: leaving it ends all calls and children."""
 
     def __init__(self, size: int) -> None:
-        context = _Context()
-        context.set_forkserver_preload([_PRELOADED])
-        self._pool = ProcessPool(max_workers=size, context=context, initializer=_start_child)
+        self._size = size
+        self._lock = Lock()
+        self._is_closed = False
+        self._pool = self._new_pool()
 
     def __enter__(self) -> Self:
         return self
@@ -46,14 +48,32 @@ class ChildPool:
 
     def close(self) -> None:
         """End all calls and children."""
-        self._pool.stop()
-        self._pool.join()
+        with self._lock:
+            self._is_closed = True
+            _end(self._pool)
 
     def call(
         self, timeout: float, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs
     ) -> "ChildCall[T]":
-        """Start `function` in a child, which is killed if it has not returned after `timeout` seconds."""
-        return ChildCall(self._pool.schedule(_sanitised, (function, args, kwargs), timeout=timeout), timeout)
+        """Start `function` in a child, which is killed if it has not returned after `timeout` seconds.
+
+        Raises:
+            TaskStopped: The pool is closed.
+        """
+        with self._lock:
+            if self._is_closed:
+                raise TaskStopped("The children have been ended.")
+            if not self._pool.active:
+                # pebble gives a pool up when a child dies that has nothing to do.
+                _end(self._pool)
+                self._pool = self._new_pool()
+            future = self._pool.schedule(_sanitised, (function, args, kwargs), timeout=timeout)
+        return ChildCall(future, timeout)
+
+    def _new_pool(self) -> ProcessPool:
+        context = _Context()
+        context.set_forkserver_preload([_PRELOADED])
+        return ProcessPool(max_workers=self._size, context=context, initializer=_start_child)
 
 
 class ChildCall(Generic[T]):
@@ -91,7 +111,7 @@ class ChildCall(Generic[T]):
             raise TaskStopped("The transfer was stopped.") from error
         except TimeoutError as error:
             raise TaskTimeout(f"The transfer was ended after {self._timeout:.0f} seconds.") from error
-        except ProcessExpired as error:
+        except (ProcessExpired, BrokenProcessPool) as error:
             raise ChildDied("The process that moved the study died.") from error
 
 
@@ -118,6 +138,11 @@ class _Context(ForkServerContext):
 
 
 _main_lock = Lock()
+
+
+def _end(pool: ProcessPool) -> None:
+    pool.stop()
+    pool.join()
 
 
 def _start_child() -> None:

@@ -123,8 +123,10 @@ class _Attempt:
         self._token = token
 
     def run(self, pool: ChildPool) -> None:
-        call = pool.call(self._settings.task_timeout, execute_task, self._db.url, self._task.id, self._token)
         try:
+            call = pool.call(
+                self._settings.task_timeout, execute_task, self._db.url, self._task.id, self._token
+            )
             state = self._watch(call)
             if state is ClaimState.CANCEL_REQUESTED:
                 self._finish(TaskStatus.CANCELED, "Canceled.", None)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -81,6 +82,40 @@ def test_a_child_that_is_killed_from_outside_is_a_transient_error(pool: ChildPoo
     os.kill(pid_from(tmp_path / "pid"), signal.SIGKILL)
     with pytest.raises(ChildDied):
         call.result()
+
+
+def test_a_pool_whose_children_were_all_killed_goes_on_with_new_ones(tmp_path: Path) -> None:
+    with ChildPool(2) as pool:
+        calls = [pool.call(60, sleep_after_telling, str(tmp_path / name)) for name in "ab"]
+        for name in "ab":
+            os.kill(pid_from(tmp_path / name), signal.SIGKILL)
+        waiting = pool.call(60, os.getpid)
+        for call in calls:
+            with pytest.raises(ChildDied):
+                call.result()
+        with suppress(ChildDied):
+            waiting.result()  # it may have been given to one of them
+        assert pool.call(60, os.getpid).result() != os.getpid()
+
+
+def test_a_pool_whose_idle_children_were_killed_goes_on_with_new_ones() -> None:
+    with ChildPool(2) as pool:
+        before = pool.call(60, os.getpid).result()
+        for child in psutil.Process().children(recursive=True):
+            if "forkserver" in " ".join(child.cmdline()) and not child.children():
+                child.kill()
+        for _ in range(20):
+            with suppress(ChildDied):
+                assert pool.call(60, os.getpid).result() != before
+                return
+        pytest.fail("the pool does not recover")
+
+
+def test_a_closed_pool_starts_nothing() -> None:
+    pool = ChildPool(1)
+    pool.close()
+    with pytest.raises(TaskStopped):
+        pool.call(60, os.getpid).result()
 
 
 def test_our_errors_come_through_as_they_are(pool: ChildPool) -> None:
