@@ -38,6 +38,11 @@ class Stack:
         """Where Prefect's UI is."""
         return f"http://{LOCALHOST}:{self.prefect_port}"
 
+    @property
+    def prefect_auth(self) -> str:
+        """What Prefect's API and the sign-in of its UI want: user name and password in one."""
+        return f"adit:{self.prefect_password}"
+
     def environment(self) -> dict[str, str]:
         """Return the variables that every process of the stack, and every client of it, needs."""
         return {
@@ -50,7 +55,7 @@ class Stack:
             "ADIT_PREFECT_UI_URL": self.prefect_url,
             "PREFECT_HOME": str(self.data_dir / "prefect"),
             "PREFECT_API_URL": f"{self.prefect_url}/api",
-            "PREFECT_API_AUTH_STRING": f"adit:{self.prefect_password}",
+            "PREFECT_API_AUTH_STRING": self.prefect_auth,
         }
 
     def command(self, process: str) -> list[str]:

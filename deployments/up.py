@@ -24,7 +24,7 @@ def main() -> None:
     stack = new_stack(settings.data_dir, database_url=url)
     password = prepare(stack)
     print(f"Dashboard:  {stack.web_url}")
-    print(f"Prefect UI: {stack.prefect_url}  (API password: {stack.prefect_password})")
+    print(f"Prefect UI: {stack.prefect_url}  (sign in with {stack.prefect_auth})")
     if password:
         print(f"Sign in as admin with the password {password} and change it.")
     print(f"Logs:       {stack.data_dir / 'logs'}", flush=True)

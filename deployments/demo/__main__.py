@@ -174,7 +174,7 @@ def _report(stack: Stack, job: JobView, console: Console) -> bool:
 
 def _tell_addresses(stack: Stack, password: str, console: Console) -> None:
     console.print(f"Dashboard:  {stack.web_url}  (user demo, password {password})")
-    console.print(f"Prefect UI: {stack.prefect_url}  (user adit, password {stack.prefect_password})")
+    console.print(f"Prefect UI: {stack.prefect_url}  (sign in with {stack.prefect_auth})")
 
 
 def _user(db: Database) -> User:
