@@ -41,6 +41,8 @@ def require_transfer(
         NotAllowed: The user lacks a permission, or access to one of the nodes.
     """
     require_permission(db, user, Permission.TRANSFER)
+    # Nothing de-identifies yet, so every study leaves with the patient's name.
+    require_permission(db, user, Permission.TRANSFER_UNPSEUDONYMIZED)
     if urgent:
         require_permission(db, user, Permission.PROCESS_URGENTLY)
     require_node(db, user, source, NodeRole.SOURCE)

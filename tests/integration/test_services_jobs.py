@@ -98,7 +98,8 @@ class Clinic:
 def clinic(database: Database) -> Clinic:
     user = make_user(database, "ada")
     pacs, folder = make_server(database), make_folder(database)
-    group = make_group(database, user, permissions=(Permission.TRANSFER,))
+    granted = (Permission.TRANSFER, Permission.TRANSFER_UNPSEUDONYMIZED)
+    group = make_group(database, user, permissions=granted)
     allow(database, group, pacs, as_source=True)
     allow(database, group, folder, as_destination=True)
     return Clinic(database, user, pacs, folder, FakeLauncher())
@@ -119,6 +120,15 @@ def test_submitting_writes_the_job_with_its_tasks_and_has_it_run(clinic: Clinic)
         ("P2", "1.2.2", (), (3,), TaskStatus.PENDING),
     ]
     assert clinic.audited() == [f"ada: job submitted job {job_id}"]
+
+
+def test_studies_that_keep_the_patients_name_need_a_permission_of_their_own(clinic: Clinic) -> None:
+    colleague = make_user(clinic.db, "bea")
+    group = make_group(clinic.db, colleague, permissions=(Permission.TRANSFER,))
+    allow(clinic.db, group, clinic.pacs, as_source=True)
+    allow(clinic.db, group, clinic.folder, as_destination=True)
+    with pytest.raises(NotAllowed, match="permission to transfer unpseudonymized"):
+        clinic.submit(owner_id=colleague.id)
 
 
 def test_a_job_waits_while_the_scheduler_is_unavailable(clinic: Clinic) -> None:
