@@ -35,6 +35,8 @@ class Settings(BaseSettings):
     """Seconds before the second attempt; doubled before each further one, with jitter."""
     claim_lease: float = 30
     """Seconds that a claim on a task lasts unless it is renewed; a dead worker is noticed after it."""
+    reconcile_interval: float = 15
+    """Seconds between two looks of the reconciler for what crashes left behind."""
     studies_in_flight: int = 4
     """How many studies of one job are moved at the same time; nodes may allow fewer."""
 

@@ -1,7 +1,8 @@
 """Where the processes of one machine listen and keep their files, as the environment they share.
 
-The processes are `deployments.prefect_server`, `deployments.web` and `deployments.worker`. They bind
-to 127.0.0.1 unless told otherwise, and write below one data directory.
+The processes are `deployments.prefect_server`, `deployments.web`, `deployments.worker` and
+`deployments.reconciler`. They bind to 127.0.0.1 unless told otherwise, and write below one data
+directory.
 """
 
 import secrets
@@ -59,7 +60,7 @@ class Stack:
         }
 
     def command(self, process: str) -> list[str]:
-        """Return the command of `prefect_server`, `web` or `worker`."""
+        """Return the command of `prefect_server`, `web`, `worker` or `reconciler`."""
         return [sys.executable, "-m", f"deployments.{process}"]
 
 

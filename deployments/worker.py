@@ -1,7 +1,7 @@
 """Entry point of the worker: makes the work pool and the deployments, then becomes Prefect's worker.
 
 The queues of the pool `dicom`: `urgent` passes `default`, and has places of its own, so that long
-jobs do not block it; `maintenance` repairs what crashes left behind.
+jobs do not block it.
 """
 
 import os
@@ -17,7 +17,7 @@ from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 from deployments.stack import HOME
 
 POOL = "dicom"
-QUEUES = {"urgent": (1, 2), "maintenance": (2, 1), "default": (3, 4)}
+QUEUES = {"urgent": (1, 2), "default": (2, 4)}
 """Priority (1 is first) and the number of flow runs that may run at once, by queue."""
 
 _PATIENCE = 120.0

@@ -1,4 +1,4 @@
-"""The real processes of one machine, for tests and benchmarks: Prefect's server and a worker."""
+"""The real processes of one machine, for tests and benchmarks: Prefect's server, a worker, the reconciler."""
 
 import os
 import signal
@@ -86,7 +86,7 @@ class RunningStack:
 
 @contextmanager
 def running_stack(folder: Path, environment: Mapping[str, str]) -> Iterator[RunningStack]:
-    """Run Prefect's server and a worker, with these settings besides, and end them by their ids."""
+    """Run the processes with these settings besides, and end them by their ids."""
     stack = new_stack(folder, web_port=0, prefect_port=0)
     database = Database(stack.database_url)
     database.upgrade()
@@ -100,6 +100,7 @@ def running_stack(folder: Path, environment: Mapping[str, str]) -> Iterator[Runn
         running = RunningStack(stack, user, environment)
         ending.callback(_end, running.start("prefect_server"))
         ending.callback(_end_all, running)
+        ending.callback(_end, running.start("reconciler"))
         running.start_worker()
         _wait_until_deployed(stack)
         yield running
@@ -107,7 +108,7 @@ def running_stack(folder: Path, environment: Mapping[str, str]) -> Iterator[Runn
 
 def _wait_until_deployed(stack: Stack) -> None:
     deadline = time.monotonic() + _PATIENCE
-    url = f"{stack.prefect_url}/api/deployments/name/reconcile/reconcile"
+    url = f"{stack.prefect_url}/api/deployments/name/transfer/transfer"
     while True:
         try:
             if httpx.get(url, auth=("adit", stack.prefect_password)).is_success:

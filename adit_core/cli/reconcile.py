@@ -12,7 +12,7 @@ app = new_app()
 
 @app.command("reconcile")
 def repair(as_json: AsJson = False) -> None:
-    """Repair what a crash has left behind, as Prefect does every minute.
+    """Repair what a crash has left behind, as the reconciler does all the time.
 
     Jobs whose run is gone get a new one, and studies whose worker died can be worked on again.
     """

@@ -73,6 +73,8 @@ class Job(Table, table=True):
     """Counts the executions; with the id it makes the idempotency key of a flow run."""
     idle_runs: int = 0
     """Executions in a row in which no task ended; the reconciler gives up at a limit."""
+    running_until: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    """Until when the execution under way has said that it lives; None before it has begun."""
     flow_run_id: str | None = Field(default=None, max_length=36)
     created_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
     started_at: datetime | None = Field(default=None, sa_type=UtcDateTime)

@@ -258,7 +258,7 @@ def _begin_anew(db: Database, user: User, job_id: int, action: Action, address: 
         job.cancel_requested = False
         job.run_number += 1
         job.idle_runs = 0
-        job.flow_run_id = job.started_at = job.ended_at = None
+        job.flow_run_id = job.running_until = job.started_at = job.ended_at = None
         job.message = ""
         settle_job(session, job)
         _record(session, _AUDITED_AS[action], user, job, address)

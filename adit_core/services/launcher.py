@@ -6,6 +6,7 @@ open its UI can read it.
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import httpx
@@ -13,7 +14,7 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate, GlobalConcurrencyLimitUpdate
 from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 from prefect.settings import PREFECT_API_URL
-from prefect.states import Cancelling
+from prefect.states import Cancelling, Crashed
 
 from adit_core.errors import SchedulerUnavailable
 
@@ -21,6 +22,8 @@ DEPLOYMENT = "transfer/transfer"
 URGENT_QUEUE = "urgent"
 DEFAULT_QUEUE = "default"
 _REQUEST_TIMEOUT = 15.0
+_START_PATIENCE = timedelta(minutes=2)
+"""How long a flow run may take from when a worker has taken it until it gives a sign of life."""
 
 
 class PrefectLauncher:
@@ -45,10 +48,25 @@ class PrefectLauncher:
             if not _is_over(client, flow_run_id):
                 client.set_flow_run_state(flow_run_id, Cancelling())
 
-    def is_over(self, flow_run_id: str) -> bool:
-        """Tell whether a flow run is in a final state, or not known."""
+    def abandon(self, flow_run_id: str) -> None:
+        """Put a flow run whose process is dead into a final state.
+
+        Nobody else would, and it would keep its place in its queue for ever.
+        """
         with _client() as client:
-            return _is_over(client, flow_run_id)
+            if not _is_over(client, flow_run_id):
+                client.set_flow_run_state(flow_run_id, Crashed(message="Nothing is heard of it."), force=True)
+
+    def is_awaited(self, flow_run_id: str) -> bool:
+        """Tell whether a flow run is scheduled, or has been starting for less than two minutes."""
+        with _client() as client:
+            try:
+                state = client.read_flow_run(UUID(flow_run_id)).state
+            except ObjectNotFound:
+                return False
+        if state is None or state.is_final():
+            return False
+        return state.is_scheduled() or datetime.now(UTC) - state.timestamp < _START_PATIENCE
 
     def set_limits(self, limits: Mapping[str, int]) -> None:
         """Create or correct global concurrency limits; one that was switched off is switched on."""

@@ -26,8 +26,12 @@ class Launcher(Protocol):
         """Ask for a flow run to be ended; do nothing if it is over, or not known."""
         ...
 
-    def is_over(self, flow_run_id: str) -> bool:
-        """Tell whether a flow run has ended, or is not known any more."""
+    def abandon(self, flow_run_id: str) -> None:
+        """Record that a flow run is dead, so that it takes up no place; do nothing if it is over."""
+        ...
+
+    def is_awaited(self, flow_run_id: str) -> bool:
+        """Tell whether a flow run is still to begin, or began so recently that it need not show yet."""
         ...
 
     def set_limits(self, limits: Mapping[str, int]) -> None:

@@ -5,7 +5,7 @@ run that is under way gets a new one. It may be called at any time, also by seve
 """
 
 from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from sqlalchemy import exists, or_
 from sqlmodel import Session, col, select
@@ -17,10 +17,6 @@ from adit_core.services.job_status import OPEN_JOBS, OPEN_TASKS, lock_job, settl
 from adit_core.services.launching import Launcher, launch_job, node_limit_name
 from adit_core.services.nodes import list_nodes
 from adit_core.services.task_status import end_tasks, put_back_tasks
-
-_PATIENCE = timedelta(minutes=1)
-"""How long after the last claim of a job ran out its flow run is taken for dead, whatever the scheduler
-says: one whose machine was switched off stays "running" there."""
 
 
 @dataclass(slots=True)
@@ -115,7 +111,7 @@ def _repair(db: Database, launcher: Launcher, job_id: int, caps: _Caps, done: Re
         has_work = settle_job(session, job) in OPEN_JOBS
         session.commit()
     if seen.flow_run_id is not None:
-        launcher.cancel(seen.flow_run_id)
+        launcher.abandon(seen.flow_run_id)
     if has_work:
         done.jobs_launched += launch_job(db, launcher, job_id)
 
@@ -123,24 +119,22 @@ def _repair(db: Database, launcher: Launcher, job_id: int, caps: _Caps, done: Re
 def _is_under_way(job: Job, last_claim: datetime | None, launcher: Launcher) -> bool:
     """Tell whether somebody works on the job, or will.
 
-    ======================== ============================ ==========
-    last claim               flow run                     under way
-    ======================== ============================ ==========
-    lasts                    any                          yes
-    any other                none                         no
-    ran out a minute ago     any                          no
-    ran out just now, none   over, or not known           no
-    ran out just now, none   scheduled, or running        yes
-    ======================== ============================ ==========
+    ======================== ================================ ==========
+    claim or heartbeat       flow run                         under way
+    ======================== ================================ ==========
+    one of them lasts        any                              yes
+    the heartbeat ran out    any                              no
+    no heartbeat yet         none, over, or not known         no
+    no heartbeat yet         scheduled, or just starting      yes
+    no heartbeat yet         started two minutes ago          no
+    ======================== ================================ ==========
     """
     now = utc_now()
-    if last_claim is not None and last_claim >= now:
+    if any(until is not None and until >= now for until in (last_claim, job.running_until)):
         return True
-    if job.flow_run_id is None:
+    if job.running_until is not None or job.flow_run_id is None:
         return False
-    if last_claim is not None and last_claim < now - _PATIENCE:
-        return False
-    return not launcher.is_over(job.flow_run_id)
+    return launcher.is_awaited(job.flow_run_id)
 
 
 def _close_run(session: Session, job: Job, caps: _Caps, done: Reconciled) -> None:
@@ -162,7 +156,7 @@ def _close_run(session: Session, job: Job, caps: _Caps, done: Reconciled) -> Non
     if job.flow_run_id is not None:
         job.run_number += 1
         job.idle_runs += 1
-        job.flow_run_id = None
+        job.flow_run_id = job.running_until = None
     if job.idle_runs >= caps.idle_runs:
         message = (
             f"Given up: the job was run {job.idle_runs} times in a row without a study coming to an end."

@@ -34,6 +34,7 @@ from adit_core.services.claims import (
 from adit_core.services.execute import counts_of, execute_task
 from adit_core.services.launching import node_limit_name
 from adit_core.services.progress import TaskCounts
+from adit_core.services.run_heartbeat import RunHeartbeat
 from adit_core.settings import Settings
 
 _POLL = 1.0
@@ -59,13 +60,16 @@ class JobRun:
         width = min(settings.studies_in_flight, *self.node_limits.values())
         self._turns = BoundedSemaphore(width)
         self._pool = ChildPool(width)
+        self._heartbeat = RunHeartbeat(db, job_id, run_number=job.run_number, lease=settings.claim_lease)
 
     def __enter__(self) -> Self:
+        self._heartbeat.__enter__()
         return self
 
     def __exit__(self, *exc_info: object) -> None:
         self._stop.set()
         self._pool.close()
+        self._heartbeat.__exit__()
 
     def unfinished_tasks(self) -> list[int]:
         """Return the ids of the tasks that this execution has to do."""

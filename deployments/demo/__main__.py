@@ -127,7 +127,7 @@ def _wait_until_ready(stack: Stack, supervisor: subprocess.Popen[bytes]) -> None
     deadline = time.monotonic() + _PATIENCE
     checks = [
         f"{stack.web_url}/api/health/ready",
-        f"{stack.prefect_url}/api/deployments/name/reconcile/reconcile",
+        f"{stack.prefect_url}/api/deployments/name/transfer/transfer",
     ]
     auth = ("adit", stack.prefect_password)
     while checks:

@@ -19,6 +19,7 @@ class FakeLauncher:
     urgent: set[str] = field(default_factory=set)
     over: set[str] = field(default_factory=set)
     canceled: list[str] = field(default_factory=list)
+    abandoned: list[str] = field(default_factory=list)
     limits: dict[str, int] = field(default_factory=dict)
 
     def launch(self, job_id: int, *, run_number: int, urgent: bool) -> str:
@@ -30,12 +31,17 @@ class FakeLauncher:
 
     def cancel(self, flow_run_id: str) -> None:
         self._check_available()
-        if not self.is_over(flow_run_id):
+        if self.is_awaited(flow_run_id):
             self.canceled.append(flow_run_id)
 
-    def is_over(self, flow_run_id: str) -> bool:
+    def abandon(self, flow_run_id: str) -> None:
         self._check_available()
-        return flow_run_id in self.over or flow_run_id not in self.runs.values()
+        if self.is_awaited(flow_run_id):
+            self.abandoned.append(flow_run_id)
+
+    def is_awaited(self, flow_run_id: str) -> bool:
+        self._check_available()
+        return flow_run_id in self.runs.values() and flow_run_id not in self.over
 
     def set_limits(self, limits: Mapping[str, int]) -> None:
         self._check_available()

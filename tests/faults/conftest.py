@@ -6,7 +6,7 @@ import pytest
 
 from tests.stack import RunningStack, running_stack
 
-_FAST = {"ADIT_CLAIM_LEASE": "4", "ADIT_RETRY_DELAY": "0.5"}
+_FAST = {"ADIT_CLAIM_LEASE": "4", "ADIT_RETRY_DELAY": "0.5", "ADIT_RECONCILE_INTERVAL": "3"}
 
 
 @pytest.fixture(scope="module")

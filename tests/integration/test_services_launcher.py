@@ -1,6 +1,7 @@
 """The launcher in front of a real Prefect server, which has our deployment but no worker."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 from itertools import count
 from uuid import UUID
 
@@ -75,11 +76,11 @@ def test_a_flow_run_that_has_not_started_is_canceled_at_once(
     server: SyncPrefectClient, launcher: PrefectLauncher, job_id: int
 ) -> None:
     flow_run_id = launcher.launch(job_id, run_number=1, urgent=False)
-    assert not launcher.is_over(flow_run_id)
+    assert launcher.is_awaited(flow_run_id)
 
     launcher.cancel(flow_run_id)
 
-    assert launcher.is_over(flow_run_id)
+    assert not launcher.is_awaited(flow_run_id)
     assert state_of(server, flow_run_id) == "CANCELLED"
 
 
@@ -91,7 +92,7 @@ def test_a_flow_run_that_is_running_is_asked_to_end(
 
     launcher.cancel(flow_run_id)
 
-    assert not launcher.is_over(flow_run_id)
+    assert launcher.is_awaited(flow_run_id)
     assert state_of(server, flow_run_id) == "CANCELLING"
 
 
@@ -101,16 +102,45 @@ def test_a_flow_run_that_is_over_stays_as_it_is(
 ) -> None:
     flow_run_id = launcher.launch(job_id, run_number=1, urgent=False)
     server.set_flow_run_state(flow_run_id, final, force=True)
-    assert launcher.is_over(flow_run_id)
+    assert not launcher.is_awaited(flow_run_id)
 
     launcher.cancel(flow_run_id)
+    launcher.abandon(flow_run_id)
 
     assert state_of(server, flow_run_id) == final.type.value
 
 
 def test_a_flow_run_that_is_not_known_is_over(launcher: PrefectLauncher, server: SyncPrefectClient) -> None:
-    assert launcher.is_over(UNKNOWN_RUN)
+    assert not launcher.is_awaited(UNKNOWN_RUN)
     launcher.cancel(UNKNOWN_RUN)
+    launcher.abandon(UNKNOWN_RUN)
+
+
+def test_a_flow_run_that_was_started_long_ago_is_not_awaited_any_more(
+    server: SyncPrefectClient, launcher: PrefectLauncher, job_id: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flow_run_id = launcher.launch(job_id, run_number=1, urgent=False)
+    server.set_flow_run_state(flow_run_id, Running(), force=True)
+    assert launcher.is_awaited(flow_run_id)
+
+    monkeypatch.setattr("adit_core.services.launcher._START_PATIENCE", timedelta(0))
+
+    assert not launcher.is_awaited(flow_run_id)
+
+
+@pytest.mark.parametrize("canceled", [False, True])
+def test_a_flow_run_that_is_abandoned_takes_up_no_place_any_more(
+    server: SyncPrefectClient, launcher: PrefectLauncher, job_id: int, canceled: bool
+) -> None:
+    flow_run_id = launcher.launch(job_id, run_number=1, urgent=False)
+    server.set_flow_run_state(flow_run_id, Running(), force=True)
+    if canceled:
+        launcher.cancel(flow_run_id)
+
+    launcher.abandon(flow_run_id)
+
+    assert not launcher.is_awaited(flow_run_id)
+    assert state_of(server, flow_run_id) == "CRASHED"
 
 
 def test_limits_are_created_corrected_and_switched_on(
@@ -143,7 +173,7 @@ def test_a_server_that_is_not_there_is_named() -> None:
         temporary_settings({PREFECT_API_URL: "http://127.0.0.1:1/api"}),
         pytest.raises(SchedulerUnavailable, match=r"does not answer at http://127\.0\.0\.1:1/api: start it"),
     ):
-        PrefectLauncher().is_over(UNKNOWN_RUN)
+        PrefectLauncher().is_awaited(UNKNOWN_RUN)
 
 
 def test_a_server_that_refuses_is_named(server: SyncPrefectClient) -> None:

@@ -16,13 +16,13 @@ from adit_core.services.jobs import cancel_job
 from adit_core.services.launching import launch_job
 from adit_core.services.progress import record_progress
 from adit_core.services.reconcile import Reconciled, reconcile
+from adit_core.services.run_heartbeat import RunHeartbeat
 from tests.fakes.launcher import FakeLauncher
 from tests.rows import load, make_job, make_user
 
 NOTHING = Reconciled()
 DONE = TaskCounts(planned=1, delivered=1, sent=1, bytes_sent=1)
-JUST_EXPIRED = -1.0
-LONG_EXPIRED = -600.0
+EXPIRED = -1.0
 
 
 @dataclass
@@ -49,6 +49,15 @@ class Site:
 
     def finish(self, task: TransferTask, status: TaskStatus = TaskStatus.SUCCESS) -> bool:
         return finish_task(self.db, task.id, token="worker", status=status, message="", counts=DONE)
+
+    def heartbeat(self) -> RunHeartbeat:
+        return RunHeartbeat(self.db, self.job_id, run_number=self.job.run_number, lease=60)
+
+    def last_heard_of(self, seconds: float) -> None:
+        """Have an execution that began and died say that it lives for so many seconds more."""
+        with self.db.session() as session:
+            session.get_one(Job, self.job_id).running_until = utc_now() + timedelta(seconds=seconds)
+            session.commit()
 
     def reconcile(self, **caps) -> Reconciled:
         return reconcile(self.db, self.launcher, **caps)
@@ -105,7 +114,7 @@ def test_a_new_database_of_the_scheduler_gets_runs_and_limits_again(site: Site) 
     assert site.reconcile() == Reconciled(jobs_launched=1)
 
     assert site.launcher.limits == limits
-    assert not site.launcher.is_over(site.job.flow_run_id or "")
+    assert site.launcher.is_awaited(site.job.flow_run_id or "")
 
 
 def test_a_claim_that_lasts_keeps_the_job_although_its_run_is_over(site: Site) -> None:
@@ -117,7 +126,7 @@ def test_a_claim_that_lasts_keeps_the_job_although_its_run_is_over(site: Site) -
 
 
 def test_the_task_of_a_dead_worker_is_put_back_and_its_attempt_counts(site: Site) -> None:
-    site.claim(site.tasks[0], lease=JUST_EXPIRED)
+    site.claim(site.tasks[0], lease=EXPIRED)
     site.launcher.end_all()
 
     assert site.reconcile() == Reconciled(jobs_launched=1, tasks_put_back=1)
@@ -129,27 +138,49 @@ def test_the_task_of_a_dead_worker_is_put_back_and_its_attempt_counts(site: Site
     assert site.job.status is JobStatus.IN_PROGRESS
 
 
-def test_a_claim_that_ran_out_just_now_is_left_to_a_run_that_is_under_way(site: Site) -> None:
-    site.claim(site.tasks[0], lease=JUST_EXPIRED)
+def test_a_claim_that_ran_out_is_left_to_a_run_that_lives(site: Site) -> None:
+    site.claim(site.tasks[0], lease=EXPIRED)
+    site.launcher.end_all()
 
-    assert site.reconcile() == NOTHING
+    with site.heartbeat():
+        assert site.reconcile() == NOTHING
 
 
 def test_a_run_that_only_the_scheduler_believes_in_is_replaced(site: Site) -> None:
-    site.claim(site.tasks[0], lease=LONG_EXPIRED)
+    site.claim(site.tasks[0], lease=EXPIRED)
+    site.last_heard_of(EXPIRED)
     old = site.job.flow_run_id
 
     assert site.reconcile() == Reconciled(jobs_launched=1, tasks_put_back=1)
 
-    assert site.launcher.canceled == [old]
+    assert site.launcher.abandoned == [old]
     assert site.job.run_number == 2
+
+
+def test_a_run_that_died_without_a_task_in_its_hands_is_replaced(site: Site) -> None:
+    site.last_heard_of(EXPIRED)
+
+    assert site.reconcile() == Reconciled(jobs_launched=1)
+
+    assert site.job.running_until is None
+    assert site.reconcile() == NOTHING
+
+
+def test_an_execution_that_no_scheduler_knows_is_left_alone_while_it_lives(database: Database) -> None:
+    job = make_job(database)
+    launcher = FakeLauncher()
+
+    with RunHeartbeat(database, job.id, run_number=1, lease=60):
+        assert reconcile(database, launcher) == NOTHING
+
+    assert reconcile(database, launcher) == Reconciled(jobs_launched=1)
 
 
 def test_a_study_that_kills_its_worker_again_and_again_is_given_up(site: Site) -> None:
     deadly, harmless = site.tasks
     series = [SeriesProgress(task_id=deadly.id, series_instance_uid="1.2.3", planned=5, delivered=2)]
     for attempt in range(1, 4):
-        site.claim(deadly, lease=JUST_EXPIRED)
+        site.claim(deadly, lease=EXPIRED)
         counts = TaskCounts(planned=5, delivered=2, sent=2 * attempt)
         record_progress(site.db, deadly.id, token="worker", series=series, counts=counts)
         site.launcher.end_all()
@@ -192,7 +223,7 @@ def test_a_study_that_ends_shows_that_the_runs_are_not_in_vain(site: Site) -> No
 
 
 def test_a_cancel_whose_worker_died_comes_to_its_end(site: Site) -> None:
-    site.claim(site.tasks[0], lease=JUST_EXPIRED)
+    site.claim(site.tasks[0], lease=EXPIRED)
     cancel_job(site.db, site.launcher, site.owner, site.job_id)
     assert site.job.status is JobStatus.CANCELING
     site.launcher.end_all()
