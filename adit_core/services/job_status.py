@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import func
-from sqlmodel import Session, col, select, update
+from sqlmodel import Session, col, select
 
 from adit_core.db import Job, JobStatus, TaskStatus, TransferTask
 from adit_core.db.columns import utc_now
@@ -147,17 +147,13 @@ def settle_job(session: Session, job: Job) -> JobStatus:
     started = job.started_at is not None or bool(tasks.get(TaskStatus.IN_PROGRESS))
     status = derive_status(tasks, cancel_requested=job.cancel_requested, started=started)
     now = utc_now()
-    session.exec(
-        update(Job)
-        .where(col(Job.id) == job.id, col(Job.status) == job.status)
-        .values(
-            status=status,
-            # A job that has not started may say why it has to wait.
-            message=job.message if status is JobStatus.PENDING else summary(tasks),
-            started_at=job.started_at or (now if started else None),
-            ended_at=_ended_at(job, status, now),
-        )
-    )
+    job.status = status
+    if status is not JobStatus.PENDING:  # one that has not started may say why it has to wait
+        job.message = summary(tasks)
+    if started:
+        job.started_at = job.started_at or now
+    job.ended_at = _ended_at(job, status, now)
+    session.flush()
     return status
 
 
