@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+from adit_core.dicom.layout import Names
+
 
 class QueryRoot(StrEnum):
     """The information model of queries and retrievals (PS3.4 C.6)."""
@@ -57,10 +59,12 @@ class ServerNode:
 
 @dataclass(frozen=True, slots=True)
 class FolderNode:
-    """A folder that studies are written to."""
+    """A folder that studies are written to, or read from."""
 
     name: str
     path: Path
+    names: Names = field(default_factory=Names)
+    """How what is written is named."""
 
 
 Node = ServerNode | FolderNode
