@@ -1,5 +1,6 @@
 """Every implementation of the ports, behind one face."""
 
+import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -9,6 +10,8 @@ import pytest
 
 from adit_core.dicom.dimse import DimseDestination, DimseSearcher, DimseSource
 from adit_core.dicom.folder import FolderDestination
+from adit_core.dicom.folder_index import FolderIndex
+from adit_core.dicom.folder_source import FolderSearcher, FolderSource
 from adit_core.dicom.node import FolderNode
 from adit_core.dicom.ports import Destination, Searcher, Source
 from deployments.demo.archives import Archive
@@ -78,6 +81,23 @@ def _server(name: str, *lacks: Lack) -> Callable[[pytest.FixtureRequest, Path], 
     return build
 
 
+def _folder(_request: pytest.FixtureRequest, folder: Path) -> SourceUnderTest:
+    """Return a folder in which files have names of no meaning."""
+    root = folder.with_name("searched")
+    root.mkdir()
+    node, index = FolderNode("folder", root), FolderIndex(root)
+
+    def load(files: Iterable[Path]) -> None:
+        for number, path in enumerate(files):
+            place = root / f"{number % 7}" / "DICOM"
+            place.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, place / f"IM{number:05}")
+
+    return SourceUnderTest(
+        lambda: FolderSearcher(node, index), lambda: FolderSource(node, index), load, folder
+    )
+
+
 _ORTHANC = _server("orthanc_source")
 _DCMQRSCP = _server("dcmqrscp", Lack.IMPLICIT)
 _QRSCP = _server("qrscp", *(set(Lack) - {Lack.IMPLICIT}))
@@ -86,6 +106,7 @@ _QRSCP = _server("qrscp", *(set(Lack) - {Lack.IMPLICIT}))
 @pytest.fixture(
     params=[
         pytest.param(_fake, id="fake"),
+        pytest.param(_folder, id="folder"),
         pytest.param(_ORTHANC, id="orthanc", marks=pytest.mark.system),
         pytest.param(_DCMQRSCP, id="dcmqrscp", marks=pytest.mark.system),
         pytest.param(_QRSCP, id="qrscp"),
