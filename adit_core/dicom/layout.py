@@ -84,8 +84,7 @@ class Names:
     @property
     def needs_description(self) -> bool:
         """True if the names hold more of a study than its UID and Patient ID."""
-        templates = (self.patient, self.study, self.series, self.instance)
-        return any(field in _DESCRIPTIVE_FIELDS for template in templates for field in _fields(template))
+        return any(map(needs_description, (self.patient, self.study, self.series, self.instance)))
 
     @property
     def names_instances_by_uid(self) -> bool:
@@ -106,6 +105,22 @@ class Names:
         """Return the name of an instance's file in the folder of its series."""
         values = _study_values(study) | _series_values(series) | _instance_values(instance)
         return _render(self.instance, values, "SOPInstanceUID") + SUFFIX
+
+
+def needs_description(template: str) -> bool:
+    """Tell whether a name holds more of a study than its UID and Patient ID."""
+    return not _DESCRIPTIVE_FIELDS.isdisjoint(_fields(template))
+
+
+def check_archive_name(template: str) -> None:
+    """Raise InvalidInput if `template` cannot name archive files; attributes of studies may be used."""
+    if problem := _problem(template, _STUDY_FIELDS, optional=False):
+        raise InvalidInput(InputProblem(problem, field="archive"))
+
+
+def archive_name(template: str, study: StudyResult) -> str:
+    """Return the name of the archive that a study belongs in; others may belong in the same."""
+    return _made_safe(_filled(template, _study_values(study)))
 
 
 def safe_name(identifier: str) -> str:
@@ -190,22 +205,25 @@ def _instance_values(instance: InstanceResult) -> dict[str, str | int | None]:
 
 def _render(template: str, values: Mapping[str, str | int | None], identifier: str) -> str:
     """Return a name in which `identifier` shows, as itself or by its hash; empty for an empty template."""
-    name = "".join(
+    if not template:
+        return ""
+    name = _filled(template, values)
+    if name == _made_safe(name) and _tells_apart(template, identifier, str(values[identifier])):
+        return name
+    return f"{_made_safe(name.strip(_EDGES))}{_MARK}{_digest(str(values[identifier]))}"
+
+
+def _filled(template: str, values: Mapping[str, str | int | None]) -> str:
+    return "".join(
         literal + (_value(field, form or "", values[field]) if field else "")
         for literal, field, form, _ in Formatter().parse(template)
     )
-    if not template:
-        return ""
-    if (
-        _tells_apart(template, identifier, str(values[identifier]))
-        and len(name.encode()) <= _LONGEST_NAME
-        and not _RESERVED.fullmatch(name)
-    ):
-        return name
-    stem = _cut(name, _LONGEST_NAME).strip(_EDGES) or _UNKNOWN
-    if _RESERVED.fullmatch(stem):
-        stem = f"_{stem}"
-    return f"{stem}{_MARK}{_digest(str(values[identifier]))}"
+
+
+def _made_safe(name: str) -> str:
+    """Return a name that is not too long, not empty, and not reserved; itself if it is none of these."""
+    cut = _cut(name, _LONGEST_NAME).strip(" .") or _UNKNOWN
+    return f"_{cut}" if _RESERVED.fullmatch(cut) else cut
 
 
 def _tells_apart(template: str, identifier: str, value: str) -> bool:

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
-from adit_core.dicom.layout import Names
+from adit_core.dicom.layout import Names, check_archive_name
+from adit_core.errors import InputProblem, InvalidInput
 
 
 class QueryRoot(StrEnum):
@@ -67,4 +68,39 @@ class FolderNode:
     """How what is written is named."""
 
 
-Node = ServerNode | FolderNode
+class ArchiveFormat(StrEnum):
+    """A kind of encrypted archive file."""
+
+    SEVEN_ZIP = "7z"
+    """AES-256 over contents and names."""
+    ZIP = "zip"
+    """AES-256 over contents (WinZip AE-2). Names can be read by everyone."""
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveNode:
+    """A folder that studies are written to in encrypted archive files.
+
+    ``archive`` is a template for the names of these files, without suffix: whatever gets the same name
+    goes into the same archive. That may be a fixed text, for one archive of many studies.
+    """
+
+    name: str
+    path: Path
+    password: str = field(repr=False)
+    format: ArchiveFormat = ArchiveFormat.SEVEN_ZIP
+    archive: str = "{StudyInstanceUID}"
+    names: Names = field(default_factory=lambda: Names(patient=""))
+    """How what is in an archive is named."""
+    volume_size: int = 4 << 30
+    """Bytes from which on an archive is left as it is, and another one with a number is begun."""
+    lock_timeout: float = 60.0
+    """How long another process that adds to the same archive is waited for, in seconds."""
+
+    def __post_init__(self) -> None:
+        check_archive_name(self.archive)
+        if not self.password:
+            raise InvalidInput(InputProblem("An archive needs a password.", field="password"))
+
+
+Node = ServerNode | FolderNode | ArchiveNode

@@ -8,14 +8,16 @@ from pathlib import Path
 
 import pytest
 
+from adit_core.dicom.archive import ArchiveDestination
 from adit_core.dicom.dimse import DimseDestination, DimseSearcher, DimseSource
 from adit_core.dicom.folder import FolderDestination
 from adit_core.dicom.folder_index import FolderIndex
 from adit_core.dicom.folder_source import FolderSearcher, FolderSource
-from adit_core.dicom.node import FolderNode
+from adit_core.dicom.node import ArchiveFormat, ArchiveNode, FolderNode
 from adit_core.dicom.ports import Destination, Searcher, Source
 from deployments.demo.archives import Archive
 from deployments.demo.studies import StudySpec, write_study
+from tests.archives import archived_instances
 from tests.factories import instances_in
 from tests.fakes.archive import FakeArchive
 
@@ -139,6 +141,21 @@ def _folder_destination(_request: pytest.FixtureRequest, folder: Path) -> Destin
     )
 
 
+def _archive_destination(
+    kind: ArchiveFormat,
+) -> Callable[[pytest.FixtureRequest, Path], DestinationUnderTest]:
+    def build(_request: pytest.FixtureRequest, folder: Path) -> DestinationUnderTest:
+        folder.mkdir()
+        node = ArchiveNode("archive", folder, "pass word ä", kind)
+        return DestinationUnderTest(
+            lambda: ArchiveDestination(node),
+            lambda: archived_instances(node),
+            refuses_unknown_classes=False,
+        )
+
+    return build
+
+
 UNWELCOME_UID = "1.2.3.4.5.6.7.8.9"
 """The SOP Instance UID of an instance that archives refuse, for its SOP class is unknown to them."""
 
@@ -150,6 +167,8 @@ UNWELCOME_UID = "1.2.3.4.5.6.7.8.9"
         pytest.param(_server_destination("dcmqrscp"), id="dcmqrscp", marks=pytest.mark.system),
         pytest.param(_server_destination("qrscp"), id="qrscp"),
         pytest.param(_folder_destination, id="folder"),
+        pytest.param(_archive_destination(ArchiveFormat.SEVEN_ZIP), id="7z"),
+        pytest.param(_archive_destination(ArchiveFormat.ZIP), id="zip"),
     ]
 )
 def receiver(request: pytest.FixtureRequest, tmp_path: Path) -> DestinationUnderTest:
