@@ -33,6 +33,7 @@ from adit_core.dicom.durable import TEMPORARY_SUFFIX
 from adit_core.dicom.identifier import DECODING_ERRORS, Answer, read_values
 from adit_core.dicom.part10 import FileLayout, read_file_layout
 from adit_core.dicom.quiet import quiet_pydicom
+from adit_core.dicom.workspace import WORKING_SUFFIX
 from adit_core.errors import InvalidInput
 
 STUDY_KEYWORDS = (
@@ -76,7 +77,7 @@ class FileProblem:
 class FolderIndex:
     """Knows what the files in folders hold. It may be shared by threads.
 
-    Symbolic links to folders are not followed, and DICOMDIR files and temporary files of ours ignored.
+    Symbolic links to folders are not followed, and DICOMDIR and what is ours for a while ignored.
     """
 
     def __init__(self, *roots: Path) -> None:
@@ -165,9 +166,11 @@ class FolderIndex:
         while pending:
             with os.scandir(pending.pop()) as entries:
                 for entry in entries:
+                    if _is_ignored(entry.name):
+                        continue
                     if entry.is_dir(follow_symlinks=False):
                         pending.append(entry.path)
-                    elif entry.is_file() and not _is_ignored(entry.name):
+                    elif entry.is_file():
                         self._look_at_file(Path(entry.path), entry.stat())
 
     def _look_at_file(self, path: Path, status: os.stat_result) -> None:
@@ -241,7 +244,9 @@ class IndexedFile:
 
 
 def _is_ignored(name: str) -> bool:
-    return name.upper() == "DICOMDIR" or (name.startswith(".") and name.endswith(TEMPORARY_SUFFIX))
+    return name.upper() == "DICOMDIR" or (
+        name.startswith(".") and name.endswith((TEMPORARY_SUFFIX, WORKING_SUFFIX))
+    )
 
 
 def _read(path: Path) -> tuple[Any, ...]:

@@ -103,4 +103,26 @@ class ArchiveNode:
             raise InvalidInput(InputProblem("An archive needs a password.", field="password"))
 
 
-Node = ServerNode | FolderNode | ArchiveNode
+class SidecarContent(StrEnum):
+    """What the JSON files beside NIfTI volumes tell."""
+
+    TECHNICAL = "technical"
+    """How the images were acquired, but no names, dates, UIDs or descriptions."""
+    EVERYTHING = "everything"
+    """Whatever dcm2niix finds, the patient's name included; never for what is pseudonymized."""
+
+
+@dataclass(frozen=True, slots=True)
+class NiftiNode:
+    """A folder that series are written to as NIfTI volumes."""
+
+    name: str
+    path: Path
+    names: Names = field(default_factory=Names)
+    """How the folders are named; the template for instances is not used."""
+    sidecars: SidecarContent = SidecarContent.TECHNICAL
+    timeout: float = 600.0
+    """How long the conversion of one series may take, in seconds."""
+
+
+Node = ServerNode | FolderNode | ArchiveNode | NiftiNode

@@ -13,13 +13,15 @@ from adit_core.dicom.dimse import DimseDestination, DimseSearcher, DimseSource
 from adit_core.dicom.folder import FolderDestination
 from adit_core.dicom.folder_index import FolderIndex
 from adit_core.dicom.folder_source import FolderSearcher, FolderSource
-from adit_core.dicom.node import ArchiveFormat, ArchiveNode, FolderNode
+from adit_core.dicom.nifti import NiftiDestination
+from adit_core.dicom.node import ArchiveFormat, ArchiveNode, FolderNode, NiftiNode
 from adit_core.dicom.ports import Destination, Searcher, Source
 from deployments.demo.archives import Archive
 from deployments.demo.studies import StudySpec, write_study
 from tests.archives import archived_instances
 from tests.factories import instances_in
 from tests.fakes.archive import FakeArchive
+from tests.volumes import recorded_instances
 
 
 class Lack(StrEnum):
@@ -61,6 +63,13 @@ class DestinationUnderTest:
     contents: Callable[[], dict[str, str]]
     """Returns the hash of each instance by its UID, read without the code under test."""
     refuses_unknown_classes: bool = True
+    is_converting: bool = False
+    """True if instances become something else there, so that their hashes are lost."""
+
+    def expected(self, folder: Path) -> dict[str, str]:
+        """Return what :attr:`contents` is when all instances in a folder have arrived."""
+        expected = instances_in(folder)
+        return dict.fromkeys(expected, "converted") if self.is_converting else expected
 
 
 def _fake(_request: pytest.FixtureRequest, folder: Path) -> SourceUnderTest:
@@ -156,6 +165,17 @@ def _archive_destination(
     return build
 
 
+def _nifti_destination(_request: pytest.FixtureRequest, folder: Path) -> DestinationUnderTest:
+    folder.mkdir()
+    node = NiftiNode("nifti", folder)
+    return DestinationUnderTest(
+        lambda: NiftiDestination(node),
+        lambda: dict.fromkeys(recorded_instances(folder), "converted"),
+        refuses_unknown_classes=False,
+        is_converting=True,
+    )
+
+
 UNWELCOME_UID = "1.2.3.4.5.6.7.8.9"
 """The SOP Instance UID of an instance that archives refuse, for its SOP class is unknown to them."""
 
@@ -169,6 +189,7 @@ UNWELCOME_UID = "1.2.3.4.5.6.7.8.9"
         pytest.param(_folder_destination, id="folder"),
         pytest.param(_archive_destination(ArchiveFormat.SEVEN_ZIP), id="7z"),
         pytest.param(_archive_destination(ArchiveFormat.ZIP), id="zip"),
+        pytest.param(_nifti_destination, id="nifti"),
     ]
 )
 def receiver(request: pytest.FixtureRequest, tmp_path: Path) -> DestinationUnderTest:
