@@ -117,6 +117,9 @@ def test_multi_frame_instance_becomes_a_volume(root: Path, tmp_path: Path):
     assert read_volume(path).shape == (32, 32, 10)
 
 
+SECRETS = (b"SECRET", b"Secret", b"Referrer", b"Hospital", b"113344", b"11:33", b"1962", b"2024", b"2.25.")
+
+
 def test_nothing_names_the_patient_a_date_or_a_uid(root: Path, tmp_path: Path):
     spec = replace(SPEC, accession_number="SECRET1", description="SECRET text", study_time="113344")
     node = NiftiNode("research", root, Names(patient=""))
@@ -124,17 +127,7 @@ def test_nothing_names_the_patient_a_date_or_a_uid(root: Path, tmp_path: Path):
     for path in root.rglob("image*"):
         content = path.read_bytes()
         text = gzip.decompress(content)[:352] if path.suffix == ".gz" else content
-        for secret in (
-            b"SECRET",
-            b"Secret",
-            b"Referrer",
-            b"Hospital",
-            b"113344",
-            b"11:33",
-            b"1962",
-            b"2024",
-            b"2.25.",
-        ):
+        for secret in SECRETS:
             assert secret not in text
 
 
@@ -341,7 +334,7 @@ def test_a_transfer_accounts_for_images_and_for_what_is_none(root: Path, tmp_pat
         return transfer_study(route, factories.study_reference(spec), Selection())
 
     outcome = transfer()
-    images = {uid for uid in spec.sop_instance_uids()} - {spec.sop_instance_uid(1, 0)}
+    images = set(spec.sop_instance_uids()) - {spec.sop_instance_uid(1, 0)}
     assert spec.series[1].form is Form.REPORT
     assert (outcome.failed, outcome.filtered, outcome.delivered) == (0, 1, len(images)), outcome.message()
     assert set(recorded_instances(root)) == images
