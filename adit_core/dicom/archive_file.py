@@ -4,36 +4,50 @@ What either library raises becomes OperationFailed here, without cause: their me
 """
 
 import lzma
-import zipfile
+import struct
 import zlib
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import BinaryIO, Protocol
 
+import py7zr.py7zr
 from py7zr import FILTER_CRYPTO_AES256_SHA256, FILTER_LZMA2, SevenZipFile
 from py7zr.exceptions import ArchiveError
 from py7zr.io import Py7zIO, WriterFactory
-from pyzipper import WZ_AES, ZIP_DEFLATED, AESZipFile
+from pyzipper import WZ_AES, ZIP_DEFLATED, AESZipFile, BadZipFile
 
 from adit_core.dicom.node import ArchiveFormat
 from adit_core.errors import OperationFailed
 
 _FRAGMENT = 1 << 20
-_SEVEN_ZIP_FILTERS = [
-    {"id": FILTER_LZMA2, "preset": 1},
-    {"id": FILTER_CRYPTO_AES256_SHA256},
-]
+# Not Deflate, of which py7zr decompresses a block at once, whatever becomes of it.
+_SEVEN_ZIP_FILTERS = [{"id": FILTER_LZMA2, "preset": 1}, {"id": FILTER_CRYPTO_AES256_SHA256}]
 _DEFLATE_LEVEL = 1
+
+_DECOMPRESSED_AT_ONCE = 16 << 20
+# py7zr takes 128 MB, several times over, and has no setting for it. Less than this would make it read
+# ahead too far in what is compressed well.
+py7zr.py7zr.get_memory_limit = lambda: _DECOMPRESSED_AT_ONCE  # pyright: ignore[reportPrivateImportUsage]
+
 _UNREADABLE = (
     ArchiveError,
+    BadZipFile,
     lzma.LZMAError,
-    zipfile.BadZipFile,
+    struct.error,
     zlib.error,
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
     EOFError,
+    LookupError,
     RuntimeError,
+    TypeError,
     ValueError,
 )
-"""What the libraries raise for archives that are damaged, or that another password belongs to."""
+"""What the libraries raise for archives that are damaged, or that another password belongs to.
+
+They read such bytes as if they were an archive, and stumble wherever these make no sense.
+"""
 
 
 class ArchiveReader(Protocol):
@@ -137,9 +151,18 @@ class _ZipWriter:
         self._archive = archive
 
     def add(self, name: str, content: BinaryIO) -> None:
-        with self._archive.open(name, "w", force_zip64=True) as entry:
-            while fragment := content.read(_FRAGMENT):
-                entry.write(fragment)
+        try:
+            with self._archive.open(name, "w", force_zip64=True) as entry:
+                while fragment := content.read(_FRAGMENT):
+                    entry.write(fragment)
+        except OSError:
+            _give_up(self._archive)
+            raise
+
+
+def _give_up(archive: AESZipFile) -> None:
+    """Make closing an archive do nothing: it would fail as well, with another error, or when collected."""
+    archive.fp = None
 
 
 class _SevenZipReader:
