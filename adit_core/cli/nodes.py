@@ -128,7 +128,7 @@ def folder(
     series: Template = None,
     instance: Template = None,
     archive: Annotated[
-        str | None, typer.Option(help="What archives are named after; a fixed text for one of all studies.")
+        str | None, typer.Option(help="How archive files are named; a fixed text for one of all studies.")
     ] = None,
     full_sidecars: Annotated[
         bool, typer.Option("--full-sidecars", help="Let files beside NIfTI volumes name the patient.")
@@ -138,7 +138,7 @@ def folder(
 ) -> None:
     """Add a folder, which studies can be transferred to, and from if it holds files.
 
-    The password of archives is asked for, unless it is in ADIT_ARCHIVE_PASSWORD. Names are templates
+    The password of archive files is asked for, unless it is in ADIT_ARCHIVE_PASSWORD. Names are templates
     with attributes in braces, such as '{StudyDate} {StudyDescription}' or '{SeriesNumber:03}_{Modality}'.
     """
     storage = Storage(

@@ -26,7 +26,7 @@ class Storage:
     archive: str | None = None
     """What archive files are named after, one for each study unless it says otherwise."""
     password: str = field(default="", repr=False)
-    """Of archives, which must have one."""
+    """Of archive files, which must have one."""
     sidecars: SidecarContent = SidecarContent.TECHNICAL
 
 
@@ -46,7 +46,7 @@ def set_storage(node: DicomNode, storage: Storage) -> None:
     node.archive_password = storage.password or None
     node.sidecars = storage.sidecars
     if storage.form not in ARCHIVES and (storage.password or storage.archive):
-        raise InvalidInput(InputProblem("Only archives have a name and a password.", field="storage"))
+        raise InvalidInput(InputProblem("Only archive files have a name and a password.", field="storage"))
     folder_value(node)
 
 

@@ -56,8 +56,8 @@ def test_one_instance_arrives_unchanged(receiver: DestinationUnderTest, tmp_path
     assert_all_arrive(receiver, factories.ct_study(), tmp_path / "in")
 
 
-def test_each_of_200_instances_arrives_in_order(receiver: DestinationUnderTest, tmp_path: Path):
-    assert_all_arrive(receiver, factories.ct_study(200, key="many"), tmp_path / "in")
+def test_each_of_2000_instances_arrives_in_order(receiver: DestinationUnderTest, tmp_path: Path):
+    assert_all_arrive(receiver, factories.ct_study(2000, rows=16, key="many"), tmp_path / "in")
 
 
 def test_large_instance_arrives(receiver: DestinationUnderTest, tmp_path: Path):

@@ -221,7 +221,7 @@ def test_nodes_must_support_what_a_transfer_needs(clinic: Clinic) -> None:
     assert fields("Vault", "PACS") == ["source"]
     assert fields("PACS", "No storage") == ["destination"]
     assert fields("PACS", "PACS") == ["destination"]
-    assert fields("Export", "Export") == ["source", "destination"]
+    assert fields("Vault", "Vault") == ["source", "destination"]
 
 
 def test_a_pseudonym_is_refused_rather_than_ignored(clinic: Clinic) -> None:
