@@ -10,6 +10,8 @@ from pathlib import Path
 import pydicom
 import pytest
 from pydicom import dcmread
+from pydicom.data import get_testdata_file
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from adit_core.dicom.completeness import is_whole
 from adit_core.dicom.folder_index import FolderIndex
@@ -21,7 +23,7 @@ from adit_core.dicom.part10 import read_file_layout
 from adit_core.dicom.query import StudyQuery
 from adit_core.dicom.transfer import Route, transfer_study
 from adit_core.errors import IncompleteTransfer, InvalidInput, OperationFailed, StudyNotFound
-from deployments.demo.studies import StudySpec, write_study
+from deployments.demo.studies import Form, SeriesSpec, StudySpec, write_study
 from tests import factories
 from tests.contract.arrivals import Arrivals
 from tests.fakes.archive import FakeArchive
@@ -73,6 +75,35 @@ def test_files_that_are_no_dicom_are_told_with_the_reason(root: Path, index: Fol
     assert problems(index).keys() == {"notes.txt", "empty"}
     assert all("no DICOM file" in reason for reason in problems(index).values())
     assert transfer(root, index)[0].is_complete
+
+
+@pytest.mark.parametrize("keeps", ["the file meta information", "nothing"])
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian])
+def test_files_without_preamble_are_handed_out(
+    root: Path, index: FolderIndex, tmp_path: Path, keeps: str, syntax: str
+):
+    spec = factories.study(SeriesSpec(Form.CT, 3, "", 32, 32, transfer_syntax_uid=syntax), key="no preamble")
+    expected = {path.stem: factories.dataset_hash(path) for path in put(tmp_path / "whole", spec)}
+    for number, path in enumerate(sorted((tmp_path / "whole").rglob("*.dcm"))):
+        with path.open("rb") as file:
+            offset = read_file_layout(file).data_set_offset
+        start = 132 if keeps == "the file meta information" else offset
+        (root / f"IM{number}").write_bytes(path.read_bytes()[start:])
+    outcome, archive = transfer(root, index, spec)
+    assert outcome.is_complete
+    assert archive.contents() == expected
+    assert problems(index) == {}
+
+
+def test_directories_of_media_and_what_we_are_working_on_are_ignored(root: Path, index: FolderIndex):
+    put(root)
+    shutil.copyfile(str(get_testdata_file("DICOMDIR")), root / "DICOMDIR")
+    (root / ".0123.work").mkdir()
+    for path in put(root / ".0123.work", factories.ct_study(2, key="being converted")):
+        shutil.copyfile(path, root / f".{path.stem}.part")
+    assert problems(index) == {}
+    with FolderSearcher(FolderNode("incoming", root), index) as searcher:
+        assert len(list(searcher.find_studies(StudyQuery()))) == 1
 
 
 def test_file_without_its_uids_is_told(root: Path, index: FolderIndex):
