@@ -1,5 +1,6 @@
 """`adit nodes …`: the archives and folders that studies move between."""
 
+import os
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -9,18 +10,24 @@ from rich.console import RenderableType
 from adit_core.cli.command import new_app
 from adit_core.cli.output import AsJson, present
 from adit_core.cli.wiring import acting_user, open_database
-from adit_core.db import DicomNode, NodeKind
+from adit_core.db import DicomNode, NodeKind, StorageForm
 from adit_core.db.engine import Database
-from adit_core.dicom.node import FolderNode, QueryRoot, Service
+from adit_core.dicom.node import QueryRoot, ServerNode, Service, SidecarContent
 from adit_core.errors import ActionNotPossible
 from adit_core.services.nodes import add_folder, add_server, get_node, list_nodes, node_value
+from adit_core.services.storage import ARCHIVES, Storage
 from adit_core.terminal import cell, identifiers, new_table, numbers
 
 app = new_app("Archives and folders that studies move between.")
 _add = new_app("Add an archive or a folder.")
 app.add_typer(_add, name="add")
 
+_PASSWORD_VARIABLE = "ADIT_ARCHIVE_PASSWORD"  # noqa: S105 - the name of a variable
+
 Name = Annotated[str, typer.Argument(help="What users call the node.")]
+Template = Annotated[
+    str | None, typer.Option(help="How this level is named; an empty one leaves out patient or study.")
+]
 MaxAssociations = Annotated[
     int, typer.Option(help="How many studies may be moved from or to it at the same time.")
 ]
@@ -40,13 +47,14 @@ class Node:
     query_root: QueryRoot | None = None
     services: tuple[Service, ...] = ()
     path: str = ""
+    storage: StorageForm | None = None
 
     @classmethod
     def of(cls, db: Database, row: DicomNode) -> "Node":
         """Return what is shown of a row."""
         value = node_value(db, row)
-        if isinstance(value, FolderNode):
-            return cls(row.name, row.kind, row.max_associations, path=str(value.path))
+        if not isinstance(value, ServerNode):
+            return cls(row.name, row.kind, row.max_associations, path=str(value.path), storage=row.storage)
         return cls(
             name=row.name,
             kind=row.kind,
@@ -111,12 +119,47 @@ def folder(
     ctx: typer.Context,
     name: Name,
     path: Annotated[str, typer.Argument(help="An absolute path that the workers can write to.")],
+    *,
+    holds: Annotated[
+        StorageForm, typer.Option("--as", help="How it keeps studies; only files can be read again.")
+    ] = StorageForm.FILES,
+    patient: Template = None,
+    study: Template = None,
+    series: Template = None,
+    instance: Template = None,
+    archive: Annotated[
+        str | None, typer.Option(help="How archive files are named; a fixed text for one of all studies.")
+    ] = None,
+    full_sidecars: Annotated[
+        bool, typer.Option("--full-sidecars", help="Let files beside NIfTI volumes name the patient.")
+    ] = False,
     max_associations: MaxAssociations = 2,
     as_json: AsJson = False,
 ) -> None:
-    """Add a folder, which studies can be transferred to."""
+    """Add a folder, which studies can be transferred to, and from if it holds files.
+
+    The password of archive files is asked for, unless it is in ADIT_ARCHIVE_PASSWORD. Names are templates
+    with attributes in braces, such as '{StudyDate} {StudyDescription}' or '{SeriesNumber:03}_{Modality}'.
+    """
+    storage = Storage(
+        form=holds,
+        patient=patient,
+        study=study,
+        series=series,
+        instance=instance,
+        archive=archive,
+        password=_archive_password() if holds in ARCHIVES else "",
+        sidecars=SidecarContent.EVERYTHING if full_sidecars else SidecarContent.TECHNICAL,
+    )
     with open_database() as db:
-        row = add_folder(db, name, path=path, max_associations=max_associations, actor=acting_user(ctx, db))
+        row = add_folder(
+            db,
+            name,
+            path=path,
+            storage=storage,
+            max_associations=max_associations,
+            actor=acting_user(ctx, db),
+        )
         present(Node.of(db, row), _added, as_json=as_json)
 
 
@@ -134,7 +177,7 @@ def echo(name: Name, as_json: AsJson = False) -> None:
 
     with open_database() as db:
         node = node_value(db, get_node(db, name))
-        if isinstance(node, FolderNode):
+        if not isinstance(node, ServerNode):
             raise ActionNotPossible(f"{name} is a folder; only archives answer a C-ECHO.")
         answer = Echo(name, dimse.echo(node))
     present(
@@ -144,8 +187,17 @@ def echo(name: Name, as_json: AsJson = False) -> None:
     )
 
 
+def _archive_password() -> str:
+    given = os.environ.get(_PASSWORD_VARIABLE)
+    return given or typer.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
+
+
 def _added(node: Node) -> RenderableType:
     return cell(f"Added the {node.kind.value} {node.name}.")
+
+
+def _kind_in_words(node: Node) -> str:
+    return f"{node.kind.value} ({node.storage.value})" if node.storage else node.kind.value
 
 
 def _table(nodes: list[Node]) -> RenderableType:
@@ -164,7 +216,7 @@ def _table(nodes: list[Node]) -> RenderableType:
     for node in nodes:
         table.add_row(
             cell(node.name),
-            cell(node.kind.value),
+            cell(_kind_in_words(node)),
             cell(node.ae_title),
             cell(node.path or f"{node.host}:{node.port}"),
             cell(node.calling_ae_title),

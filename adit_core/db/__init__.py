@@ -13,7 +13,7 @@ from adit_core.db.jobs import (
     TransferOptions,
     TransferTask,
 )
-from adit_core.db.nodes import ConnectionProfile, DicomNode, NodeAccess, NodeKind
+from adit_core.db.nodes import ConnectionProfile, DicomNode, NodeAccess, NodeKind, StorageForm
 from adit_core.db.studies import Series, Study
 from adit_core.db.users import Group, GroupPermission, Membership, Permission, User, WebSession
 
@@ -32,6 +32,7 @@ __all__ = [
     "Permission",
     "Series",
     "SeriesProgress",
+    "StorageForm",
     "Study",
     "TaskStatus",
     "TransferOptions",

@@ -5,7 +5,7 @@ from enum import StrEnum
 from sqlmodel import Field
 
 from adit_core.db.columns import NEVER_REUSE_IDS, Table, words
-from adit_core.dicom.node import QueryRoot
+from adit_core.dicom.node import QueryRoot, SidecarContent
 
 
 class NodeKind(StrEnum):
@@ -13,6 +13,19 @@ class NodeKind(StrEnum):
 
     SERVER = "server"
     FOLDER = "folder"
+
+
+class StorageForm(StrEnum):
+    """What a folder holds."""
+
+    FILES = "files"
+    """DICOM files; such a folder can be a source, too."""
+    SEVEN_ZIP = "7z"
+    """Encrypted 7z archives."""
+    ZIP = "zip"
+    """Encrypted zip archives."""
+    NIFTI = "nifti"
+    """NIfTI volumes."""
 
 
 class ConnectionProfile(Table, table=True):
@@ -52,6 +65,15 @@ class DicomNode(Table, table=True):
     )
 
     path: str = ""
+    storage: StorageForm = Field(default=StorageForm.FILES, sa_type=words(StorageForm))
+    # Templates of names (`adit_core.dicom.layout.Names`); what the form is used to, where there is none.
+    patient_folder: str | None = None
+    study_folder: str | None = None
+    series_folder: str | None = None
+    instance_file: str | None = None
+    archive_name: str | None = None
+    archive_password: str | None = Field(default=None, repr=False)
+    sidecars: SidecarContent = Field(default=SidecarContent.TECHNICAL, sa_type=words(SidecarContent))
 
 
 class NodeAccess(Table, table=True):

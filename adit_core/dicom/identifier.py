@@ -6,7 +6,7 @@ sets. One bad value must cost neither the answer that it is in nor the others.
 
 import re
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date
 from io import BytesIO
 
@@ -29,7 +29,7 @@ _TEXT_DELIMITERS = frozenset(b"^=\\\r\n\f\t")
 _DATE = re.compile(r"(\d{4})\.?(\d\d)\.?(\d\d)")  # with dots before 1993 (PS3.5 6.2)
 _INTEGER = re.compile(r"[+-]?\d{1,12}")
 
-_DECODING_ERRORS = (
+DECODING_ERRORS = (
     AssertionError,
     AttributeError,
     EOFError,
@@ -114,12 +114,16 @@ def decode_answer(encoded: bytes, transfer_syntax_uid: str, keywords: Mapping[st
     with quiet_pydicom():
         try:
             is_implicit = transfer_syntax_uid == ImplicitVRLittleEndian
-            data_set = read_dataset(BytesIO(encoded), is_implicit, is_little_endian=True)
-            encodings = _encodings(data_set)
-            return Answer({keyword: _text(data_set, keyword, encodings) for keyword in keywords})
-        except _DECODING_ERRORS:
+            return read_values(read_dataset(BytesIO(encoded), is_implicit, is_little_endian=True), keywords)
+        except DECODING_ERRORS:
             # Without its cause, whose text may hold a value.
             raise ValueError("an identifier that cannot be decoded") from None
+
+
+def read_values(data_set: Dataset, keywords: Iterable[str]) -> Answer:
+    """Return the values of a data set that was read but not decoded yet."""
+    encodings = _encodings(data_set)
+    return Answer({keyword: _text(data_set, keyword, encodings) for keyword in keywords})
 
 
 def _tag(keyword: str) -> int:
@@ -141,7 +145,10 @@ def _element(tag: int, value: str, *, is_implicit: bool) -> bytes:
 
 
 def _encodings(data_set: Dataset) -> list[str]:
-    names = _raw(data_set, _SPECIFIC_CHARACTER_SET).decode("ascii", "replace").split("\\")
+    value = data_set.get_item(_SPECIFIC_CHARACTER_SET).value if _SPECIFIC_CHARACTER_SET in data_set else b""
+    # pydicom decodes this element at once where it reads a whole file.
+    text = value.decode("ascii", "replace") if isinstance(value, bytes) else value or ""
+    names = text.split("\\") if isinstance(text, str) else map(str, text)
     return convert_encodings([name.strip("\0 ") for name in names])
 
 

@@ -4,10 +4,11 @@ It is made before anything is moved and is what the result is measured against: 
 Instance UID of it found at the destination, whatever statuses were answered on the way.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
-from adit_core.dicom.ports import RetrieveRequest, Searcher, SeriesPart
-from adit_core.dicom.query import InstanceResult, SeriesQuery, SeriesResult
+from adit_core.dicom.ports import ExpectedSeries, ExpectedStudy, RetrieveRequest, Searcher, SeriesPart
+from adit_core.dicom.query import InstanceResult, SeriesQuery, SeriesResult, StudyQuery, StudyResult
 from adit_core.dicom.references import StudyReference
 from adit_core.errors import StudyNotFound
 
@@ -51,6 +52,17 @@ class Manifest:
             for instance in entry.instances
         }
 
+    def expected(self, description: StudyResult) -> ExpectedStudy:
+        """Return what a destination is to expect; the study is what `description` says."""
+        series = (
+            ExpectedSeries(entry.series, entry.instances) for entry in self.series if not entry.filtered
+        )
+        return ExpectedStudy(description, tuple(series))
+
+    def filtering(self, reasons: Mapping[str, str]) -> "Manifest":
+        """Return the manifest in which these series are filtered as well, each for its reason."""
+        return replace(self, series=tuple(_filtered(entry, reasons) for entry in self.series))
+
     def request(self, without: frozenset[str]) -> RetrieveRequest:
         """Return what to ask the source for, leaving out the SOP Instance UIDs `without`."""
         parts = tuple(
@@ -80,6 +92,19 @@ def plan(searcher: Searcher, study: StudyReference, selection: Selection) -> Man
         whole=len(chosen) == len(known),
         missing_series=tuple(sorted(selection.series_instance_uids - found)),
     )
+
+
+def describe(searcher: Searcher, study: StudyReference) -> StudyResult:
+    """Ask the source for what it says about `study`; the reference alone if it says nothing."""
+    query = StudyQuery(study_instance_uid=study.study_instance_uid, patient_id=study.patient_id)
+    for found in searcher.find_studies(query):
+        return found
+    return StudyResult(study)
+
+
+def _filtered(entry: SeriesManifest, reasons: Mapping[str, str]) -> SeriesManifest:
+    reason = reasons.get(entry.series.reference.series_instance_uid, "")
+    return replace(entry, filtered=entry.filtered or reason)
 
 
 def _is_chosen(series: SeriesResult, selection: Selection) -> bool:

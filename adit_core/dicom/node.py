@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+from adit_core.dicom.layout import Names, check_archive_name
+from adit_core.errors import InputProblem, InvalidInput
+
 
 class QueryRoot(StrEnum):
     """The information model of queries and retrievals (PS3.4 C.6)."""
@@ -57,10 +60,69 @@ class ServerNode:
 
 @dataclass(frozen=True, slots=True)
 class FolderNode:
-    """A folder that studies are written to."""
+    """A folder that studies are written to, or read from."""
 
     name: str
     path: Path
+    names: Names = field(default_factory=Names)
+    """How what is written is named."""
 
 
-Node = ServerNode | FolderNode
+class ArchiveFormat(StrEnum):
+    """A kind of encrypted archive file."""
+
+    SEVEN_ZIP = "7z"
+    """AES-256 over contents and names."""
+    ZIP = "zip"
+    """AES-256 over contents (WinZip AE-2). Names can be read by everyone."""
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveNode:
+    """A folder that studies are written to in encrypted archive files.
+
+    ``archive`` is a template for the names of these files, without suffix: whatever gets the same name
+    goes into the same archive. That may be a fixed text, for one archive of many studies.
+    """
+
+    name: str
+    path: Path
+    password: str = field(repr=False)
+    format: ArchiveFormat = ArchiveFormat.SEVEN_ZIP
+    archive: str = "{StudyInstanceUID}"
+    names: Names = field(default_factory=lambda: Names(patient=""))
+    """How what is in an archive is named."""
+    volume_size: int = 4 << 30
+    """Bytes from which on an archive is left as it is, and another one with a number is begun."""
+    lock_timeout: float = 60.0
+    """How long another process that adds to the same archive is waited for, in seconds."""
+
+    def __post_init__(self) -> None:
+        check_archive_name(self.archive)
+        if not self.password:
+            raise InvalidInput(InputProblem("An archive needs a password.", field="password"))
+
+
+class SidecarContent(StrEnum):
+    """What the JSON files beside NIfTI volumes tell."""
+
+    TECHNICAL = "technical"
+    """How the images were acquired, but no names, dates, UIDs or descriptions."""
+    EVERYTHING = "everything"
+    """Whatever dcm2niix finds, the patient's name included; never for what is pseudonymized."""
+
+
+@dataclass(frozen=True, slots=True)
+class NiftiNode:
+    """A folder that series are written to as NIfTI volumes."""
+
+    name: str
+    path: Path
+    names: Names = field(default_factory=Names)
+    """How the folders are named; the template for instances is not used."""
+    sidecars: SidecarContent = SidecarContent.TECHNICAL
+    timeout: float = 600.0
+    """How long the conversion of one series may take, in seconds."""
+
+
+Node = ServerNode | FolderNode | ArchiveNode | NiftiNode

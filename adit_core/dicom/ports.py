@@ -8,7 +8,7 @@ Data sets travel as fragments of their encoded bytes, in the transfer syntax tha
 so that no instance is ever held whole.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, Self
 
@@ -148,8 +148,35 @@ class Delivery:
     warning: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class ExpectedSeries:
+    """A series that is about to be delivered, and all its instances."""
+
+    series: SeriesResult
+    instances: tuple[InstanceResult, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ExpectedStudy:
+    """What is about to be delivered of one study, described as its instances will say it.
+
+    Of the study no more than its reference may be known.
+    """
+
+    study: StudyResult
+    series: tuple[ExpectedSeries, ...]
+
+
 class Destination(Closable, Protocol):
     """Takes instances, and tells what it holds."""
+
+    def expect(self, expected: ExpectedStudy) -> Mapping[str, str]:
+        """Learn what will be asked about and delivered next, before either.
+
+        Return the series that this destination never takes by their UID, each with the reason; they
+        are filtered. It is called once for each study; without it nothing is known but references.
+        """
+        ...
 
     def held(self, study: StudyReference, series: Sequence[SeriesReference]) -> frozenset[str] | None:
         """Return the SOP Instance UIDs that are there in `series`; None if it cannot be asked."""

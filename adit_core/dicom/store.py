@@ -1,6 +1,6 @@
 """C-STORE: handing instances to an archive (PS3.4 Annex B)."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Self
 
@@ -14,7 +14,7 @@ from adit_core.dicom.contexts import (
 )
 from adit_core.dicom.find import DimseSearcher
 from adit_core.dicom.node import ServerNode, Service
-from adit_core.dicom.ports import Delivery, IncomingInstance, InstanceHeader
+from adit_core.dicom.ports import Delivery, ExpectedStudy, IncomingInstance, InstanceHeader
 from adit_core.dicom.references import SeriesReference, StudyReference
 from adit_core.dicom.status import SUCCESS, in_words, is_out_of_resources, is_warning
 
@@ -46,9 +46,11 @@ class DimseDestination:
             self._association.release()
             self._association = None
 
-    def expect(self, sop_class_uids: Iterable[str]) -> None:
-        """Propose these SOP classes from the beginning, which saves negotiating again for each."""
-        self._expected = tuple(sorted(set(filter(is_sendable_uid, sop_class_uids))))
+    def expect(self, expected: ExpectedStudy) -> Mapping[str, str]:
+        """Propose all SOP classes from the beginning, which saves negotiating again for each."""
+        classes = {one.sop_class_uid for series in expected.series for one in series.instances}
+        self._expected = tuple(sorted(filter(is_sendable_uid, classes)))
+        return {}
 
     def held(
         self,

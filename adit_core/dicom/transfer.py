@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from threading import Thread
 
-from adit_core.dicom.manifest import Manifest, Selection, plan
+from adit_core.dicom.manifest import Manifest, Selection, describe, plan
 from adit_core.dicom.outcome import Ledger, StudyOutcome
 from adit_core.dicom.pipe import CAPACITY, InstancePipe, PipeAbandoned, PipedInstance
 from adit_core.dicom.ports import Destination, RetrieveRequest, Searcher, Source
+from adit_core.dicom.query import StudyResult
 from adit_core.dicom.references import StudyReference
 from adit_core.errors import AditError
 
@@ -43,6 +44,8 @@ class Route:
     destination: Destination
     verification: Verification = Verification()
     capacity: int = CAPACITY
+    describes_study: bool = False
+    """True if the destination is told more of a study than its reference, which takes a query."""
 
 
 def transfer_study(
@@ -56,7 +59,7 @@ def transfer_study(
     Raises:
         AditError: The source or the destination could not be asked what they have.
     """
-    manifest = plan(route.searcher, study, selection)
+    manifest = _agreed(route, plan(route.searcher, study, selection))
     ledger = Ledger(manifest, held=_held(route.destination, manifest) or frozenset())
     ledger.warnings += [f"The source has no series {uid}." for uid in manifest.missing_series]
     report = _Reporter(ledger, on_progress)
@@ -65,6 +68,13 @@ def transfer_study(
     if request.parts:
         _move(route, request, ledger, report)
     return ledger.close(_confirmed(route, ledger))
+
+
+def _agreed(route: Route, manifest: Manifest) -> Manifest:
+    """Tell the destination what will come, and filter what it says that it does not take."""
+    study = manifest.study
+    description = describe(route.searcher, study) if route.describes_study else StudyResult(study)
+    return manifest.filtering(route.destination.expect(manifest.expected(description)))
 
 
 def _move(route: Route, request: RetrieveRequest, ledger: Ledger, report: "_Reporter") -> None:

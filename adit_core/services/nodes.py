@@ -12,9 +12,10 @@ from adit_core.db import ConnectionProfile, DicomNode, Group, Membership, NodeAc
 from adit_core.db.audit import AuditAction
 from adit_core.db.engine import Database
 from adit_core.dicom import node as values
-from adit_core.dicom.node import FolderNode, QueryRoot, ServerNode, Service
+from adit_core.dicom.node import Node, QueryRoot, ServerNode, Service
 from adit_core.errors import InputProblem, InvalidInput, NotFound
 from adit_core.services import audit
+from adit_core.services.storage import Storage, folder_value, set_storage
 
 # The default character repertoire without backslash and control characters (PS3.5 6.2, VR AE).
 _AE_TITLE = re.compile(r"[ -\[\]-~]{1,16}")
@@ -94,14 +95,21 @@ def add_server(
 
 
 def add_folder(
-    db: Database, name: str, *, path: str, max_associations: int = 2, actor: User | str = audit.SYSTEM
+    db: Database,
+    name: str,
+    *,
+    path: str,
+    storage: Storage | None = None,
+    max_associations: int = 2,
+    actor: User | str = audit.SYSTEM,
 ) -> DicomNode:
-    """Add a folder as a destination.
+    """Add a folder. One of DICOM files can be a source and a destination, any other a destination.
 
     Args:
         db: Where it is kept.
         name: What users call it; no other node has the same.
         path: An absolute path that the workers can write to. It need not exist on this machine.
+        storage: How it keeps what is transferred to it; as DICOM files, if nothing is said.
         max_associations: How many studies may be written to it at the same time.
         actor: Who adds it.
 
@@ -110,6 +118,7 @@ def add_folder(
     """
     _refuse(*_name_problems(name), *_path_problems(path), *_max_associations_problems(max_associations))
     node = DicomNode(kind=NodeKind.FOLDER, name=name.strip(), path=path, max_associations=max_associations)
+    set_storage(node, storage or Storage())
     return _add(db, node, actor)
 
 
@@ -128,10 +137,10 @@ def get_node(db: Database, name: str) -> DicomNode:
     return _named(name, list_nodes(db))
 
 
-def node_value(db: Database, node: DicomNode) -> ServerNode | FolderNode:
+def node_value(db: Database, node: DicomNode) -> Node:
     """Return a node as what a transfer works with."""
     if node.kind is NodeKind.FOLDER:
-        return FolderNode(name=node.name, path=Path(node.path))
+        return folder_value(node)
     supported = {
         Service.FIND: node.supports_find,
         Service.GET: node.supports_get,

@@ -2,13 +2,22 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import lru_cache
+from pathlib import Path
 
+from adit_core.dicom.archive import ArchiveDestination
 from adit_core.dicom.dimse import DimseDestination, DimseSearcher, DimseSource
 from adit_core.dicom.folder import FolderDestination
-from adit_core.dicom.node import ConnectionProfile, FolderNode, Node, ServerNode
-from adit_core.dicom.ports import Destination
+from adit_core.dicom.folder_index import FolderIndex
+from adit_core.dicom.folder_source import FolderSearcher, FolderSource
+from adit_core.dicom.layout import needs_description
+from adit_core.dicom.nifti import NiftiDestination
+from adit_core.dicom.node import ArchiveNode, ConnectionProfile, FolderNode, NiftiNode, Node, ServerNode
+from adit_core.dicom.ports import Destination, Searcher, Source
 from adit_core.dicom.transfer import Route, Verification
 from adit_core.errors import ActionNotPossible
+
+_INDEXED_FOLDERS = 8
 
 
 @contextmanager
@@ -18,19 +27,67 @@ def open_route(source: Node, destination: Node) -> Iterator[Route]:
     Raises:
         ActionNotPossible: `source` is a node that nothing can be retrieved from.
     """
-    if not isinstance(source, ServerNode):
-        raise ActionNotPossible(f"{source.name} is a folder; studies can be transferred to it, not from it.")
     with ExitStack() as stack:
         yield Route(
-            searcher=stack.enter_context(DimseSearcher(source)),
-            source=stack.enter_context(DimseSource(source)),
+            searcher=stack.enter_context(searcher_of(source)),
+            source=stack.enter_context(_source(source)),
             destination=stack.enter_context(_destination(destination)),
             verification=_verification(destination),
+            describes_study=_needs_description(destination),
         )
 
 
+def searcher_of(node: Node) -> Searcher:
+    """Return what answers questions about a node.
+
+    Raises:
+        ActionNotPossible: It is a folder of archives or of NIfTI volumes.
+    """
+    if isinstance(node, FolderNode):
+        return FolderSearcher(node, _index_of(node.path))
+    if isinstance(node, ServerNode):
+        return DimseSearcher(node)
+    raise _no_source(node)
+
+
+def _source(node: Node) -> Source:
+    if isinstance(node, FolderNode):
+        return FolderSource(node, _index_of(node.path))
+    if isinstance(node, ServerNode):
+        return DimseSource(node)
+    raise _no_source(node)
+
+
 def _destination(node: Node) -> Destination:
-    return FolderDestination(node) if isinstance(node, FolderNode) else DimseDestination(node)
+    match node:
+        case FolderNode():
+            return FolderDestination(node)
+        case ArchiveNode():
+            return ArchiveDestination(node)
+        case NiftiNode():
+            return NiftiDestination(node)
+        case ServerNode():
+            return DimseDestination(node)
+
+
+@lru_cache(_INDEXED_FOLDERS)
+def _index_of(path: Path) -> FolderIndex:
+    """Return the index of a folder, which this process keeps from one study to the next."""
+    return FolderIndex(path)
+
+
+def _no_source(node: Node) -> ActionNotPossible:
+    return ActionNotPossible(f"{node.name} holds no DICOM files; studies can only be transferred to it.")
+
+
+def _needs_description(node: Node) -> bool:
+    match node:
+        case ServerNode():
+            return False
+        case ArchiveNode():
+            return node.names.needs_description or needs_description(node.archive)
+        case FolderNode() | NiftiNode():
+            return node.names.needs_description
 
 
 def _verification(node: Node) -> Verification:

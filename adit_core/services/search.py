@@ -12,8 +12,7 @@ from adit_core.db.audit import AuditAction
 from adit_core.db.columns import storable, utc_now
 from adit_core.db.engine import Database
 from adit_core.db.upsert import upsert
-from adit_core.dicom.dimse import DimseSearcher
-from adit_core.dicom.node import ServerNode
+from adit_core.dicom.node import FolderNode, ServerNode
 from adit_core.dicom.ports import Searcher
 from adit_core.dicom.query import (
     InstanceResult,
@@ -29,6 +28,7 @@ from adit_core.errors import AditError, InputProblem, InvalidInput
 from adit_core.services import audit
 from adit_core.services.nodes import NodeRole, get_node, node_value
 from adit_core.services.rights import require_node
+from adit_core.services.routes import searcher_of
 
 Result = TypeVar("Result")
 
@@ -152,7 +152,7 @@ class _Search:
     def __init__(self, db: Database, user: User, node_name: str, *, limit: int, address: str) -> None:
         self.node = get_node(db, node_name)
         require_node(db, user, self.node, NodeRole.SOURCE)
-        self._server = _searchable(db, self.node)
+        self._value = _searchable(db, self.node)
         self._db = db
         self._user = user
         self._limit = limit
@@ -160,7 +160,7 @@ class _Search:
 
     def run(self, level: str, ask: Callable[[Searcher], Iterator[Result]]) -> list[Result]:
         try:
-            with DimseSearcher(self._server) as searcher:
+            with searcher_of(self._value) as searcher:
                 # Dropping the iterator before its end cancels the query.
                 results = list(islice(ask(searcher), self._limit))
         except AditError:
@@ -185,9 +185,9 @@ class _Search:
             session.commit()
 
 
-def _searchable(db: Database, node: DicomNode) -> ServerNode:
+def _searchable(db: Database, node: DicomNode) -> ServerNode | FolderNode:
     value = node_value(db, node)
-    if not isinstance(value, ServerNode) or not node.supports_find:
+    if not isinstance(value, ServerNode | FolderNode) or not node.supports_find:
         raise InvalidInput(InputProblem(f"{node.name} cannot be searched.", field="node"))
     return value
 

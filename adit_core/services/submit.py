@@ -9,6 +9,7 @@ from adit_core.db import (
     Job,
     JobKind,
     NodeKind,
+    StorageForm,
     TransferOptions,
     TransferTask,
     User,
@@ -125,8 +126,10 @@ def _write(session: Session, job: Job, batch: BatchFile) -> None:
 
 
 def _source_problems(node: DicomNode) -> Iterator[InputProblem]:
-    if node.kind is not NodeKind.SERVER:
-        yield InputProblem(f"{node.name} is a folder; choose an archive.", field="source")
+    if node.kind is NodeKind.FOLDER:
+        if node.storage is not StorageForm.FILES:
+            problem = f"{node.name} holds no DICOM files; choose an archive or another folder."
+            yield InputProblem(problem, field="source")
     elif not (node.supports_find and node.supports_get):
         yield InputProblem(f"{node.name} does not support both C-FIND and C-GET.", field="source")
 

@@ -1,5 +1,6 @@
 """Every implementation of the ports, behind one face."""
 
+import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -7,14 +8,20 @@ from pathlib import Path
 
 import pytest
 
+from adit_core.dicom.archive import ArchiveDestination
 from adit_core.dicom.dimse import DimseDestination, DimseSearcher, DimseSource
 from adit_core.dicom.folder import FolderDestination
-from adit_core.dicom.node import FolderNode
+from adit_core.dicom.folder_index import FolderIndex
+from adit_core.dicom.folder_source import FolderSearcher, FolderSource
+from adit_core.dicom.nifti import NiftiDestination
+from adit_core.dicom.node import ArchiveFormat, ArchiveNode, FolderNode, NiftiNode
 from adit_core.dicom.ports import Destination, Searcher, Source
 from deployments.demo.archives import Archive
 from deployments.demo.studies import StudySpec, write_study
+from tests.archives import archived_instances
 from tests.factories import instances_in
 from tests.fakes.archive import FakeArchive
+from tests.volumes import recorded_instances
 
 
 class Lack(StrEnum):
@@ -56,6 +63,13 @@ class DestinationUnderTest:
     contents: Callable[[], dict[str, str]]
     """Returns the hash of each instance by its UID, read without the code under test."""
     refuses_unknown_classes: bool = True
+    is_converting: bool = False
+    """True if instances become something else there, so that their hashes are lost."""
+
+    def expected(self, folder: Path) -> dict[str, str]:
+        """Return what :attr:`contents` is when all instances in a folder have arrived."""
+        expected = instances_in(folder)
+        return dict.fromkeys(expected, "converted") if self.is_converting else expected
 
 
 def _fake(_request: pytest.FixtureRequest, folder: Path) -> SourceUnderTest:
@@ -78,6 +92,23 @@ def _server(name: str, *lacks: Lack) -> Callable[[pytest.FixtureRequest, Path], 
     return build
 
 
+def _folder(_request: pytest.FixtureRequest, folder: Path) -> SourceUnderTest:
+    """Return a folder in which files have names of no meaning."""
+    root = folder.with_name("searched")
+    root.mkdir()
+    node, index = FolderNode("folder", root), FolderIndex(root)
+
+    def load(files: Iterable[Path]) -> None:
+        for number, path in enumerate(files):
+            place = root / f"{number % 7}" / "DICOM"
+            place.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, place / f"IM{number:05}")
+
+    return SourceUnderTest(
+        lambda: FolderSearcher(node, index), lambda: FolderSource(node, index), load, folder
+    )
+
+
 _ORTHANC = _server("orthanc_source")
 _DCMQRSCP = _server("dcmqrscp", Lack.IMPLICIT)
 _QRSCP = _server("qrscp", *(set(Lack) - {Lack.IMPLICIT}))
@@ -86,6 +117,7 @@ _QRSCP = _server("qrscp", *(set(Lack) - {Lack.IMPLICIT}))
 @pytest.fixture(
     params=[
         pytest.param(_fake, id="fake"),
+        pytest.param(_folder, id="folder"),
         pytest.param(_ORTHANC, id="orthanc", marks=pytest.mark.system),
         pytest.param(_DCMQRSCP, id="dcmqrscp", marks=pytest.mark.system),
         pytest.param(_QRSCP, id="qrscp"),
@@ -118,6 +150,32 @@ def _folder_destination(_request: pytest.FixtureRequest, folder: Path) -> Destin
     )
 
 
+def _archive_destination(
+    kind: ArchiveFormat,
+) -> Callable[[pytest.FixtureRequest, Path], DestinationUnderTest]:
+    def build(_request: pytest.FixtureRequest, folder: Path) -> DestinationUnderTest:
+        folder.mkdir()
+        node = ArchiveNode("archive", folder, "pass word ä", kind)
+        return DestinationUnderTest(
+            lambda: ArchiveDestination(node),
+            lambda: archived_instances(node),
+            refuses_unknown_classes=False,
+        )
+
+    return build
+
+
+def _nifti_destination(_request: pytest.FixtureRequest, folder: Path) -> DestinationUnderTest:
+    folder.mkdir()
+    node = NiftiNode("nifti", folder)
+    return DestinationUnderTest(
+        lambda: NiftiDestination(node),
+        lambda: dict.fromkeys(recorded_instances(folder), "converted"),
+        refuses_unknown_classes=False,
+        is_converting=True,
+    )
+
+
 UNWELCOME_UID = "1.2.3.4.5.6.7.8.9"
 """The SOP Instance UID of an instance that archives refuse, for its SOP class is unknown to them."""
 
@@ -129,6 +187,9 @@ UNWELCOME_UID = "1.2.3.4.5.6.7.8.9"
         pytest.param(_server_destination("dcmqrscp"), id="dcmqrscp", marks=pytest.mark.system),
         pytest.param(_server_destination("qrscp"), id="qrscp"),
         pytest.param(_folder_destination, id="folder"),
+        pytest.param(_archive_destination(ArchiveFormat.SEVEN_ZIP), id="7z"),
+        pytest.param(_archive_destination(ArchiveFormat.ZIP), id="zip"),
+        pytest.param(_nifti_destination, id="nifti"),
     ]
 )
 def receiver(request: pytest.FixtureRequest, tmp_path: Path) -> DestinationUnderTest:

@@ -48,7 +48,7 @@ def assert_all_arrive(receiver: DestinationUnderTest, spec: StudySpec, folder: P
     instances = incoming(spec, folder)
     deliveries = deliver(receiver, instances)
     assert deliveries == [Delivery(instance.header.sop_instance_uid) for instance in instances]
-    assert receiver.contents() == factories.instances_in(folder)
+    assert receiver.contents() == receiver.expected(folder)
     assert held(receiver, spec) == spec.sop_instance_uids()
 
 
@@ -56,8 +56,8 @@ def test_one_instance_arrives_unchanged(receiver: DestinationUnderTest, tmp_path
     assert_all_arrive(receiver, factories.ct_study(), tmp_path / "in")
 
 
-def test_each_of_200_instances_arrives_in_order(receiver: DestinationUnderTest, tmp_path: Path):
-    assert_all_arrive(receiver, factories.ct_study(200, key="many"), tmp_path / "in")
+def test_each_of_2000_instances_arrives_in_order(receiver: DestinationUnderTest, tmp_path: Path):
+    assert_all_arrive(receiver, factories.ct_study(2000, rows=16, key="many"), tmp_path / "in")
 
 
 def test_large_instance_arrives(receiver: DestinationUnderTest, tmp_path: Path):
@@ -65,6 +65,8 @@ def test_large_instance_arrives(receiver: DestinationUnderTest, tmp_path: Path):
 
 
 def test_study_of_all_forms_and_transfer_syntaxes_arrives(receiver: DestinationUnderTest, tmp_path: Path):
+    if receiver.is_converting:
+        pytest.skip("not all forms are images")
     assert_all_arrive(receiver, factories.mixed_study(), tmp_path / "in")
 
 
@@ -86,7 +88,7 @@ def test_texts_that_do_not_fit_their_character_set_arrive(receiver: DestinationU
     files = write_study(spec, tmp_path / "in")
     factories.misdeclare_character_set(files[0])
     assert deliver(receiver, map(read_file_instance, files)) == [Delivery(files[0].stem)]
-    assert receiver.contents() == factories.instances_in(tmp_path / "in")
+    assert receiver.contents() == receiver.expected(tmp_path / "in")
 
 
 def test_nothing_is_yielded_if_nothing_comes(receiver: DestinationUnderTest):
@@ -112,14 +114,14 @@ def test_instance_that_comes_twice_is_there_once(receiver: DestinationUnderTest,
     instance = incoming(factories.ct_study(key="twice"), tmp_path / "in")[0]
     uid = instance.header.sop_instance_uid
     assert deliver(receiver, [instance, instance]) == [Delivery(uid), Delivery(uid)]
-    assert receiver.contents() == factories.instances_in(tmp_path / "in")
+    assert receiver.contents() == receiver.expected(tmp_path / "in")
 
 
 def test_instance_that_is_there_may_come_again(receiver: DestinationUnderTest, tmp_path: Path):
     instances = incoming(factories.ct_study(3, key="again"), tmp_path / "in")
     deliver(receiver, instances)
     assert [delivery.failure for delivery in deliver(receiver, instances)] == ["", "", ""]
-    assert receiver.contents() == factories.instances_in(tmp_path / "in")
+    assert receiver.contents() == receiver.expected(tmp_path / "in")
 
 
 def test_refused_instance_does_not_stop_the_others(receiver: DestinationUnderTest, tmp_path: Path):
@@ -161,7 +163,7 @@ def test_destination_can_be_used_again_after_the_source_failed(
         with pytest.raises(ConnectionFailed):
             list(destination.deliver([BrokenInstance(instances[0])]))
         assert len(list(destination.deliver(instances))) == 3
-    assert receiver.contents() == factories.instances_in(tmp_path / "in")
+    assert receiver.contents() == receiver.expected(tmp_path / "in")
 
 
 def test_failure_between_instances_keeps_what_had_come(receiver: DestinationUnderTest, tmp_path: Path):
@@ -187,7 +189,7 @@ def test_caller_that_stops_early_has_what_was_yielded_to_it(receiver: Destinatio
         del deliveries
     arrived = receiver.contents()
     assert first.sop_instance_uid in arrived
-    expected = factories.instances_in(tmp_path / "in")
+    expected = receiver.expected(tmp_path / "in")
     assert arrived.items() <= expected.items()
 
 

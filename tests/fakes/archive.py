@@ -2,7 +2,7 @@
 
 import warnings
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from io import BytesIO
@@ -13,7 +13,14 @@ from typing import Self
 from pydicom import Dataset, dcmread
 
 from adit_core.dicom.part10 import encode_file_header, read_file_instance
-from adit_core.dicom.ports import Delivery, IncomingInstance, Inlet, InstanceHeader, RetrieveRequest
+from adit_core.dicom.ports import (
+    Delivery,
+    ExpectedStudy,
+    IncomingInstance,
+    Inlet,
+    InstanceHeader,
+    RetrieveRequest,
+)
 from adit_core.dicom.query import (
     InstanceResult,
     PatientQuery,
@@ -43,6 +50,8 @@ class Faults:
     """The connection breaks in the middle of the instance after so many, once."""
     refuses: set[str] = field(default_factory=set)
     """Instances that are not taken."""
+    never_takes: dict[str, str] = field(default_factory=dict)
+    """Series that are said beforehand not to be taken, each with the reason."""
     is_full: bool = False
     """No instance is taken, which may change."""
     forgets: set[str] = field(default_factory=set)
@@ -81,6 +90,8 @@ class FakeArchive:
         self.held: dict[str, Held] = {}
         self.retrievals: list[RetrieveRequest] = []
         """What was asked for, in order."""
+        self.expected: list[ExpectedStudy] = []
+        """What was announced, in order."""
         self.delivered: list[str] = []
         """The SOP Instance UIDs of everything that was ever sent here, in order."""
 
@@ -199,6 +210,11 @@ class FakeDestination(_Closable):
 
     def __init__(self, archive: FakeArchive) -> None:
         self._archive = archive
+
+    def expect(self, expected: ExpectedStudy) -> Mapping[str, str]:
+        self._archive.expected.append(expected)
+        known = {entry.series.reference.series_instance_uid for entry in expected.series}
+        return {uid: reason for uid, reason in self._archive.faults.never_takes.items() if uid in known}
 
     def held(
         self,

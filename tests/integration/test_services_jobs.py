@@ -15,6 +15,7 @@ from adit_core.db import (
     NodeAccess,
     Permission,
     SeriesProgress,
+    StorageForm,
     TaskStatus,
     TransferOptions,
     TransferTask,
@@ -131,6 +132,18 @@ def test_studies_that_keep_the_patients_name_need_a_permission_of_their_own(clin
         clinic.submit(owner_id=colleague.id)
 
 
+def test_studies_are_transferred_from_folders_of_files_only(clinic: Clinic) -> None:
+    files = make_folder(clinic.db, "Files")
+    vault = make_folder(clinic.db, "Vault", storage=StorageForm.ZIP, archive_password="secret")
+    group = make_group(clinic.db, clinic.user)
+    allow(clinic.db, group, files, as_source=True)
+    allow(clinic.db, group, vault, as_source=True)
+
+    assert clinic.job(clinic.submit(source="Files")).source_id == files.id
+    with pytest.raises(InvalidInput, match="source: Vault holds no DICOM files"):
+        clinic.submit(source="Vault")
+
+
 def test_a_job_waits_while_the_scheduler_is_unavailable(clinic: Clinic) -> None:
     clinic.launcher.unavailable = True
 
@@ -196,6 +209,7 @@ def test_nodes_must_support_what_a_transfer_needs(clinic: Clinic) -> None:
     make_server(clinic.db, "No query", supports_find=False)
     make_server(clinic.db, "No retrieval", supports_get=False)
     make_server(clinic.db, "No storage", supports_store=False)
+    make_folder(clinic.db, "Vault", storage=StorageForm.ZIP, archive_password="secret")
 
     def fields(source: str, destination: str) -> list[str | None]:
         with pytest.raises(InvalidInput) as caught:
@@ -204,10 +218,10 @@ def test_nodes_must_support_what_a_transfer_needs(clinic: Clinic) -> None:
 
     assert fields("No query", "Export") == ["source"]
     assert fields("No retrieval", "Export") == ["source"]
-    assert fields("Export", "PACS") == ["source"]
+    assert fields("Vault", "PACS") == ["source"]
     assert fields("PACS", "No storage") == ["destination"]
     assert fields("PACS", "PACS") == ["destination"]
-    assert fields("Export", "Export") == ["source", "destination"]
+    assert fields("Vault", "Vault") == ["source", "destination"]
 
 
 def test_a_pseudonym_is_refused_rather_than_ignored(clinic: Clinic) -> None:

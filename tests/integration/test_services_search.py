@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from sqlmodel import select
 
-from adit_core.db import AuditEvent, DicomNode, Series, Study, User
+from adit_core.db import AuditEvent, DicomNode, Series, StorageForm, Study, User
 from adit_core.db.engine import Database
 from adit_core.dicom.query import PatientQuery, SeriesQuery, StudyQuery, StudyResult
 from adit_core.dicom.references import StudyReference
@@ -97,12 +97,22 @@ def test_a_query_needs_access_to_the_node_as_a_source(database: Database, pacs: 
 
 def test_what_cannot_be_searched_is_refused(database: Database) -> None:
     root = make_user(database, "root", staff=True)
-    make_folder(database, "Export")
+    make_folder(database, "Export", storage=StorageForm.NIFTI)
     make_server(database, "Silent", supports_find=False)
 
     for name in ("Export", "Silent"):
         with pytest.raises(InvalidInput, match=f"{name} cannot be searched"):
             find_studies(database, root, name, StudyQuery())
+
+
+def test_a_folder_of_files_is_searched(database: Database, tmp_path: Path) -> None:
+    root = make_user(database, "root", staff=True)
+    write_study(HEAD, tmp_path / "files")
+    make_folder(database, "Incoming", path=str(tmp_path / "files"))
+
+    found = find_studies(database, root, "Incoming", StudyQuery(patient_id="P1"))
+
+    assert [study.reference for study in found] == [study_reference(HEAD)]
 
 
 def test_queries_are_audited_without_patient_data(database: Database, user: User) -> None:

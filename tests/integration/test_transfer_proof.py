@@ -5,13 +5,15 @@ from pathlib import Path
 import pytest
 
 from adit_core.dicom.manifest import Selection
-from adit_core.dicom.node import FolderNode, Node
+from adit_core.dicom.node import ArchiveFormat, ArchiveNode, FolderNode, NiftiNode, Node
 from adit_core.dicom.outcome import StudyOutcome
 from adit_core.dicom.transfer import transfer_study
 from adit_core.services.routes import open_route
-from deployments.demo.studies import StudySpec, write_study
+from deployments.demo.studies import Form, StudySpec, write_study
+from tests.archives import archived_instances
 from tests.factories import instances_in, mixed_studies, study_reference
 from tests.servers import FileArchive, OrthancServer
+from tests.volumes import recorded_instances
 
 STUDIES = mixed_studies(20)
 
@@ -71,3 +73,64 @@ def test_twenty_mixed_studies_arrive_whole_from_dcmqrscp(
     outcomes = transfer_all(STUDIES, dcmqrscp.archive.node, orthanc_destination.archive.node)
     assert [outcome.message() for outcome in outcomes] == [""] * len(STUDIES)
     assert orthanc_destination.contents() == dcmqrscp.contents()
+
+
+@pytest.fixture(params=["orthanc", "folder"])
+def any_source(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Node, dict[str, str]]:
+    """An archive and a folder in turn, with all studies, and the hash of each instance by its UID."""
+    if request.param == "orthanc":
+        server: OrthancServer = request.getfixturevalue("filled_source")
+        return server.archive.node, server.contents()
+    folder = tmp_path / "studies"
+    for spec in STUDIES:
+        write_study(spec, folder)
+    return FolderNode("STUDIES", folder), instances_in(folder)
+
+
+@pytest.mark.system
+@pytest.mark.parametrize("kind", list(ArchiveFormat))
+def test_twenty_mixed_studies_arrive_whole_in_one_encrypted_archive(
+    any_source: tuple[Node, dict[str, str]], kind: ArchiveFormat, tmp_path: Path
+) -> None:
+    source, contents = any_source
+    folder = tmp_path / "archives"
+    folder.mkdir()
+    node = ArchiveNode("ARCHIVE", folder, "secret", kind, archive="all")
+    outcomes = transfer_all(STUDIES, source, node)
+    assert [outcome.message() for outcome in outcomes] == [""] * len(STUDIES)
+    assert [path.name for path in folder.iterdir()] == [f"all.{kind}"]
+    assert archived_instances(node) == contents
+    again = transfer_all(STUDIES[:3], source, node)
+    assert sum(outcome.sent for outcome in again) == 0
+
+
+@pytest.mark.system
+def test_every_image_of_twenty_mixed_studies_goes_into_a_volume(
+    any_source: tuple[Node, dict[str, str]], tmp_path: Path
+) -> None:
+    source, contents = any_source
+    folder = tmp_path / "volumes"
+    folder.mkdir()
+    outcomes = transfer_all(STUDIES, source, NiftiNode("VOLUMES", folder))
+    reports = {
+        spec.sop_instance_uid(index, number)
+        for spec in STUDIES
+        for index, series in enumerate(spec.series)
+        if series.form is Form.REPORT
+        for number in range(series.instances)
+    }
+    assert sum(outcome.failed for outcome in outcomes) == 0
+    assert sum(outcome.filtered for outcome in outcomes) == len(reports)
+    assert set(recorded_instances(folder)) == contents.keys() - reports
+
+
+@pytest.mark.system
+def test_twenty_mixed_studies_arrive_whole_from_a_folder(
+    orthanc_destination: OrthancServer, tmp_path: Path
+) -> None:
+    folder = tmp_path / "studies"
+    for spec in STUDIES:
+        write_study(spec, folder)
+    outcomes = transfer_all(STUDIES, FolderNode("STUDIES", folder), orthanc_destination.archive.node)
+    assert [outcome.message() for outcome in outcomes] == [""] * len(STUDIES)
+    assert orthanc_destination.contents() == instances_in(folder)

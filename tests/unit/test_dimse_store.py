@@ -9,7 +9,9 @@ import pytest
 from adit_core.dicom.contexts import STORAGE_SOP_CLASSES, STORAGE_TRANSFER_SYNTAXES
 from adit_core.dicom.dimse import DimseDestination
 from adit_core.dicom.node import Service
-from adit_core.dicom.ports import Delivery, IncomingInstance
+from adit_core.dicom.ports import Delivery, ExpectedSeries, ExpectedStudy, IncomingInstance
+from adit_core.dicom.query import InstanceResult, SeriesResult, StudyResult
+from adit_core.dicom.references import InstanceReference
 from adit_core.errors import (
     AssociationRejected,
     ConnectionFailed,
@@ -168,9 +170,17 @@ def test_class_that_was_not_proposed_leads_to_another_association():
     assert {(CT, EXPLICIT), (MR, EXPLICIT)} <= set(fake.conversations[1].context_ids)
 
 
+def expected(*sop_classes: str) -> ExpectedStudy:
+    instances = tuple(
+        InstanceResult(InstanceReference(SERIES, f"1.2.{number}"), sop_class)
+        for number, sop_class in enumerate(sop_classes)
+    )
+    return ExpectedStudy(StudyResult(STUDY), (ExpectedSeries(SeriesResult(SERIES), instances),))
+
+
 def test_expected_classes_are_proposed_from_the_beginning():
     with FakePeer(Archive()) as fake, DimseDestination(fake.node()) as destination:
-        destination.expect([MR, CT, "no UID"])
+        destination.expect(expected(MR, CT, "no UID"))
         list(destination.deliver([instance("1.2.1", DATA), instance("1.2.2", DATA, sop_class=MR)]))
     assert len(fake.conversations) == 1
 
@@ -186,7 +196,7 @@ def test_never_more_contexts_are_proposed_than_fit():
         )
     ]
     with FakePeer(archive) as fake, DimseDestination(fake.node()) as destination:
-        destination.expect(STORAGE_SOP_CLASSES)
+        destination.expect(expected(*STORAGE_SOP_CLASSES))
         deliveries = list(destination.deliver(instances))
     assert not any(delivery.failure for delivery in deliveries)
     assert len(archive.taken) == 10 * len(STORAGE_TRANSFER_SYNTAXES)

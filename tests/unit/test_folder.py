@@ -7,15 +7,19 @@ import subprocess
 import sys
 import traceback
 from collections.abc import Generator, Iterator
+from datetime import date
 from pathlib import Path
 
 import pytest
 from pydicom import dcmread
 
 from adit_core.dicom.folder import FolderDestination
+from adit_core.dicom.layout import Names
 from adit_core.dicom.node import FolderNode
 from adit_core.dicom.part10 import FileInstance, encode_file_header, read_file_instance
-from adit_core.dicom.ports import Delivery
+from adit_core.dicom.ports import Delivery, ExpectedSeries, ExpectedStudy
+from adit_core.dicom.query import InstanceResult, SeriesResult, StudyResult
+from adit_core.dicom.references import InstanceReference
 from adit_core.errors import AditError, ConnectionFailed, DestinationFull, OperationFailed
 from deployments.demo.studies import StudySpec, write_study
 from tests import factories
@@ -100,6 +104,86 @@ def test_unfinished_and_foreign_files_are_not_held(
     written.with_name("notes~12345678.dcm").write_bytes(b"no DICOM")
     series = instances[0].reference.series
     assert destination.held(series.study, [series]) == {instances[0].header.sop_instance_uid}
+
+
+READABLE = Names(
+    patient="sub-{PatientID}",
+    study="{StudyDate} {StudyDescription}",
+    series="{SeriesNumber:03}_{Modality}",
+    instance="{Modality}",
+)
+
+
+def expected(spec: StudySpec) -> ExpectedStudy:
+    """Return what a searcher would tell of a study; no instance has a number."""
+    study = StudyResult(
+        factories.study_reference(spec), study_date=date(2024, 1, 2), study_description=spec.description
+    )
+    series = [
+        ExpectedSeries(
+            SeriesResult(reference, spec.series[index].form.modality, index + 1),
+            tuple(
+                InstanceResult(InstanceReference(reference, spec.sop_instance_uid(index, number)))
+                for number in range(spec.series[index].instances)
+            ),
+        )
+        for index, reference in enumerate(factories.series_references(spec))
+    ]
+    return ExpectedStudy(study, tuple(series))
+
+
+def test_names_are_made_as_the_node_says(root: Path, tmp_path: Path):
+    destination = FolderDestination(FolderNode("research", root, READABLE))
+    destination.expect(expected(SPEC))
+    list(destination.deliver(incoming(tmp_path)))
+    (series,) = {path.parent.relative_to(root) for path in root.rglob("*.dcm")}
+    patient, study, last = series.parts
+    assert patient == "sub-0004711"
+    assert study.startswith("20240102 Test_study~")
+    assert last.startswith("001_CT~")
+    assert factories.instances_in(root) == factories.instances_in(tmp_path / "in")
+
+
+def test_instances_of_one_name_are_told_apart_and_held(root: Path, tmp_path: Path):
+    destination = FolderDestination(FolderNode("research", root, READABLE))
+    destination.expect(expected(SPEC))
+    list(destination.deliver(incoming(tmp_path)))
+    assert {path.name.split("~")[0] for path in root.rglob("*.dcm")} == {"CT"}
+    assert len(list(root.rglob("*.dcm"))) == 3
+    held = destination.held(factories.study_reference(SPEC), factories.series_references(SPEC))
+    assert held == SPEC.sop_instance_uids()
+
+
+def test_two_studies_of_one_name_have_folders_of_their_own(root: Path, tmp_path: Path):
+    for key in ("one", "other"):
+        spec = factories.ct_study(2, key=key)
+        destination = FolderDestination(FolderNode("research", root, READABLE))
+        destination.expect(expected(spec))
+        list(destination.deliver(incoming(tmp_path, spec)))
+    (patient,) = root.iterdir()
+    assert len(list(patient.iterdir())) == 2
+    assert factories.instances_in(root) == factories.instances_in(tmp_path / "in")
+
+
+@pytest.mark.parametrize("content", ["another instance", "no DICOM"])
+def test_file_of_something_else_is_not_overwritten(root: Path, tmp_path: Path, content: str):
+    destination = FolderDestination(FolderNode("research", root, READABLE))
+    destination.expect(expected(SPEC))
+    instances = incoming(tmp_path)
+    list(destination.deliver(instances))
+    other = instances[1].path.read_bytes() if content == "another instance" else b"notes of somebody"
+    (path,) = (each for each in root.rglob("*.dcm") if SPEC_UIDS[0] in each.read_bytes())
+    path.write_bytes(other)
+    (delivery,) = destination.deliver([by_uid(instances)[SPEC.sop_instance_uid(0, 0)]])
+    assert delivery.failure == "its file name is taken by something else"
+    assert path.read_bytes() == other
+
+
+SPEC_UIDS = [SPEC.sop_instance_uid(0, index).encode() for index in range(3)]
+
+
+def by_uid(instances: list[FileInstance]) -> dict[str, FileInstance]:
+    return {instance.header.sop_instance_uid: instance for instance in instances}
 
 
 class Breaking(FileInstance):

@@ -6,10 +6,11 @@ import pytest
 
 from adit_core.dicom.manifest import Selection
 from adit_core.dicom.outcome import StudyOutcome
+from adit_core.dicom.query import StudyResult
 from adit_core.dicom.transfer import Route, Verification, transfer_study
 from adit_core.errors import StudyNotFound
-from deployments.demo.studies import StudySpec, write_study
-from tests.factories import ct_study, mixed_study, study_reference
+from deployments.demo.studies import Form, SeriesSpec, StudySpec, write_study
+from tests.factories import ct_study, mixed_study, study, study_reference
 from tests.fakes.archive import FakeArchive
 
 Ends = tuple[FakeArchive, FakeArchive]
@@ -25,10 +26,16 @@ def load(archive: FakeArchive, spec: StudySpec, folder: Path) -> list[str]:
     return list(archive.held)
 
 
-def transfer(ends: Ends, spec: StudySpec, selection: Selection | None = None) -> StudyOutcome:
+def transfer(
+    ends: Ends, spec: StudySpec, selection: Selection | None = None, *, describes_study: bool = False
+) -> StudyOutcome:
     source, destination = ends
     route = Route(
-        source.searcher(), source.source(), destination.destination(), Verification(attempts=3, delay=0.01)
+        source.searcher(),
+        source.source(),
+        destination.destination(),
+        Verification(attempts=3, delay=0.01),
+        describes_study=describes_study,
     )
     return transfer_study(route, study_reference(spec), selection or Selection())
 
@@ -134,6 +141,35 @@ def test_excluded_modalities_are_counted_as_filtered(ends: Ends, tmp_path: Path)
     outcome = transfer(ends, spec, Selection(excluded_modalities=frozenset({"CT"})))
     assert (outcome.planned, outcome.filtered, outcome.delivered, outcome.failed) == (3, 3, 0, 0)
     assert not ends[1].held
+
+
+def test_series_that_the_destination_never_takes_are_filtered(ends: Ends, tmp_path: Path) -> None:
+    spec = study(SeriesSpec(Form.CT, 3, "", 32, 32), SeriesSpec(Form.REPORT, 1))
+    load(ends[0], spec, tmp_path)
+    ends[1].faults.never_takes = {spec.series_instance_uid(1): "it has no images"}
+    outcome = transfer(ends, spec)
+    assert (outcome.planned, outcome.filtered, outcome.delivered, outcome.failed) == (4, 1, 3, 0)
+    assert [series.message for series in outcome.series] == ["", "it has no images"]
+    assert set(ends[1].held) == {spec.sop_instance_uid(0, index) for index in range(3)}
+    assert_account_adds_up(outcome)
+
+
+def test_destination_is_told_what_comes_and_what_it_is_called(ends: Ends, tmp_path: Path) -> None:
+    spec = study(SeriesSpec(Form.CT, 3, "Axial", 32, 32), SeriesSpec(Form.REPORT, 1))
+    load(ends[0], spec, tmp_path)
+    transfer(ends, spec, Selection(excluded_modalities=frozenset({"SR"})), describes_study=True)
+    (expected,) = ends[1].expected
+    assert expected.study.study_description == "Test study"
+    assert [entry.series.series_description for entry in expected.series] == ["Axial"]
+    uids = {one.reference.sop_instance_uid for entry in expected.series for one in entry.instances}
+    assert uids == set(ends[1].held)
+
+
+def test_study_is_not_described_unless_the_destination_needs_it(ends: Ends, tmp_path: Path) -> None:
+    spec = ct_study()
+    load(ends[0], spec, tmp_path)
+    transfer(ends, spec)
+    assert ends[1].expected[0].study == StudyResult(study_reference(spec))
 
 
 def test_only_chosen_series_are_moved(ends: Ends, tmp_path: Path) -> None:

@@ -7,6 +7,9 @@ import pytest
 from sqlmodel import col, select
 
 from adit_core.db import AuditEvent, User
+from adit_core.dicom.layout import Names
+from adit_core.dicom.node import ArchiveNode, NiftiNode, SidecarContent
+from adit_core.services.nodes import get_node, node_value
 from adit_core.services.users import check_password
 from tests.integration.cli.conftest import CommandLine
 from tests.rows import make_folder, make_job, make_server, make_user
@@ -107,6 +110,7 @@ def test_a_server_is_added_with_what_it_supports(cli: CommandLine, admin: User) 
         "query_root": "PATIENT",
         "services": ["C-FIND", "C-MOVE"],
         "path": "",
+        "storage": None,
     }
 
 
@@ -115,6 +119,62 @@ def test_nodes_are_added_in_the_name_of_the_acting_user(cli: CommandLine, admin:
 
     with cli.db.reading() as session:
         assert session.exec(select(AuditEvent.actor)).all() == ["admin"]
+
+
+def test_a_folder_of_archives_is_added_with_a_password_that_is_not_shown(
+    cli: CommandLine, admin: User
+) -> None:
+    cli.variables["ADIT_ARCHIVE_PASSWORD"] = "open sesame"
+    templates = (
+        "--study",
+        "{StudyDate}",
+        "--series",
+        "{SeriesNumber:03}_{Modality}",
+        "--archive",
+        "project 7",
+    )
+
+    shown = cli.run("nodes", "add", "folder", "Vault", "/vault", "--as", "7z", *templates)
+
+    assert (shown.exit_code, shown.stdout) == (0, "Added the folder Vault.\n")
+    value = node_value(cli.db, get_node(cli.db, "Vault"))
+    assert value == ArchiveNode(
+        "Vault",
+        Path("/vault"),
+        "open sesame",
+        archive="project 7",
+        names=Names(patient="", study="{StudyDate}", series="{SeriesNumber:03}_{Modality}"),
+    )
+    assert "folder (7z)" in cli.run("nodes", "list").stdout
+    assert cli.json("nodes", "list")[0]["storage"] == "7z"
+    assert "sesame" not in cli.run("nodes", "list", "--json").stdout
+
+
+def test_the_password_of_archives_is_asked_for(cli: CommandLine, admin: User) -> None:
+    added = cli.run("nodes", "add", "folder", "Vault", "/vault", "--as", "zip", typed="a b c\na b c\n")
+
+    assert added.exit_code == 0
+    assert "a b c" not in added.output
+    value = node_value(cli.db, get_node(cli.db, "Vault"))
+    assert isinstance(value, ArchiveNode)
+    assert value.password == "a b c"
+
+
+def test_a_folder_of_volumes_is_added(cli: CommandLine, admin: User) -> None:
+    cli.run(
+        "nodes", "add", "folder", "Volumes", "/volumes", "--as", "nifti", "--patient", "", "--full-sidecars"
+    )
+
+    value = node_value(cli.db, get_node(cli.db, "Volumes"))
+    assert value == NiftiNode("Volumes", Path("/volumes"), Names(patient=""), SidecarContent.EVERYTHING)
+
+
+def test_all_templates_that_cannot_be_used_are_told_at_once(cli: CommandLine, admin: User) -> None:
+    wrong = ("--patient", "{PatientName}", "--series", "a/b", "--instance", "")
+
+    problems = cli.error("nodes", "add", "folder", "Export", "/export", *wrong)["problems"]
+
+    assert [problem["field"] for problem in problems] == ["patient", "series", "instance"]
 
 
 def test_all_that_is_wrong_with_a_server_is_told_at_once(cli: CommandLine, admin: User) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from adit_core.db import Job, TaskStatus, User
+from adit_core.db import Job, StorageForm, TaskStatus, User
 from adit_core.services.claims import unfinished_task_ids
 from adit_core.services.progress import TaskCounts
 from tests.integration.cli.conftest import CommandLine, end_task, start_task
@@ -94,8 +94,9 @@ def test_a_batch_needs_a_file_and_known_nodes(
     )
     unknown = cli.error("submit", "batch", batch, "--from", "PACS", "--to", "Moon")["error"]
     assert "no node called Moon" in unknown
-    reverse = cli.error("submit", "batch", batch, "--from", "Export", "--to", "PACS")["error"]
-    assert "Export is a folder" in reverse
+    make_folder(cli.db, "Vault", storage=StorageForm.SEVEN_ZIP, archive_password="secret")
+    reverse = cli.error("submit", "batch", batch, "--from", "Vault", "--to", "PACS")["error"]
+    assert "Vault holds no DICOM files" in reverse
 
 
 def test_jobs_are_listed_newest_first(

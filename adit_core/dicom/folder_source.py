@@ -1,0 +1,206 @@
+"""DICOM files in a folder as an archive to search and to retrieve from."""
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from typing import Any, Self
+
+from adit_core.dicom.durable import translate
+from adit_core.dicom.folder_index import SERIES_KEYWORDS, STUDY_KEYWORDS, FolderIndex, IndexedFile
+from adit_core.dicom.identifier import Answer
+from adit_core.dicom.node import FolderNode
+from adit_core.dicom.ports import Inlet, InstanceHeader, RetrieveRequest
+from adit_core.dicom.query import (
+    InstanceResult,
+    PatientQuery,
+    PatientResult,
+    SeriesQuery,
+    SeriesResult,
+    StudyQuery,
+    StudyResult,
+)
+from adit_core.dicom.references import InstanceReference, SeriesReference, StudyReference
+from adit_core.errors import IncompleteTransfer, OperationFailed, StudyNotFound
+
+_FRAGMENT = 256 << 10
+_STUDY = ", ".join(STUDY_KEYWORDS)
+_PATIENT = ", ".join(STUDY_KEYWORDS[:4])
+
+
+class _Fate(StrEnum):
+    """What became of an instance that was asked for."""
+
+    HANDED_OUT = "handed out"
+    UNKNOWN = "unknown"
+    UNUSABLE = "damaged, or there in different versions"
+    CHANGED = "changed or gone since the folder was searched"
+
+
+class _FolderAdapter:
+    """Looks at the folder anew when it is first used."""
+
+    def __init__(self, node: FolderNode, index: FolderIndex) -> None:
+        self._node = node
+        self._index = index
+        self._is_fresh = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Do nothing: the index belongs to the caller."""
+
+    def _refresh(self) -> None:
+        if not self._is_fresh:
+            with self._translated_errors("its files"):
+                self._index.refresh()
+            self._is_fresh = True
+
+    @contextmanager
+    def _translated_errors(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise translate(error, f"{self._node.name}: {what} below {self._node.path}") from None
+
+
+class FolderSearcher(_FolderAdapter):
+    """Searches the files in a folder; implements :class:`~adit_core.dicom.ports.Searcher`.
+
+    Instances that no file stands for are found as well if a file claims to hold them, so that a
+    transfer accounts for them.
+    """
+
+    def find_patients(self, query: PatientQuery) -> Iterator[PatientResult]:
+        """Yield patients that fulfil `query`."""
+        self._refresh()
+        for row in self._index.rows(f"SELECT DISTINCT {_PATIENT} FROM found"):  # noqa: S608 - our own names
+            patient = _patient(_answer(STUDY_KEYWORDS[:4], row))
+            if query.matches(patient):
+                yield patient
+
+    def find_studies(self, query: StudyQuery) -> Iterator[StudyResult]:
+        """Yield studies that fulfil `query`."""
+        self._refresh()
+        series_and_instances = "COUNT(DISTINCT SeriesInstanceUID), COUNT(DISTINCT SOPInstanceUID)"
+        counts = f"GROUP_CONCAT(DISTINCT Modality), {series_and_instances}"
+        chosen = "StudyInstanceUID = ?" if query.study_instance_uid else "'' = ?"
+        statement = f"""
+            SELECT {_STUDY}, {counts} FROM found WHERE {chosen} GROUP BY StudyInstanceUID, PatientID
+        """  # noqa: S608 - our own names
+        for row in self._index.rows(statement, query.study_instance_uid):
+            study = _study(_answer(STUDY_KEYWORDS, row), *row[-3:])
+            if query.matches(study):
+                yield study
+
+    def find_series(self, query: SeriesQuery) -> Iterator[SeriesResult]:
+        """Yield series of one study that fulfil `query`."""
+        self._refresh()
+        statement = f"""
+            SELECT {", ".join(SERIES_KEYWORDS)}, COUNT(DISTINCT SOPInstanceUID) FROM found
+            WHERE StudyInstanceUID = ? GROUP BY SeriesInstanceUID
+        """  # noqa: S608 - our own names
+        for row in self._index.rows(statement, query.study.study_instance_uid):
+            series = _series(query.study, _answer(SERIES_KEYWORDS, row), row[-1])
+            if query.matches(series):
+                yield series
+
+    def find_instances(self, series: SeriesReference) -> Iterator[InstanceResult]:
+        """Yield the instances of one series."""
+        self._refresh()
+        statement = """
+            SELECT SOPInstanceUID, SOPClassUID, InstanceNumber FROM found
+            WHERE StudyInstanceUID = ? AND SeriesInstanceUID = ? GROUP BY SOPInstanceUID
+        """
+        uids = (series.study.study_instance_uid, series.series_instance_uid)
+        for uid, sop_class, number in self._index.rows(statement, *uids):
+            number_of = Answer({"InstanceNumber": number}).number("InstanceNumber")
+            yield InstanceResult(InstanceReference(series, uid), sop_class, number_of)
+
+
+class FolderSource(_FolderAdapter):
+    """Hands out instances from files in a folder; implements :class:`~adit_core.dicom.ports.Source`."""
+
+    def retrieve(self, request: RetrieveRequest, inlet: Inlet) -> None:
+        """Put the instances of `request` into `inlet`, as they are in their files.
+
+        Raises:
+            StudyNotFound: No file claims to hold any of it.
+            OperationFailed: The files of some instances are damaged, or there are different ones of
+                the same UID. Everything else was handed out before.
+            IncompleteTransfer: Files were changed or removed meanwhile. The same holds.
+            ConnectionFailed: The folder is on a network share that does not answer.
+        """
+        self._refresh()
+        wanted = [one.reference.sop_instance_uid for part in request.parts for one in part.instances]
+        fates = Counter(self._hand_out(uid, inlet) for uid in wanted)
+        study = request.study.study_instance_uid
+        if wanted and fates[_Fate.UNKNOWN] == len(wanted):
+            raise StudyNotFound(f"{self._node.name} has nothing of study {study} that was asked for.")
+        for fate, kind in ((_Fate.UNUSABLE, OperationFailed), (_Fate.CHANGED, IncompleteTransfer)):
+            if fates[fate]:
+                raise kind(f"{self._node.name}: {fates[fate]} instances of study {study} are {fate}.")
+
+    def _hand_out(self, uid: str, inlet: Inlet) -> _Fate:
+        indexed = self._index.file_of(uid)
+        if indexed is None:
+            return _Fate.UNUSABLE if self._index.knows(uid) else _Fate.UNKNOWN
+        with self._translated_errors(f"instance {uid}"):
+            return _hand_out(indexed, inlet)
+
+
+def _hand_out(indexed: IndexedFile, inlet: Inlet) -> _Fate:
+    file = indexed.open()
+    if file is None:
+        return _Fate.CHANGED
+    with file:
+        inlet.begin(
+            InstanceHeader(indexed.sop_class_uid, indexed.sop_instance_uid, indexed.transfer_syntax_uid)
+        )
+        while fragment := file.read(_FRAGMENT):
+            inlet.write(fragment)
+        inlet.end()
+    return _Fate.HANDED_OUT
+
+
+def _answer(keywords: tuple[str, ...], row: tuple[Any, ...]) -> Answer:
+    return Answer(dict(zip(keywords, row, strict=False)))
+
+
+def _patient(values: Answer) -> PatientResult:
+    return PatientResult(
+        patient_id=values.text("PatientID"),
+        patient_name=values.text("PatientName"),
+        patient_birth_date=values.date("PatientBirthDate"),
+        patient_sex=values.text("PatientSex"),
+    )
+
+
+def _study(values: Answer, modalities: str, number_of_series: int, number_of_instances: int) -> StudyResult:
+    return StudyResult(
+        reference=StudyReference(values.text("StudyInstanceUID"), values.text("PatientID")),
+        patient_name=values.text("PatientName"),
+        patient_birth_date=values.date("PatientBirthDate"),
+        patient_sex=values.text("PatientSex"),
+        accession_number=values.text("AccessionNumber"),
+        study_date=values.date("StudyDate"),
+        study_time=values.text("StudyTime"),
+        study_description=values.text("StudyDescription"),
+        modalities=frozenset(filter(None, modalities.split(","))),
+        number_of_series=number_of_series,
+        number_of_instances=number_of_instances,
+    )
+
+
+def _series(study: StudyReference, values: Answer, number_of_instances: int) -> SeriesResult:
+    return SeriesResult(
+        reference=SeriesReference(study, values.text("SeriesInstanceUID")),
+        modality=values.text("Modality"),
+        series_number=values.number("SeriesNumber"),
+        series_description=values.text("SeriesDescription"),
+        number_of_instances=number_of_instances,
+    )

@@ -1,0 +1,86 @@
+"""How a folder keeps what is transferred to it: as files, in encrypted archives, or as NIfTI volumes."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from adit_core.db import DicomNode, StorageForm
+from adit_core.dicom.layout import Names
+from adit_core.dicom.node import ArchiveFormat, ArchiveNode, FolderNode, NiftiNode, SidecarContent
+from adit_core.errors import InputProblem, InvalidInput
+
+ARCHIVES = frozenset({StorageForm.SEVEN_ZIP, StorageForm.ZIP})
+
+_USUAL_ARCHIVE = "{StudyInstanceUID}"
+
+
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """The settings of a folder. A template that is None is what the form is used to."""
+
+    form: StorageForm = StorageForm.FILES
+    patient: str | None = None
+    """In archives, there are no folders of patients unless this says so."""
+    study: str | None = None
+    series: str | None = None
+    instance: str | None = None
+    archive: str | None = None
+    """What archive files are named after, one for each study unless it says otherwise."""
+    password: str = field(default="", repr=False)
+    """Of archive files, which must have one."""
+    sidecars: SidecarContent = SidecarContent.TECHNICAL
+
+
+def set_storage(node: DicomNode, storage: Storage) -> None:
+    """Write settings into the row of a folder.
+
+    Raises:
+        InvalidInput: A template cannot be used, an archive lacks a password, or there is one for what is
+            none.
+    """
+    node.storage = storage.form
+    node.patient_folder = storage.patient
+    node.study_folder = storage.study
+    node.series_folder = storage.series
+    node.instance_file = storage.instance
+    node.archive_name = storage.archive
+    node.archive_password = storage.password or None
+    node.sidecars = storage.sidecars
+    if storage.form not in ARCHIVES and (storage.password or storage.archive):
+        raise InvalidInput(InputProblem("Only archive files have a name and a password.", field="storage"))
+    folder_value(node)
+
+
+def folder_value(node: DicomNode) -> FolderNode | ArchiveNode | NiftiNode:
+    """Return a folder as what a transfer works with.
+
+    Raises:
+        InvalidInput: Its settings cannot be used.
+    """
+    path, names = Path(node.path), _names(node)
+    if node.storage is StorageForm.FILES:
+        return FolderNode(node.name, path, names)
+    if node.storage is StorageForm.NIFTI:
+        return NiftiNode(node.name, path, names, sidecars=node.sidecars)
+    return ArchiveNode(
+        name=node.name,
+        path=path,
+        password=node.archive_password or "",
+        format=ArchiveFormat(node.storage.value),
+        archive=_or(node.archive_name, _USUAL_ARCHIVE),
+        names=names,
+    )
+
+
+def _names(node: DicomNode) -> Names:
+    usual = Names(patient="") if node.storage in ARCHIVES else Names()
+    return Names(
+        patient=_or(node.patient_folder, usual.patient),
+        study=_or(node.study_folder, usual.study),
+        series=_or(node.series_folder, usual.series),
+        instance=_or(node.instance_file, usual.instance),
+    )
+
+
+def _or(template: str | None, usual: str) -> str:
+    """Return a template, which may be empty on purpose, or the usual one if there is none."""
+    return usual if template is None else template
