@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+from adit_core.dicom.tls import TlsSettings
+
 
 class QueryRoot(StrEnum):
     """The information model of queries and retrievals (PS3.4 C.6)."""
@@ -39,6 +41,8 @@ class ConnectionProfile:
     """How often a destination is asked for what it was sent; archives may index with a delay."""
     verify_delay: float = 0.5
     """Before the second question; doubled before each further one."""
+    tls: TlsSettings | None = None
+    """For an encrypted connection (PS3.15 B.12); None for a plain one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,143 @@
+"""Opening connections, plain or encrypted: to a node as a user, or from a peer as a provider.
+
+TLS begins with the first byte (PS3.15 B.12 knows no upgrade of a plain connection).
+"""
+
+import socket
+import ssl
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+
+from adit_core.dicom.connection import Connection, reason
+from adit_core.dicom.node import ServerNode
+from adit_core.dicom.tls import TlsSettings, client_context, server_context, tls_error
+from adit_core.errors import AditError, ConnectionFailed, PeerTimeout
+
+_LAST_ALERT_TIME = 0.5
+"""How long a broken connection is searched for the peer's reason, in seconds."""
+_PERHAPS = "perhaps it does not speak TLS"
+
+
+def connect(node: ServerNode) -> Connection:
+    """Connect to `node`, in TLS if its profile says so.
+
+    Raises:
+        ConnectionFailed: The host is unknown or not reachable, or nobody listens there.
+        TlsFailed: The node is not whom it should be, does not accept us, or does not speak TLS.
+    """
+    peer = f"{node.name} ({node.ae_title} at {node.host}:{node.port})"
+    profile = node.profile
+    context = client_context(profile.tls) if profile.tls else None
+    try:
+        sock = socket.create_connection((node.host, node.port), profile.connect_timeout)
+    except TimeoutError as error:
+        raise ConnectionFailed(
+            f"{peer} did not take the connection within {profile.connect_timeout:g} s"
+        ) from error
+    except (OSError, UnicodeError) as error:  # a host name that IDNA cannot encode is a UnicodeError
+        raise ConnectionFailed(f"No connection to {peer}: {reason(error)}") from error
+    if context is None:
+        return Connection(sock, peer=peer, silence_timeout=profile.silence_timeout)
+    with _handshake(sock, peer):
+        encrypted = context.wrap_socket(sock, server_hostname=node.host)
+    return TlsConnection(encrypted, peer=peer, silence_timeout=profile.silence_timeout)
+
+
+def accept_tls(
+    sock: socket.socket, settings: TlsSettings, *, peer: str, connect_timeout: float, silence_timeout: float
+) -> "TlsConnection":
+    """Begin TLS on a connection that was accepted from `peer`; `sock` is closed if that fails.
+
+    Times are in seconds; the handshake may be silent for `connect_timeout`.
+
+    Raises:
+        ConnectionFailed: The connection broke, or the peer was silent.
+        TlsFailed: The peer shows no certificate that is accepted, or does not speak TLS.
+    """
+    with _handshake(sock, peer):
+        context = server_context(settings)
+        sock.settimeout(connect_timeout)
+        encrypted = context.wrap_socket(sock, server_side=True)
+    return TlsConnection(encrypted, peer=peer, silence_timeout=silence_timeout)
+
+
+@contextmanager
+def _handshake(sock: socket.socket, peer: str) -> Iterator[None]:
+    """Translate how a handshake fails."""
+    try:
+        yield
+    except TimeoutError as error:
+        raise ConnectionFailed(f"{peer} did not finish the TLS handshake in time; {_PERHAPS}") from error
+    except (ssl.SSLEOFError, ConnectionError) as error:
+        raise ConnectionFailed(f"{peer} ended the connection in the TLS handshake; {_PERHAPS}") from error
+    except ssl.SSLError as error:
+        raise tls_error(peer, error) from error
+    finally:
+        sock.close()  # the socket that speaks TLS has taken the connection over, if there is one
+
+
+class TlsConnection(Connection):
+    """A connection whose bytes travel encrypted."""
+
+    _socket: ssl.SSLSocket
+
+    def has_input(self) -> bool:
+        """Tell whether the peer sent something that was not read yet, or closed the connection.
+
+        What has arrived may be for TLS alone (a ticket or a new key), so it is looked at.
+        """
+        if self._start < self._end or self._socket.pending():
+            return True
+        return bool(self._poll.poll(0)) and self._reads_something()
+
+    def close(self) -> None:
+        """Close the connection, telling the peer that nothing was cut off; may be called again."""
+        with suppress(OSError, ValueError):  # the connection may be broken, or closed already
+            self._socket.settimeout(0)
+            self._socket.unwrap()
+        super().close()
+
+    def _reads_something(self) -> bool:
+        self._socket.settimeout(0)
+        self._start = self._end = 0
+        try:
+            self._end = self._socket.recv_into(self._view)
+        except ssl.SSLWantReadError:
+            return False
+        except OSError:
+            return True  # whoever reads next is told what is wrong
+        finally:
+            self._socket.settimeout(self._silence_timeout)
+        return True
+
+    def _send_all(self, buffers: Sequence[bytes | memoryview]) -> None:
+        # A record for each buffer would be many small ones, and sockets of TLS gather nothing.
+        try:
+            super()._send_all([b"".join(buffers)])
+        except ConnectionFailed:
+            self._raise_last_alert()
+            raise
+
+    def _send_some(self, buffers: Sequence[bytes | memoryview]) -> int:
+        return self._socket.send(buffers[0])
+
+    def _raise_last_alert(self) -> None:
+        """Raise TlsFailed if the peer said so before the connection broke.
+
+        In TLS 1.3 a user believes that the handshake is over before the provider has seen its
+        certificate, and so it may be sending already when that is refused.
+        """
+        self._socket.settimeout(_LAST_ALERT_TIME)
+        with suppress(ConnectionFailed, PeerTimeout):
+            if self._start == self._end:
+                self._fill(1)
+
+    def _end_sending(self) -> None:
+        with suppress(OSError, ValueError):  # it says that it waits for the peer to end as well
+            self._socket.unwrap()
+        super()._end_sending()
+
+    def _failure(self, error: OSError, verb: str) -> AditError:
+        if isinstance(error, ssl.SSLError):
+            return tls_error(self.peer, error)
+        return super()._failure(error, verb)
