@@ -64,7 +64,7 @@ class Authority:
             .add_extension(x509.SubjectAlternativeName([_general(name) for name in names]), critical=False)
             .sign(self._key, hashes.SHA256())
         )
-        return Identity(_pem(certificate), key_pem(key))
+        return Identity(_pem(certificate), _key_pem(key, serialization.NoEncryption()))
 
     def issue_expired(self, *names: str) -> Identity:
         """Return a certificate that ended yesterday."""
@@ -72,14 +72,16 @@ class Authority:
         return self.issue(*names, begins=now - 10 * _DAY, ends=now - _DAY)
 
 
-def key_pem(key: rsa.RSAPrivateKey, password: str = "") -> str:
-    """Return a key as PEM, encrypted if there is a password."""
+def encrypted(private_key: str, password: str) -> str:
+    """Return a key as PEM that a password is needed for."""
+    key = serialization.load_pem_private_key(private_key.encode(), None)
+    assert isinstance(key, rsa.RSAPrivateKey)
+    return _key_pem(key, serialization.BestAvailableEncryption(password.encode()))
+
+
+def _key_pem(key: rsa.RSAPrivateKey, encryption: serialization.KeySerializationEncryption) -> str:
     return key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.BestAvailableEncryption(password.encode())
-        if password
-        else serialization.NoEncryption(),
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption
     ).decode()
 
 

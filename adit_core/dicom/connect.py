@@ -5,12 +5,12 @@ TLS begins with the first byte (PS3.15 B.12 knows no upgrade of a plain connecti
 
 import socket
 import ssl
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 
 from adit_core.dicom.connection import Connection, reason
 from adit_core.dicom.node import ServerNode
-from adit_core.dicom.tls import TlsSettings, client_context, server_context, tls_error
+from adit_core.dicom.tls import client_context, tls_error
 from adit_core.errors import AditError, ConnectionFailed, PeerTimeout
 
 _LAST_ALERT_TIME = 0.5
@@ -38,42 +38,49 @@ def connect(node: ServerNode) -> Connection:
         raise ConnectionFailed(f"No connection to {peer}: {reason(error)}") from error
     if context is None:
         return Connection(sock, peer=peer, silence_timeout=profile.silence_timeout)
-    with _handshake(sock, peer):
-        encrypted = context.wrap_socket(sock, server_hostname=node.host)
+    encrypted = context.wrap_socket(sock, server_hostname=node.host, do_handshake_on_connect=False)
+    _shake_hands(encrypted, peer)
     return TlsConnection(encrypted, peer=peer, silence_timeout=profile.silence_timeout)
 
 
 def accept_tls(
-    sock: socket.socket, settings: TlsSettings, *, peer: str, connect_timeout: float, silence_timeout: float
+    sock: socket.socket,
+    context: ssl.SSLContext,
+    *,
+    peer: str,
+    connect_timeout: float,
+    silence_timeout: float,
 ) -> "TlsConnection":
-    """Begin TLS on a connection that was accepted from `peer`; `sock` is closed if that fails.
+    """Begin TLS on a connection that was accepted from `peer`, which is closed if that fails.
 
-    Times are in seconds; the handshake may be silent for `connect_timeout`.
+    `context` is that of :func:`~adit_core.dicom.tls.server_context`. Times are in seconds; the
+    handshake ends within `connect_timeout`.
 
     Raises:
         ConnectionFailed: The connection broke, or the peer was silent.
         TlsFailed: The peer shows no certificate that is accepted, or does not speak TLS.
     """
-    with _handshake(sock, peer):
-        context = server_context(settings)
-        sock.settimeout(connect_timeout)
-        encrypted = context.wrap_socket(sock, server_side=True)
+    sock.settimeout(connect_timeout)
+    encrypted = context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
+    _shake_hands(encrypted, peer)
     return TlsConnection(encrypted, peer=peer, silence_timeout=silence_timeout)
 
 
-@contextmanager
-def _handshake(sock: socket.socket, peer: str) -> Iterator[None]:
-    """Translate how a handshake fails."""
+def _shake_hands(encrypted: ssl.SSLSocket, peer: str) -> None:
+    # Not by wrap_socket, which quietly leaves it out if the connection has been reset.
     try:
-        yield
-    except TimeoutError as error:
-        raise ConnectionFailed(f"{peer} did not finish the TLS handshake in time; {_PERHAPS}") from error
-    except (ssl.SSLEOFError, ConnectionError) as error:
-        raise ConnectionFailed(f"{peer} ended the connection in the TLS handshake; {_PERHAPS}") from error
-    except ssl.SSLError as error:
-        raise tls_error(peer, error) from error
-    finally:
-        sock.close()  # the socket that speaks TLS has taken the connection over, if there is one
+        encrypted.do_handshake()
+    except OSError as error:
+        encrypted.close()
+        raise _handshake_error(peer, error) from error
+
+
+def _handshake_error(peer: str, error: OSError) -> AditError:
+    if isinstance(error, TimeoutError):
+        return ConnectionFailed(f"{peer} did not finish the TLS handshake in time; {_PERHAPS}")
+    if isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError):
+        return tls_error(peer, error)
+    return ConnectionFailed(f"{peer} ended the connection in the TLS handshake; {_PERHAPS}")
 
 
 class TlsConnection(Connection):

@@ -9,12 +9,12 @@ import shutil
 import sys
 from collections.abc import Iterable, Mapping
 from configparser import ConfigParser
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
 from adit_core.dicom.dimse import DimseDestination
-from adit_core.dicom.node import ServerNode, Service
+from adit_core.dicom.node import ConnectionProfile, ServerNode, Service
 from adit_core.dicom.part10 import read_file_instance
 from deployments.demo.processes import HOST, Server, on_free_ports, start_server
 
@@ -37,12 +37,14 @@ class Archive:
     """A running archive, and the folder with all that is its own.
 
     ``http_port`` is where an Orthanc has its REST interface and DICOMweb; others have None.
+    ``profile`` says how to talk to it.
     """
 
     ae_title: str
     server: Server
     folder: Path
     http_port: int | None = None
+    profile: ConnectionProfile = field(default_factory=ConnectionProfile)
 
     def __enter__(self) -> Self:
         return self
@@ -60,6 +62,7 @@ class Archive:
             port=self.server.port,
             calling_ae_title=CALLING_AE_TITLE,
             services=frozenset(Service),
+            profile=self.profile,
         )
 
     def stop(self) -> None:
