@@ -22,6 +22,7 @@
         ├── ProtocolError         the peer does not follow the standard
         ├── StudyNotFound         the source does not know the study
         ├── DestinationFull       no space is left at the destination
+        ├── SecretUnreadable      a stored secret cannot be sealed or unsealed with the keys at hand
         ├── StudyFailed           a study was given up; the message names series and counts
         ├── JobFailed             no study of a job succeeded
         ├── TaskStopped           the task was cancelled or its claim was lost
@@ -116,6 +117,10 @@ class StudyNotFound(PermanentError):
 
 class DestinationFull(PermanentError):
     """No space is left at the destination."""
+
+
+class SecretUnreadable(PermanentError):
+    """No key at hand fits a stored secret; the message says where keys are looked for."""
 
 
 class StudyFailed(PermanentError):

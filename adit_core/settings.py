@@ -26,6 +26,10 @@ class Settings(BaseSettings):
     """Where the embedded database and Prefect's files lie."""
     database_url: SecretStr | None = None
     """`postgresql+psycopg://…`; without it, SQLite in `data_dir`."""
+    secret_keys: SecretStr | None = None
+    """The keys that secrets in the database are sealed with, separated by commas: the first one seals,
+    each of them opens. The same on all machines; `adit secrets new-key` makes one. Without it, a key
+    file in `data_dir`, which is enough for one machine."""
 
     task_timeout: float = 20 * 60
     """Seconds after which the transfer of one study is ended by force."""
@@ -54,6 +58,16 @@ class Settings(BaseSettings):
         if self.database_url is not None:
             return self.database_url.get_secret_value()
         return embedded_database_url(self.data_dir)
+
+    def resolved_secret_keys(self) -> tuple[str, ...]:
+        """Return the keys that are set, none if the key file is to be used."""
+        given = self.secret_keys.get_secret_value() if self.secret_keys else ""
+        return tuple(given.replace(",", " ").split())
+
+    @property
+    def secret_key_file(self) -> Path:
+        """The key file, which is made when it is first needed."""
+        return self.data_dir / "secret.key"
 
 
 def embedded_database_url(data_dir: Path) -> str:
