@@ -5,6 +5,7 @@ from enum import StrEnum
 from sqlmodel import Field
 
 from adit_core.db.columns import NEVER_REUSE_IDS, Table, words
+from adit_core.db.secrets import Sealed, SealedSecret
 from adit_core.dicom.node import QueryRoot
 
 
@@ -25,6 +26,11 @@ class ConnectionProfile(Table, table=True):
     max_pdu_length: int = 1 << 20
     verify_attempts: int = 6
     verify_delay: float = 0.5
+    tls: bool = False
+    tls_ca: str = ""
+    tls_certificate: str = ""
+    tls_private_key: Sealed | None = Field(default=None, sa_type=SealedSecret)
+    tls_verify_host_name: bool = True
 
 
 class DicomNode(Table, table=True):
