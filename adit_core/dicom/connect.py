@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from adit_core.dicom.connection import Connection, reason
-from adit_core.dicom.node import ServerNode
-from adit_core.dicom.tls import client_context, tls_error
+from adit_core.dicom.node import ConnectionProfile, ServerNode
+from adit_core.dicom.tls import client_context, server_context, tls_error
 from adit_core.errors import AditError, ConnectionFailed, PeerTimeout
 
 _LAST_ALERT_TIME = 0.5
@@ -43,27 +43,29 @@ def connect(node: ServerNode) -> Connection:
     return TlsConnection(encrypted, peer=peer, silence_timeout=profile.silence_timeout)
 
 
-def accept_tls(
-    sock: socket.socket,
-    context: ssl.SSLContext,
-    *,
-    peer: str,
-    connect_timeout: float,
-    silence_timeout: float,
-) -> "TlsConnection":
-    """Begin TLS on a connection that was accepted from `peer`, which is closed if that fails.
+def accept(sock: socket.socket, *, peer: str, profile: ConnectionProfile) -> Connection:
+    """Take over a connection that `peer` has made, in TLS if `profile` says so.
 
-    `context` is that of :func:`~adit_core.dicom.tls.server_context`. Times are in seconds; the
-    handshake ends within `connect_timeout`.
+    The handshake happens here and ends within the connect timeout, so do this in the thread of the
+    association. The caller keeps `sock`: to shut it down breaks the connection off, and it has to be
+    closed at the end whatever becomes of the connection.
+
+    A provider calls :func:`~adit_core.dicom.tls.server_context` when it starts as well, to be told at
+    once what is wrong with its certificate.
 
     Raises:
         ConnectionFailed: The connection broke, or the peer was silent.
         TlsFailed: The peer shows no certificate that is accepted, or does not speak TLS.
     """
-    sock.settimeout(connect_timeout)
-    encrypted = context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
+    if profile.tls is None:
+        return Connection(sock, peer=peer, silence_timeout=profile.silence_timeout)
+    sock.settimeout(profile.connect_timeout)
+    # A socket that is wrapped is of no use afterwards, and so it is a duplicate that is.
+    encrypted = server_context(profile.tls).wrap_socket(
+        sock.dup(), server_side=True, do_handshake_on_connect=False
+    )
     _shake_hands(encrypted, peer)
-    return TlsConnection(encrypted, peer=peer, silence_timeout=silence_timeout)
+    return TlsConnection(encrypted, peer=peer, silence_timeout=profile.silence_timeout)
 
 
 def _shake_hands(encrypted: ssl.SSLSocket, peer: str) -> None:

@@ -8,7 +8,7 @@ from adit_core.db.audit import AuditAction
 from adit_core.db.columns import storable
 from adit_core.db.engine import Database
 from adit_core.dicom import node as values
-from adit_core.dicom.tls import TlsSettings
+from adit_core.dicom.tls import TlsSettings, server_context
 from adit_core.errors import InputProblem, InvalidInput, NotFound
 from adit_core.services import audit
 from adit_core.services.pem import certificates_problems, identity_problems
@@ -83,6 +83,24 @@ def profile_value(db: Database, profile_id: int | None) -> values.ConnectionProf
         verify_delay=row.verify_delay,
         tls=_tls_value(db, row) if row.tls else None,
     )
+
+
+def provider_profile(db: Database, name: str) -> values.ConnectionProfile:
+    """Return the profile by which a provider of ours is connected to; an empty name is the usual one.
+
+    It is looked at when the provider starts, before anybody connects.
+
+    Raises:
+        NotFound: There is no connection profile of that name.
+        SecretUnreadable: Its private key was sealed with a key that is not at hand.
+        TlsFailed: It says TLS, but has no certificate that can be shown to users.
+    """
+    if not name:
+        return values.ConnectionProfile()
+    profile = profile_value(db, get_profile(db, name).id)
+    if profile.tls is not None:
+        server_context(profile.tls)
+    return profile
 
 
 def _tls_value(db: Database, row: ConnectionProfile) -> TlsSettings:

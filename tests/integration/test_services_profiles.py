@@ -17,9 +17,15 @@ from adit_core.db.secrets import Keyring, new_key
 from adit_core.dicom.dimse import echo
 from adit_core.dicom.node import ConnectionProfile, QueryRoot, ServerNode, Service
 from adit_core.dicom.tls import TlsSettings
-from adit_core.errors import InvalidInput, NotFound, SecretUnreadable
+from adit_core.errors import InvalidInput, NotFound, SecretUnreadable, TlsFailed
 from adit_core.services.nodes import add_server, change_server, get_node, node_value
-from adit_core.services.profiles import add_profile, get_profile, list_profiles, profile_value
+from adit_core.services.profiles import (
+    add_profile,
+    get_profile,
+    list_profiles,
+    profile_value,
+    provider_profile,
+)
 from adit_core.services.secret_rotation import rotate_secrets
 from tests.certificates import Authority, Identity, encrypted
 from tests.rows import make_folder, make_server
@@ -201,6 +207,20 @@ def test_a_profile_is_assigned_and_taken_away(db: Database) -> None:
     assert (slow.profile.silence_timeout, usual.profile) == (600, ConnectionProfile())
     with pytest.raises(NotFound, match="no connection profile called fast"):
         change_server(db, "PACS", connection_profile="fast")
+
+
+def test_a_provider_without_a_certificate_does_not_start(
+    db: Database, tls: TlsSettings, authority: Authority
+) -> None:
+    add_profile(db, "both sides", ConnectionProfile(tls=tls))
+    add_profile(db, "users only", ConnectionProfile(tls=TlsSettings(ca=authority.certificate)))
+
+    assert provider_profile(db, "both sides").tls == tls
+    assert provider_profile(db, "") == ConnectionProfile()
+    with pytest.raises(TlsFailed, match="needs a certificate"):
+        provider_profile(db, "users only")
+    with pytest.raises(NotFound, match="Known profiles"):
+        provider_profile(db, "fast")
 
 
 def test_what_a_server_supports_is_changed(db: Database) -> None:

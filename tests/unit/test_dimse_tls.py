@@ -19,7 +19,7 @@ from threading import Thread
 import pytest
 
 from adit_core.dicom.association import Association
-from adit_core.dicom.connect import accept_tls, connect
+from adit_core.dicom.connect import accept, connect
 from adit_core.dicom.connection import Connection
 from adit_core.dicom.contexts import message_proposals
 from adit_core.dicom.dimse import DimseDestination, echo
@@ -410,7 +410,7 @@ def calling(call: Callable[[socket.socket], object]) -> Iterator[socket.socket]:
 
 
 def provide(sock: socket.socket, tls: TlsSettings) -> Connection:
-    return accept_tls(sock, server_context(tls), peer="USER", connect_timeout=0.5, silence_timeout=5)
+    return accept(sock, peer="USER", profile=ConnectionProfile(0.5, 5, tls=tls))
 
 
 def speak_tls(tls: TlsSettings) -> Callable[[socket.socket], object]:
@@ -470,7 +470,6 @@ def test_user_that_does_not_finish_the_handshake_ends_in_time(
 ):
     with calling(call) as sock, pytest.raises(ConnectionFailed, match="handshake"):
         provide(sock, theirs.settings(authority))
-    assert sock.fileno() == -1
 
 
 def test_user_that_has_left_before_the_handshake_is_told(authority: Authority, theirs: Identity):
@@ -478,6 +477,25 @@ def test_user_that_has_left_before_the_handshake_is_told(authority: Authority, t
         sock.shutdown(socket.SHUT_RDWR)
         with pytest.raises(ConnectionFailed, match="ended the connection"):
             provide(sock, theirs.settings(authority))
+
+
+def test_connection_of_a_provider_is_broken_off_by_the_socket_that_it_was_made_with(
+    authority: Authority, theirs: Identity, ours: Identity
+):
+    with calling(speak_tls(ours.settings(authority))) as sock:
+        connection = provide(sock, theirs.settings(authority))
+        assert connection.read(len(GREETING)) == GREETING
+        sock.shutdown(socket.SHUT_RDWR)
+        with pytest.raises(ConnectionFailed):
+            connection.read(1)
+        connection.close()
+
+
+def test_provider_without_tls_takes_plain_users():
+    with calling(lambda sock: sock.sendall(GREETING)) as sock:
+        connection = accept(sock, peer="USER", profile=ConnectionProfile())
+        assert connection.read(len(GREETING)) == GREETING
+        connection.close()
 
 
 def test_provider_needs_a_certificate(authority: Authority):
