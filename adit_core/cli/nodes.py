@@ -201,6 +201,40 @@ def echo(name: Name, as_json: AsJson = False) -> None:
     )
 
 
+@app.command()
+def check(
+    name: Name,
+    *,
+    move_destination: Annotated[
+        str,
+        typer.Option(
+            metavar="AE_TITLE",
+            help="Where a C-MOVE would go to; by default what we call ourselves.",
+            show_default=False,
+        ),
+    ] = "",
+    web_url: Annotated[
+        str,
+        typer.Option(
+            metavar="URL", help="The base of its DICOMweb services, if it has any.", show_default=False
+        ),
+    ] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Find out what an archive really supports, and what of that differs from its configuration.
+
+    Nothing is stored, sent or changed. Exit status 1 if jobs would fail because of a difference.
+    """
+    from adit_core.cli.node_check import shown  # noqa: PLC0415 - slow to import, and only needed here
+    from adit_core.services.node_check import check_node  # noqa: PLC0415 - as above
+
+    with open_database() as db:
+        found = check_node(db, name, move_destination=move_destination, web_url=web_url)
+    present(found, shown, as_json=as_json)
+    if not found.is_good:
+        raise typer.Exit(1)
+
+
 def _added(node: Node) -> RenderableType:
     return cell(f"Added the {node.kind.value} {node.name}.")
 

@@ -10,7 +10,7 @@ from contextlib import suppress
 
 from adit_core.dicom.connection import Connection, reason
 from adit_core.dicom.node import ConnectionProfile, ServerNode
-from adit_core.dicom.tls import client_context, server_context, tls_error
+from adit_core.dicom.tls import client_context, is_alert, server_context, tls_error, trusting_context
 from adit_core.errors import AditError, ConnectionFailed, PeerTimeout
 
 _LAST_ALERT_TIME = 0.5
@@ -25,22 +25,32 @@ def connect(node: ServerNode) -> Connection:
         ConnectionFailed: The host is unknown or not reachable, or nobody listens there.
         TlsFailed: The node is not whom it should be, does not accept us, or does not speak TLS.
     """
-    peer = f"{node.name} ({node.ae_title} at {node.host}:{node.port})"
-    profile = node.profile
+    peer, profile = _peer(node), node.profile
     context = client_context(profile.tls) if profile.tls else None
-    try:
-        sock = socket.create_connection((node.host, node.port), profile.connect_timeout)
-    except TimeoutError as error:
-        raise ConnectionFailed(
-            f"{peer} did not take the connection within {profile.connect_timeout:g} s"
-        ) from error
-    except (OSError, UnicodeError) as error:  # a host name that IDNA cannot encode is a UnicodeError
-        raise ConnectionFailed(f"No connection to {peer}: {reason(error)}") from error
+    sock = _open_socket(node)
     if context is None:
         return Connection(sock, peer=peer, silence_timeout=profile.silence_timeout)
     encrypted = context.wrap_socket(sock, server_hostname=node.host, do_handshake_on_connect=False)
     _shake_hands(encrypted, peer)
     return TlsConnection(encrypted, peer=peer, silence_timeout=profile.silence_timeout)
+
+
+def tls_version(node: ServerNode) -> str | None:
+    """Return the version of TLS that `node` speaks, None if it does not, whatever its profile says.
+
+    It says so before it says whom it trusts, so this takes no certificate; nothing is sent to it. The
+    version is empty if it speaks TLS, but not with us.
+
+    Raises:
+        ConnectionFailed: The host is unknown or not reachable, or nobody listens there.
+    """
+    encrypted = trusting_context().wrap_socket(_open_socket(node), do_handshake_on_connect=False)
+    with encrypted:
+        try:
+            encrypted.do_handshake()
+        except OSError as error:
+            return "" if isinstance(error, ssl.SSLError) and is_alert(error) else None
+        return encrypted.version()
 
 
 def accept(sock: socket.socket, *, peer: str, profile: ConnectionProfile) -> Connection:
@@ -66,6 +76,20 @@ def accept(sock: socket.socket, *, peer: str, profile: ConnectionProfile) -> Con
     )
     _shake_hands(encrypted, peer)
     return TlsConnection(encrypted, peer=peer, silence_timeout=profile.silence_timeout)
+
+
+def _peer(node: ServerNode) -> str:
+    return f"{node.name} ({node.ae_title} at {node.host}:{node.port})"
+
+
+def _open_socket(node: ServerNode) -> socket.socket:
+    patience = node.profile.connect_timeout
+    try:
+        return socket.create_connection((node.host, node.port), patience)
+    except TimeoutError as error:
+        raise ConnectionFailed(f"{_peer(node)} did not take the connection within {patience:g} s") from error
+    except (OSError, UnicodeError) as error:  # a host name that IDNA cannot encode is a UnicodeError
+        raise ConnectionFailed(f"No connection to {_peer(node)}: {reason(error)}") from error
 
 
 def _shake_hands(encrypted: ssl.SSLSocket, peer: str) -> None:

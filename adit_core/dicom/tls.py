@@ -124,6 +124,14 @@ def server_context(settings: TlsSettings) -> ssl.SSLContext:
     return context
 
 
+def trusting_context() -> ssl.SSLContext:
+    """Return the context of a user that believes everybody: only to find out whether somebody speaks TLS."""
+    context = _context(ssl.PROTOCOL_TLS_CLIENT, TlsSettings())
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
 def tls_error(peer: str, error: ssl.SSLError) -> AditError:
     """Return what `error` is: TlsFailed if the two sides do not fit, else ConnectionFailed."""
     if isinstance(error, ssl.SSLCertVerificationError):
@@ -134,6 +142,11 @@ def tls_error(peer: str, error: ssl.SSLError) -> AditError:
         return TlsFailed(f"No TLS connection with {peer}: {why}")
     words = (error.reason or "unexpected end").replace("_", " ").lower()
     return ConnectionFailed(f"The TLS connection to {peer} broke: {words}")
+
+
+def is_alert(error: ssl.SSLError) -> bool:
+    """Tell whether `error` is what the peer said in TLS, so that it speaks TLS at least."""
+    return "_ALERT_" in (error.reason or "")
 
 
 def is_tls_alert(answer: bytes) -> bool:
