@@ -15,12 +15,14 @@ from adit_core.db import ConnectionProfile
 from adit_core.dicom import node as values
 from adit_core.dicom.tls import TlsSettings
 from adit_core.services.pem import expiry
-from adit_core.services.profiles import add_profile, list_profiles
+from adit_core.services.profiles import add_profile, list_profiles, remove_profile, replace_profile
 from adit_core.terminal import cell, new_table, numbers
 
 app = new_app("Connection profiles: timeouts, and certificates for TLS.")
 
 _USUAL = values.ConnectionProfile()
+
+Name = Annotated[str, typer.Argument(help="What users call the profile.")]
 
 _FILE = {"metavar": "FILE", "exists": True, "dir_okay": False}
 
@@ -63,7 +65,7 @@ class Profile:
 @app.command("add")
 def add(
     ctx: typer.Context,
-    name: Annotated[str, typer.Argument(help="What users call the profile.")],
+    name: Name,
     *,
     tls: Annotated[bool, typer.Option("--tls", help="Encrypt connections (BCP 195 profile).")] = False,
     ca: Annotated[
@@ -94,6 +96,9 @@ def add(
     verify_delay: Annotated[
         float, typer.Option(help="Seconds before it is asked again; then doubled.")
     ] = _USUAL.verify_delay,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Put it in the place of the one that has the name, as a whole.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Add a connection profile; `adit nodes change NODE --profile NAME` assigns it."""
@@ -114,8 +119,21 @@ def add(
         tls=settings if tls else None,
     )
     with open_database() as db:
-        row = add_profile(db, name, profile, actor=acting_user(ctx, db))
-    present(Profile.of(row), _added, as_json=as_json)
+        keep = replace_profile if replace else add_profile
+        row = keep(db, name, profile, actor=acting_user(ctx, db))
+    present(Profile.of(row), _replaced if replace else _added, as_json=as_json)
+
+
+@app.command()
+def remove(ctx: typer.Context, name: Name, as_json: AsJson = False) -> None:
+    """Remove a connection profile that no archive uses."""
+    with open_database() as db:
+        remove_profile(db, name, actor=acting_user(ctx, db))
+    present(
+        {"removed": name},
+        lambda done: cell(f"Removed the connection profile {done['removed']}."),
+        as_json=as_json,
+    )
 
 
 @app.command("list")
@@ -132,6 +150,10 @@ def _text(path: Path | None) -> str:
 
 def _added(profile: Profile) -> RenderableType:
     return cell(f"Added the connection profile {profile.name}.")
+
+
+def _replaced(profile: Profile) -> RenderableType:
+    return cell(f"Replaced the connection profile {profile.name}.")
 
 
 def _table(profiles: list[Profile]) -> RenderableType:

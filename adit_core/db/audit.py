@@ -19,6 +19,8 @@ class AuditAction(StrEnum):
     NODE_CHANGED = "node changed"
     SECRETS_ROTATED = "secrets rotated"
     PROFILE_ADDED = "connection profile added"
+    PROFILE_REPLACED = "connection profile replaced"
+    PROFILE_REMOVED = "connection profile removed"
     QUERIED = "queried"
     JOB_SUBMITTED = "job submitted"
     JOB_CANCELED = "job canceled"

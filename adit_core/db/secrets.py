@@ -58,14 +58,28 @@ class Keyring:
         Raises:
             SecretUnreadable: No key fits, or what was stored has been changed.
         """
+        secret = self._decrypted(sealed)
+        if secret is None:
+            raise SecretUnreadable(
+                f"A stored secret was sealed with a key that is not at hand ({self._source()})."
+            )
+        return secret
+
+    def opens(self, sealed: Sealed) -> bool:
+        """Tell whether one of the keys fits.
+
+        Raises:
+            SecretUnreadable: There is no key, or one that is none.
+        """
+        return self._decrypted(sealed) is not None
+
+    def _decrypted(self, sealed: Sealed) -> str | None:
         from cryptography.fernet import InvalidToken  # noqa: PLC0415 - slow to import
 
         try:
             return self._fernet().decrypt(sealed.token.encode()).decode()
-        except InvalidToken as error:
-            raise SecretUnreadable(
-                f"A stored secret was sealed with a key that is not at hand ({self._source()})."
-            ) from error
+        except InvalidToken:
+            return None
 
     def _fernet(self) -> "MultiFernet":
         from cryptography.fernet import Fernet, MultiFernet  # noqa: PLC0415 - slow to import

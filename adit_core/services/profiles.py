@@ -1,15 +1,15 @@
 """Connection profiles: named ways to talk to servers, with what proves who we are to them."""
 
 from sqlalchemy.exc import IntegrityError
-from sqlmodel import select
+from sqlmodel import Session, select
 
-from adit_core.db import ConnectionProfile, User
+from adit_core.db import ConnectionProfile, DicomNode, User
 from adit_core.db.audit import AuditAction
 from adit_core.db.columns import storable
 from adit_core.db.engine import Database
 from adit_core.dicom import node as values
 from adit_core.dicom.tls import TlsSettings, server_context
-from adit_core.errors import InputProblem, InvalidInput, NotFound
+from adit_core.errors import ActionNotPossible, InputProblem, InvalidInput, NotFound
 from adit_core.services import audit
 from adit_core.services.pem import certificates_problems, identity_problems
 
@@ -28,21 +28,59 @@ def add_profile(
         InvalidInput: With all that is wrong.
         SecretUnreadable: There is no key to seal the private key with.
     """
-    problems = [*_name_problems(name), *_range_problems(profile), *_tls_problems(profile.tls)]
-    if problems:
-        raise InvalidInput(*problems)
-    row = _row(db, name.strip(), profile)
+    _refuse(*_name_problems(name), *_problems(profile))
+    row = ConnectionProfile(name=name.strip())
+    _fill(db, row, profile)
     try:
         with db.session() as session:
             session.add(row)
-            audit.record(
-                session, AuditAction.PROFILE_ADDED, actor=actor, object_kind="profile", object_id=row.name
-            )
+            _record(session, AuditAction.PROFILE_ADDED, actor, row.name)
             session.commit()
     except IntegrityError as error:
         taken = InputProblem(f"There is a connection profile called {row.name} already.", field="name")
         raise InvalidInput(taken) from error
     return row
+
+
+def replace_profile(
+    db: Database, name: str, profile: values.ConnectionProfile, *, actor: User | str = audit.SYSTEM
+) -> ConnectionProfile:
+    """Put `profile` in the place of that which has the name; servers that use it go on with it.
+
+    What was there before need not be readable, so this is also what helps if the key for secrets is lost.
+
+    Raises:
+        NotFound: There is no connection profile of that name.
+        InvalidInput: With all that is wrong.
+        SecretUnreadable: There is no key to seal the private key with.
+    """
+    row = get_profile(db, name)
+    _refuse(*_problems(profile))
+    _fill(db, row, profile)
+    with db.session() as session:
+        session.add(row)
+        _record(session, AuditAction.PROFILE_REPLACED, actor, name)
+        session.commit()
+    return row
+
+
+def remove_profile(db: Database, name: str, *, actor: User | str = audit.SYSTEM) -> None:
+    """Remove a connection profile that no server uses.
+
+    Raises:
+        NotFound: There is no connection profile of that name.
+        ActionNotPossible: Servers use it; the message names them.
+    """
+    row = get_profile(db, name)
+    with db.session() as session:
+        users = session.exec(
+            select(DicomNode.name).where(DicomNode.connection_profile_id == row.id).order_by(DicomNode.name)
+        ).all()
+        if users:
+            raise ActionNotPossible(f"The connection profile {name} is in use by {', '.join(users)}.")
+        session.delete(row)
+        _record(session, AuditAction.PROFILE_REMOVED, actor, name)
+        session.commit()
 
 
 def list_profiles(db: Database) -> list[ConnectionProfile]:
@@ -112,21 +150,31 @@ def _tls_value(db: Database, row: ConnectionProfile) -> TlsSettings:
     )
 
 
-def _row(db: Database, name: str, profile: values.ConnectionProfile) -> ConnectionProfile:
+def _fill(db: Database, row: ConnectionProfile, profile: values.ConnectionProfile) -> None:
     tls = profile.tls or TlsSettings()
-    return ConnectionProfile(
-        name=name,
-        connect_timeout=profile.connect_timeout,
-        silence_timeout=profile.silence_timeout,
-        max_pdu_length=profile.max_pdu_length,
-        verify_attempts=profile.verify_attempts,
-        verify_delay=profile.verify_delay,
-        tls=profile.tls is not None,
-        tls_ca=tls.ca,
-        tls_certificate=tls.certificate,
-        tls_private_key=db.keyring.seal(tls.private_key) if tls.private_key else None,
-        tls_verify_host_name=tls.verify_host_name,
-    )
+    row.connect_timeout = profile.connect_timeout
+    row.silence_timeout = profile.silence_timeout
+    row.max_pdu_length = profile.max_pdu_length
+    row.verify_attempts = profile.verify_attempts
+    row.verify_delay = profile.verify_delay
+    row.tls = profile.tls is not None
+    row.tls_ca = tls.ca
+    row.tls_certificate = tls.certificate
+    row.tls_private_key = db.keyring.seal(tls.private_key) if tls.private_key else None
+    row.tls_verify_host_name = tls.verify_host_name
+
+
+def _record(session: Session, action: AuditAction, actor: User | str, name: str) -> None:
+    audit.record(session, action, actor=actor, object_kind="profile", object_id=name)
+
+
+def _refuse(*problems: InputProblem) -> None:
+    if problems:
+        raise InvalidInput(*problems)
+
+
+def _problems(profile: values.ConnectionProfile) -> list[InputProblem]:
+    return [*_range_problems(profile), *_tls_problems(profile.tls)]
 
 
 def _name_problems(name: str) -> list[InputProblem]:

@@ -1,5 +1,6 @@
-"""Changing the keys that secrets are sealed with."""
+"""The keys that secrets are sealed with: whether they fit, and changing them."""
 
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Column, Table
@@ -27,6 +28,30 @@ def rotate_secrets(db: Database, *, actor: User | str = audit.SYSTEM) -> int:
         audit.record(session, AuditAction.SECRETS_ROTATED, actor=actor, number=number)
         session.commit()
     return number
+
+
+@dataclass(frozen=True, slots=True)
+class SecretCounts:
+    """How many secrets of the database can be read with the keys at hand."""
+
+    readable: int
+    unreadable: int
+
+
+def count_secrets(db: Database) -> SecretCounts:
+    """Try the keys at hand on every secret.
+
+    Raises:
+        SecretUnreadable: There are secrets, but no key at all, or one that is none.
+    """
+    with db.reading() as session:
+        sealed = [
+            secret
+            for column in _sealed_columns()
+            for secret in session.execute(select(column).where(column.is_not(None))).scalars()
+        ]
+    readable = sum(map(db.keyring.opens, sealed))
+    return SecretCounts(readable, len(sealed) - readable)
 
 
 def _sealed_columns() -> list[Column[Any]]:

@@ -17,7 +17,7 @@ from adit_core.db.secrets import Keyring, new_key
 from adit_core.dicom.dimse import echo
 from adit_core.dicom.node import ConnectionProfile, QueryRoot, ServerNode, Service
 from adit_core.dicom.tls import TlsSettings
-from adit_core.errors import InvalidInput, NotFound, SecretUnreadable, TlsFailed
+from adit_core.errors import ActionNotPossible, InvalidInput, NotFound, SecretUnreadable, TlsFailed
 from adit_core.services.nodes import add_server, change_server, get_node, node_value
 from adit_core.services.profiles import (
     add_profile,
@@ -25,8 +25,10 @@ from adit_core.services.profiles import (
     list_profiles,
     profile_value,
     provider_profile,
+    remove_profile,
+    replace_profile,
 )
-from adit_core.services.secret_rotation import rotate_secrets
+from adit_core.services.secret_rotation import SecretCounts, count_secrets, rotate_secrets
 from tests.certificates import Authority, Identity, encrypted
 from tests.rows import make_folder, make_server
 from tests.servers import OrthancServer
@@ -191,6 +193,55 @@ def test_a_name_is_given_once(db: Database) -> None:
     assert "already" in problems(db, ConnectionProfile(), "slow")["name"]
     with pytest.raises(NotFound, match="Known profiles: slow"):
         get_profile(db, "fast")
+
+
+def test_a_profile_is_replaced_even_if_its_key_is_lost(
+    db: Database, tls: TlsSettings, authority: Authority
+) -> None:
+    add_profile(db, "TLS", ConnectionProfile(tls=tls))
+    make_server(db)
+    change_server(db, "PACS", connection_profile="TLS")
+    heir = Database(db.url, Keyring((new_key(),)))
+    new = authority.issue("adit").settings(authority)
+    renewed = ConnectionProfile(silence_timeout=600, tls=new)
+
+    replace_profile(heir, "TLS", renewed, actor="somebody")
+
+    node = node_value(heir, get_node(heir, "PACS"))
+    assert isinstance(node, ServerNode)
+    assert node.profile == renewed
+    with pytest.raises(InvalidInput, match="another certificate"):
+        replace_profile(heir, "TLS", ConnectionProfile(tls=replace(tls, private_key=new.private_key)))
+    with pytest.raises(NotFound):
+        replace_profile(heir, "SSL", renewed)
+    heir.dispose()
+
+
+def test_a_profile_is_removed_once_no_server_uses_it(db: Database) -> None:
+    add_profile(db, "slow", ConnectionProfile())
+    make_server(db)
+    change_server(db, "PACS", connection_profile="slow")
+
+    with pytest.raises(ActionNotPossible, match="in use by PACS"):
+        remove_profile(db, "slow")
+    change_server(db, "PACS", connection_profile="")
+    remove_profile(db, "slow")
+
+    assert list_profiles(db) == []
+
+
+def test_secrets_that_no_key_opens_are_counted(db: Database, tls: TlsSettings) -> None:
+    stranger, keyless = Database(db.url, Keyring((new_key(),))), Database(db.url)
+    assert count_secrets(keyless) == SecretCounts(0, 0)
+
+    add_profile(db, "ours", ConnectionProfile(tls=tls))
+    add_profile(stranger, "theirs", ConnectionProfile(tls=tls))
+
+    assert count_secrets(db) == count_secrets(stranger) == SecretCounts(1, 1)
+    with pytest.raises(SecretUnreadable, match="set ADIT_SECRET_KEYS"):
+        count_secrets(keyless)
+    stranger.dispose()
+    keyless.dispose()
 
 
 def test_a_profile_is_assigned_and_taken_away(db: Database) -> None:

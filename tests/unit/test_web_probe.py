@@ -56,7 +56,7 @@ def server(behave: Behaviour) -> Iterator[str]:
             self.end_headers()
             self.wfile.write(body)
 
-        def log_message(self, *_: object) -> None:
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - so it is called
             pass
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as listener:

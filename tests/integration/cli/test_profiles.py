@@ -104,3 +104,29 @@ def test_secrets_move_from_the_key_file_to_keys_that_are_set(
     monkeypatch.setenv("ADIT_SECRET_KEYS", new_key())
     get_settings.cache_clear()
     assert "ADIT_SECRET_KEYS" in cli.error("secrets", "rotate")["error"]
+
+
+def test_a_profile_is_replaced_and_removed(cli: CommandLine, admin: User, files: tuple[object, ...]) -> None:
+    cli.json("profiles", "add", "slow", "--silence-timeout", 600)
+
+    replaced = cli.json("profiles", "add", "slow", *files, "--replace")
+    assert (replaced["tls"], replaced["silence_timeout"]) == (True, 60)
+    assert cli.json("profiles", "list") == [replaced]
+
+    assert "no connection profile called fast" in cli.error("profiles", "remove", "fast")["error"]
+    assert cli.json("profiles", "remove", "slow") == {"removed": "slow"}
+    assert cli.json("profiles", "list") == []
+
+
+def test_keys_that_do_not_fit_are_found_out(
+    cli: CommandLine, admin: User, files: tuple[object, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cli.json("profiles", "add", "TLS", *files)
+    assert cli.json("secrets", "check") == {"readable": 1, "unreadable": 0}
+
+    monkeypatch.setenv("ADIT_SECRET_KEYS", new_key())
+    get_settings.cache_clear()
+
+    wrong = cli.run("secrets", "check")
+    assert wrong.exit_code == 1
+    assert "1 of 1 secrets were sealed with a key that is not at hand" in wrong.stdout
