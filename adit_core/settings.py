@@ -32,7 +32,7 @@ class Settings(BaseSettings):
     secret_keys: SecretStr | None = None
     """The keys that secrets in the database are sealed with, separated by commas: the first one seals,
     each of them opens. The same on all machines; `adit secrets new-key` makes one. Without it, a key
-    file in `data_dir`, which is enough for one machine."""
+    file in `data_dir` seals, which is enough for one machine; if that is there, it opens in any case."""
 
     task_timeout: float = 20 * 60
     """Seconds after which the transfer of one study is ended by force."""
@@ -63,7 +63,7 @@ class Settings(BaseSettings):
         return embedded_database_url(self.data_dir)
 
     def resolved_secret_keys(self) -> tuple[str, ...]:
-        """Return the keys that are set, none if the key file is to be used."""
+        """Return the keys that are set, none if only the key file is to be used."""
         given = self.secret_keys.get_secret_value() if self.secret_keys else ""
         return tuple(given.replace(",", " ").split())
 

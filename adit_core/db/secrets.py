@@ -35,8 +35,9 @@ class Sealed:
 class Keyring:
     """The keys that secrets are sealed with: the first one seals, each of them opens.
 
-    Without `keys`, the key in `key_file` is used, which is made when it is first needed. A keyring can
-    be handed to a child process.
+    After `keys` comes the one in `key_file`, if that is there; it is made if there is no other one to
+    seal with. So what a command sealed by the file of its machine is read by processes that were given
+    keys. A keyring can be handed to a child process.
     """
 
     keys: tuple[str, ...] = field(default=(), repr=False)
@@ -84,7 +85,7 @@ class Keyring:
     def _fernet(self) -> "MultiFernet":
         from cryptography.fernet import Fernet, MultiFernet  # noqa: PLC0415 - slow to import
 
-        keys = self.keys or self._keys_of_file()
+        keys = (*self.keys, *self._keys_of_file())
         if not keys:
             raise SecretUnreadable(f"There is no key for secrets: set {_VARIABLE}.")
         try:
@@ -102,7 +103,7 @@ class Keyring:
         return ()
 
     def _source(self) -> str:
-        return str(self.key_file) if self.key_file and not self.keys else _VARIABLE
+        return f"{_VARIABLE}, {self.key_file}" if self.key_file else _VARIABLE
 
 
 def new_key() -> str:

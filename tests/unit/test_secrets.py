@@ -79,6 +79,18 @@ def test_keys_that_are_set_go_before_the_file(tmp_path: Path):
     assert not (tmp_path / "secret.key").exists()
 
 
+def test_what_the_key_file_sealed_is_read_by_those_who_were_given_keys(tmp_path: Path):
+    path = tmp_path / "secret.key"
+    sealed = Keyring(key_file=path).seal(SECRET)
+    given = new_key()
+    keyring = Keyring((given,), path)
+    assert keyring.unseal(sealed) == SECRET
+    assert Keyring((given,)).unseal(keyring.seal(SECRET)) == SECRET
+    path.unlink()
+    with pytest.raises(SecretUnreadable, match=r"ADIT_SECRET_KEYS, .*secret\.key"):
+        keyring.unseal(sealed)
+
+
 def test_keys_are_not_shown():
     key = new_key()
     keyring = Keyring((key,))
