@@ -15,12 +15,14 @@
     │   ├── SchedulerUnavailable  Prefect does not answer, or lacks our deployment
     │   └── UnexpectedError       a bug, or something that nobody foresaw
     └── PermanentError            trying again would change nothing
+        ├── TlsFailed             the peer and we cannot agree on a secure connection
         ├── AssociationRejected   the peer does not want this association
         ├── NoPresentationContext the peer does not support what we need to send or ask
         ├── OperationFailed       the peer answered with a failure status
         ├── ProtocolError         the peer does not follow the standard
         ├── StudyNotFound         the source does not know the study
         ├── DestinationFull       no space is left at the destination
+        ├── SecretUnreadable      a stored secret cannot be sealed or unsealed with the keys at hand
         ├── StudyFailed           a study was given up; the message names series and counts
         ├── JobFailed             no study of a job succeeded
         ├── TaskStopped           the task was cancelled or its claim was lost
@@ -89,6 +91,10 @@ class PermanentError(AditError):
     """Trying again would change nothing."""
 
 
+class TlsFailed(PermanentError):
+    """No secure connection: a certificate is not accepted, or the two sides have nothing in common."""
+
+
 class AssociationRejected(PermanentError):
     """The peer rejected the association for good (PS3.8 9.3.4, result 1)."""
 
@@ -111,6 +117,10 @@ class StudyNotFound(PermanentError):
 
 class DestinationFull(PermanentError):
     """No space is left at the destination."""
+
+
+class SecretUnreadable(PermanentError):
+    """No key at hand fits a stored secret; the message says where keys are looked for."""
 
 
 class StudyFailed(PermanentError):

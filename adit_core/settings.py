@@ -10,8 +10,11 @@ from functools import cache
 from pathlib import Path
 
 from platformdirs import user_data_path
-from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
+
+from adit_core.errors import InputProblem, InvalidInput
 
 STACK_ENVIRONMENT = "stack.env"
 """The file in the data directory that tells clients where the processes of this machine listen."""
@@ -26,6 +29,10 @@ class Settings(BaseSettings):
     """Where the embedded database and Prefect's files lie."""
     database_url: SecretStr | None = None
     """`postgresql+psycopg://…`; without it, SQLite in `data_dir`."""
+    secret_keys: SecretStr | None = None
+    """The keys that secrets in the database are sealed with, separated by commas: the first one seals,
+    each of them opens. The same on all machines; `adit secrets new-key` makes one. Without it, a key
+    file in `data_dir` seals, which is enough for one machine; if that is there, it opens in any case."""
 
     task_timeout: float = 20 * 60
     """Seconds after which the transfer of one study is ended by force."""
@@ -57,6 +64,16 @@ class Settings(BaseSettings):
             return self.database_url.get_secret_value()
         return embedded_database_url(self.data_dir)
 
+    def resolved_secret_keys(self) -> tuple[str, ...]:
+        """Return the keys that are set, none if only the key file is to be used."""
+        given = self.secret_keys.get_secret_value() if self.secret_keys else ""
+        return tuple(given.replace(",", " ").split())
+
+    @property
+    def secret_key_file(self) -> Path:
+        """The key file, which is made when it is first needed."""
+        return self.data_dir / "secret.key"
+
 
 def embedded_database_url(data_dir: Path) -> str:
     """Return the URL of the SQLite database in `data_dir`."""
@@ -65,16 +82,37 @@ def embedded_database_url(data_dir: Path) -> str:
 
 @cache
 def get_settings() -> Settings:
-    """Return the settings of this process."""
-    return Settings()
+    """Return the settings of this process.
+
+    Raises:
+        InvalidInput: The environment has malformed ones; names them all, but shows no value.
+    """
+    return read_settings(Settings)
+
+
+def read_settings(kind: type[Settings]) -> Settings:
+    """Read settings from the environment as it is now; raises what `get_settings` raises."""
+    try:
+        return kind()
+    except ValidationError as error:
+        # Without its cause, whose text shows the values: there are passwords among them.
+        raise InvalidInput(*map(_problem, error.errors(include_input=False))) from None
+    except SettingsError as error:
+        raise InvalidInput(InputProblem(f"{error}: it must be JSON.")) from None
+
+
+def _problem(error: ErrorDetails) -> InputProblem:
+    name = "_".join(map(str, error["loc"])).upper()
+    return InputProblem(f"{error['msg']}.", field=f"ADIT_{name}")
 
 
 def adopt_stack_environment() -> None:
     """Take over what `make up` left in the data directory, for variables that are not set.
 
-    For clients on the same machine (command line, notebooks); call it before `get_settings`.
+    For clients on the same machine (command line, notebooks); call it before `get_settings`, whose
+    errors it raises.
     """
-    path = Settings().data_dir / STACK_ENVIRONMENT
+    path = read_settings(Settings).data_dir / STACK_ENVIRONMENT
     if not path.is_file():
         return
     for line in path.read_text().splitlines():

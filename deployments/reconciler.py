@@ -11,6 +11,7 @@ from threading import Event
 
 from adit_core.db.engine import Database
 from adit_core.errors import AditError
+from adit_core.services.database import configured_database
 from adit_core.services.launcher import PrefectLauncher
 from adit_core.services.reconcile import reconcile
 from adit_core.settings import Settings, get_settings
@@ -25,7 +26,7 @@ def main() -> None:
     for number in (SIGINT, SIGTERM):
         signal(number, lambda *_: over.set())
     settings = get_settings()
-    db = Database(settings.resolved_database_url())
+    db = configured_database(settings)
     while not over.wait(settings.reconcile_interval):
         reconcile_once(db, settings)
 

@@ -22,6 +22,7 @@ from adit_core.db import JobStatus, TransferOptions, User
 from adit_core.db.engine import Database
 from adit_core.errors import InputProblem, InvalidInput
 from adit_core.services.batch_file import BatchFile, is_known_column, read_batch_file
+from adit_core.services.database import configured_database
 from adit_core.services.job_status import job_result
 from adit_core.services.jobs import JobView, list_tasks, show_job
 from adit_core.services.local_access import acting_user, require_current
@@ -99,7 +100,7 @@ def submit_batch(
     from adit_core.services.launcher import PrefectLauncher  # noqa: PLC0415
 
     studies = _read(batch)
-    db = Database(get_settings().resolved_database_url())
+    db = configured_database(get_settings())
     require_current(db)
     owner = acting_user(db, user or os.environ.get("ADIT_USER", ""))
     job_id = submit_batch_transfer(

@@ -11,8 +11,8 @@ from prefect.futures import wait
 from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.tasks import Task, exponential_backoff
 
-from adit_core.db.engine import Database
 from adit_core.errors import AditError, TransientError, UnexpectedError
+from adit_core.services.database import configured_database
 from adit_core.services.job_status import job_result
 from adit_core.services.launcher import PrefectLauncher
 from adit_core.services.run_job import JobRun
@@ -38,7 +38,7 @@ def transfer_job(job_id: int) -> dict[str, int]:
     Raises:
         JobFailed: Every study of the job failed.
     """
-    db = Database(_SETTINGS.resolved_database_url())
+    db = configured_database(_SETTINGS)
     with NodeSlots() as slots, JobRun(db, job_id, _SETTINGS) as run:
         PrefectLauncher().set_limits(run.node_limits)
         wait([transfer_study.submit(run, slots, task_id) for task_id in run.unfinished_tasks()])

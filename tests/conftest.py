@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests import servers
+from tests import servers, tls_servers
+from tests.certificates import Authority
 
 
 @pytest.fixture(scope="session")
@@ -58,6 +59,34 @@ def qrscp(running_qrscp: servers.QrscpServer) -> servers.QrscpServer:
 def storescp(tmp_path: Path) -> Iterator[servers.FileArchive]:
     """A storescp that has received nothing."""
     with servers.storescp(tmp_path / "storescp") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def authority() -> Authority:
+    """The certification authority that the servers with TLS trust and are trusted by."""
+    return Authority()
+
+
+@pytest.fixture(scope="session")
+def running_tls_orthanc(
+    tmp_path_factory: pytest.TempPathFactory, authority: Authority
+) -> Iterator[servers.OrthancServer]:
+    with tls_servers.orthanc(tmp_path_factory.mktemp("tls-orthanc"), authority) as server:
+        yield server
+
+
+@pytest.fixture
+def tls_orthanc(running_tls_orthanc: servers.OrthancServer) -> servers.OrthancServer:
+    """An empty Orthanc that speaks TLS and wants certificates."""
+    running_tls_orthanc.clear()
+    return running_tls_orthanc
+
+
+@pytest.fixture
+def tls_storescp(tmp_path: Path, authority: Authority) -> Iterator[servers.FileArchive]:
+    """A storescp that speaks TLS and wants certificates."""
+    with tls_servers.storescp(tmp_path / "tls-storescp", authority) as server:
         yield server
 
 

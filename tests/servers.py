@@ -12,7 +12,7 @@ import sqlite3
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import count
@@ -76,10 +76,11 @@ def orthanc(
     ae_title: str = "ORTHANC",
     peers: Mapping[str, int] = PEERS,
     environment: Mapping[str, str] = NO_DELAY,
+    settings: Mapping[str, object] = {},
 ) -> Iterator[OrthancServer]:
     """Run an Orthanc. An empty `environment` gives the one that Debian starts, slow on many messages."""
     require(find_orthanc(), package="orthanc")
-    archive = start_orthanc(folder, ae_title, peers, environment)
+    archive = start_orthanc(folder, ae_title, peers, environment, settings)
     try:
         with httpx.Client(base_url=f"http://{HOST}:{archive.http_port}", timeout=60) as rest:
             yield OrthancServer(archive, rest)
@@ -126,6 +127,7 @@ def dcmqrscp(
     ae_title: str = "DCMQRSCP",
     peers: Mapping[str, int] = PEERS,
     environment: Mapping[str, str] = NO_DELAY,
+    options: Sequence[str | Path] = (),
 ) -> Iterator[FileArchive]:
     """Run DCMTK's dcmqrscp, set up to accept compressed instances, too.
 
@@ -139,7 +141,7 @@ def dcmqrscp(
     def start(ports: list[int]) -> Archive:
         config.write_text(_dcmqrscp_config(folder / "store", ae_title, peers, ports[0]))
         server = start_server(
-            [program, "-v", "-c", config, "-xf", profile, "All", "All"],
+            [program, "-v", "-c", config, "-xf", profile, "All", "All", *options],
             ports=ports,
             log=folder / "dcmqrscp.log",
             environment=environment,
@@ -226,14 +228,16 @@ def _numbered(key: str, values: Iterable[str]) -> list[str]:
 
 
 @contextmanager
-def storescp(folder: Path, ae_title: str = "STORESCP") -> Iterator[FileArchive]:
+def storescp(
+    folder: Path, ae_title: str = "STORESCP", options: Sequence[str | Path] = ()
+) -> Iterator[FileArchive]:
     """Run DCMTK's storescp, which takes everything as it comes."""
     program = require(shutil.which("storescp"), package="dcmtk")
     (folder / "store").mkdir(parents=True)
 
     def start(ports: list[int]) -> Archive:
         server = start_server(
-            [program, "+xa", "+B", "-aet", ae_title, "-od", folder / "store", str(ports[0])],
+            [program, "+xa", "+B", "-aet", ae_title, "-od", folder / "store", *options, str(ports[0])],
             ports=ports,
             log=folder / "storescp.log",
             environment=NO_DELAY,

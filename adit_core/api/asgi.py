@@ -3,11 +3,11 @@
 from adit_core.api.app import create_app
 from adit_core.api.dashboard import load_dashboard
 from adit_core.api.wiring import Wiring, connect
-from adit_core.db.engine import Database
+from adit_core.services.database import configured_database
 from adit_core.services.launcher import PrefectLauncher
 from adit_core.settings import get_settings
 
 _settings = get_settings()
-_wiring = Wiring(_settings, Database(_settings.resolved_database_url()), PrefectLauncher())
+_wiring = Wiring(_settings, configured_database(_settings), PrefectLauncher())
 connect(_wiring)
 app = create_app(_wiring, load_dashboard())

@@ -4,7 +4,11 @@
 they work with, `output` prints; every other module is the command, or the group of commands, of its name.
 """
 
+import sys
+
 from adit_core.cli.application import app
+from adit_core.cli.output import report_error
+from adit_core.errors import AditError
 from adit_core.settings import adopt_stack_environment
 
 __all__ = ["app", "main"]
@@ -12,5 +16,9 @@ __all__ = ["app", "main"]
 
 def main() -> None:
     """Run the command line of this process and end it with the command's exit status."""
-    adopt_stack_environment()
+    try:
+        adopt_stack_environment()
+    except AditError as error:
+        report_error(error, as_json="--json" in sys.argv)
+        sys.exit(1)
     app(prog_name="adit")

@@ -2,7 +2,7 @@
 
 from adit_core.cli.command import new_app
 from adit_core.cli.output import AsJson, present
-from adit_core.db.engine import Database
+from adit_core.services.database import configured_database
 from adit_core.settings import get_settings
 from adit_core.terminal import cell
 
@@ -17,7 +17,7 @@ def group() -> None:
 @app.command()
 def upgrade(as_json: AsJson = False) -> None:
     """Create the tables, or bring them up to date. It can be run again at any time."""
-    db = Database(get_settings().resolved_database_url())
+    db = configured_database(get_settings())
     db.upgrade()
     present(
         {"database": db.engine.url.render_as_string(hide_password=True)},

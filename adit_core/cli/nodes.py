@@ -1,6 +1,7 @@
 """`adit nodes …`: the archives and folders that studies move between."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -14,7 +15,16 @@ from adit_core.db import DicomNode, NodeKind, StorageForm
 from adit_core.db.engine import Database
 from adit_core.dicom.node import QueryRoot, ServerNode, Service, SidecarContent
 from adit_core.errors import ActionNotPossible
-from adit_core.services.nodes import add_folder, add_server, get_node, list_nodes, node_value
+from adit_core.services.nodes import (
+    add_folder,
+    add_server,
+    change_server,
+    get_node,
+    list_nodes,
+    node_value,
+    services_of,
+)
+from adit_core.services.profiles import list_profiles
 from adit_core.services.storage import ARCHIVES, Storage
 from adit_core.terminal import cell, identifiers, new_table, numbers
 
@@ -32,6 +42,8 @@ MaxAssociations = Annotated[
     int, typer.Option(help="How many studies may be moved from or to it at the same time.")
 ]
 
+Profile = Annotated[str, typer.Option(help="A connection profile, for TLS or other timeouts than usual.")]
+
 
 @dataclass(frozen=True, slots=True)
 class Node:
@@ -46,25 +58,36 @@ class Node:
     calling_ae_title: str = ""
     query_root: QueryRoot | None = None
     services: tuple[Service, ...] = ()
+    profile: str = ""
     path: str = ""
     storage: StorageForm | None = None
 
     @classmethod
     def of(cls, db: Database, row: DicomNode) -> "Node":
         """Return what is shown of a row."""
-        value = node_value(db, row)
-        if not isinstance(value, ServerNode):
-            return cls(row.name, row.kind, row.max_associations, path=str(value.path), storage=row.storage)
+        return cls.all_of(db, [row])[0]
+
+    @classmethod
+    def all_of(cls, db: Database, rows: Sequence[DicomNode]) -> list["Node"]:
+        """Return what is shown of rows."""
+        profiles = {profile.id: profile.name for profile in list_profiles(db)}
+        return [cls._of(row, profiles.get(row.connection_profile_id or 0, "")) for row in rows]
+
+    @classmethod
+    def _of(cls, row: DicomNode, profile: str) -> "Node":
+        if row.kind is NodeKind.FOLDER:
+            return cls(row.name, row.kind, row.max_associations, path=row.path, storage=row.storage)
         return cls(
             name=row.name,
             kind=row.kind,
             max_associations=row.max_associations,
-            ae_title=value.ae_title,
-            host=value.host,
-            port=value.port,
-            calling_ae_title=value.calling_ae_title,
-            query_root=value.query_root,
-            services=tuple(sorted(value.services)),
+            ae_title=row.ae_title,
+            host=row.host,
+            port=row.port,
+            calling_ae_title=row.calling_ae_title,
+            query_root=row.query_root,
+            services=tuple(sorted(services_of(row))),
+            profile=profile,
         )
 
 
@@ -94,6 +117,7 @@ def server(
         bool, typer.Option("--patient-root", help="It knows the patient root information model only.")
     ] = False,
     max_associations: MaxAssociations = 2,
+    profile: Profile = "",
     as_json: AsJson = False,
 ) -> None:
     """Add an archive that speaks DIMSE."""
@@ -109,6 +133,7 @@ def server(
             services=[service for service, yes in supported.items() if yes],
             query_root=QueryRoot.PATIENT if patient_root else QueryRoot.STUDY,
             max_associations=max_associations,
+            connection_profile=profile,
             actor=acting_user(ctx, db),
         )
         present(Node.of(db, row), _added, as_json=as_json)
@@ -163,11 +188,43 @@ def folder(
         present(Node.of(db, row), _added, as_json=as_json)
 
 
+@app.command()
+def change(
+    ctx: typer.Context,
+    name: Name,
+    *,
+    find: Annotated[bool | None, typer.Option(help="Whether it supports C-FIND.")] = None,
+    get: Annotated[bool | None, typer.Option(help="Whether it supports C-GET.")] = None,
+    move: Annotated[bool | None, typer.Option(help="Whether it supports C-MOVE.")] = None,
+    store: Annotated[bool | None, typer.Option(help="Whether it supports C-STORE.")] = None,
+    root: Annotated[QueryRoot | None, typer.Option(help="The information model that it is asked in.")] = None,
+    profile: Annotated[
+        str | None, typer.Option(help="A connection profile; empty for the usual settings.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Change how an archive is spoken to; what is not given stays as it is."""
+    said = {Service.FIND: find, Service.GET: get, Service.MOVE: move, Service.STORE: store}
+    with open_database() as db:
+        before = services_of(get_node(db, name))
+        row = change_server(
+            db,
+            name,
+            services=[
+                service for service, yes in said.items() if (service in before if yes is None else yes)
+            ],
+            query_root=root,
+            connection_profile=profile,
+            actor=acting_user(ctx, db),
+        )
+        present(Node.of(db, row), _changed, as_json=as_json)
+
+
 @app.command("list")
 def list_all(as_json: AsJson = False) -> None:
     """List the nodes."""
     with open_database() as db:
-        present([Node.of(db, row) for row in list_nodes(db)], _table, as_json=as_json)
+        present(Node.all_of(db, list_nodes(db)), _table, as_json=as_json)
 
 
 @app.command()
@@ -187,6 +244,40 @@ def echo(name: Name, as_json: AsJson = False) -> None:
     )
 
 
+@app.command()
+def check(
+    name: Name,
+    *,
+    move_destination: Annotated[
+        str,
+        typer.Option(
+            metavar="AE_TITLE",
+            help="Where a C-MOVE would go to; by default what we call ourselves.",
+            show_default=False,
+        ),
+    ] = "",
+    web_url: Annotated[
+        str,
+        typer.Option(
+            metavar="URL", help="The base of its DICOMweb services, if it has any.", show_default=False
+        ),
+    ] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Find out what an archive really supports, and what of that differs from its configuration.
+
+    Nothing is stored, sent or changed. Exit status 1 if jobs would fail because of a difference.
+    """
+    from adit_core.cli.node_check import shown  # noqa: PLC0415 - slow to import, and only needed here
+    from adit_core.services.node_check import check_node  # noqa: PLC0415 - as above
+
+    with open_database() as db:
+        found = check_node(db, name, move_destination=move_destination, web_url=web_url)
+    present(found, shown, as_json=as_json)
+    if not found.is_good:
+        raise typer.Exit(1)
+
+
 def _archive_password() -> str:
     given = os.environ.get(_PASSWORD_VARIABLE)
     return given or typer.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
@@ -200,6 +291,10 @@ def _kind_in_words(node: Node) -> str:
     return f"{node.kind.value} ({node.storage.value})" if node.storage else node.kind.value
 
 
+def _changed(node: Node) -> RenderableType:
+    return cell(f"Changed the {node.kind.value} {node.name}.")
+
+
 def _table(nodes: list[Node]) -> RenderableType:
     if not nodes:
         return "There are no nodes yet: `adit nodes add --help`."
@@ -211,6 +306,7 @@ def _table(nodes: list[Node]) -> RenderableType:
         "calls it",
         identifiers("services"),
         "root",
+        "profile",
         numbers("limit"),
     )
     for node in nodes:
@@ -222,6 +318,7 @@ def _table(nodes: list[Node]) -> RenderableType:
             cell(node.calling_ae_title),
             cell(" ".join(node.services)),
             cell(node.query_root),
+            cell(node.profile),
             cell(node.max_associations),
         )
     return table

@@ -10,6 +10,7 @@ from sqlalchemy.exc import DatabaseError
 from adit_core.db import User
 from adit_core.db.engine import Database
 from adit_core.services import local_access
+from adit_core.services.database import configured_database
 from adit_core.services.launching import Launcher
 from adit_core.services.local_access import require_current
 from adit_core.settings import get_settings
@@ -23,7 +24,7 @@ def open_database() -> Iterator[Database]:
         ActionNotPossible: Its tables are not those of this version.
         DatabaseUnavailable: It does not answer.
     """
-    db = Database(get_settings().resolved_database_url())
+    db = configured_database(get_settings())
     if _has_no_file(db):
         require_current(db)
     try:

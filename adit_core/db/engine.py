@@ -19,8 +19,10 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlmodel import Session
 
+from adit_core.db.secrets import Keyring
 from adit_core.errors import DatabaseUnavailable
 
+_NO_KEYS = Keyring()
 _BUSY_TIMEOUT = 30
 """Seconds that a process waits for a lock that another one holds."""
 
@@ -45,13 +47,14 @@ _SQLITE_MISTAKES = {sqlite3.SQLITE_ERROR, sqlite3.SQLITE_READONLY}
 
 
 class Database:
-    """The database behind `url`.
+    """The database behind `url`, and the keys to the secrets in it.
 
     It may be handed to a child process, forked or spawned: connections are never shared with it.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, keyring: Keyring = _NO_KEYS) -> None:
         self.url = url
+        self.keyring = keyring
         self.engine = _create_engine(make_url(url))
         self._read_only = self.engine.execution_options(**_READ_ONLY[self.engine.dialect.name])
         finalize(self, self.engine.dispose)
@@ -60,8 +63,8 @@ class Database:
     def __repr__(self) -> str:
         return f"Database({self.engine.url.render_as_string(hide_password=True)!r})"
 
-    def __reduce__(self) -> tuple[type[Self], tuple[str]]:
-        return type(self), (self.url,)
+    def __reduce__(self) -> tuple[type[Self], tuple[str, Keyring]]:
+        return type(self), (self.url, self.keyring)
 
     @contextmanager
     def session(self) -> Iterator[Session]:

@@ -5,6 +5,7 @@ from enum import StrEnum
 from sqlmodel import Field
 
 from adit_core.db.columns import NEVER_REUSE_IDS, Table, words
+from adit_core.db.secrets import Sealed, SealedSecret
 from adit_core.dicom.node import QueryRoot, SidecarContent
 
 
@@ -38,6 +39,11 @@ class ConnectionProfile(Table, table=True):
     max_pdu_length: int = 1 << 20
     verify_attempts: int = 6
     verify_delay: float = 0.5
+    tls: bool = False
+    tls_ca: str = ""
+    tls_certificate: str = ""
+    tls_private_key: Sealed | None = Field(default=None, sa_type=SealedSecret)
+    tls_verify_host_name: bool = True
 
 
 class DicomNode(Table, table=True):
@@ -72,7 +78,7 @@ class DicomNode(Table, table=True):
     series_folder: str | None = None
     instance_file: str | None = None
     archive_name: str | None = None
-    archive_password: str | None = Field(default=None, repr=False)
+    archive_password: Sealed | None = Field(default=None, sa_type=SealedSecret)
     sidecars: SidecarContent = Field(default=SidecarContent.TECHNICAL, sa_type=words(SidecarContent))
 
 

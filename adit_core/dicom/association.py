@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from adit_core.dicom.command import Command
+from adit_core.dicom.connect import connect
 from adit_core.dicom.connection import Connection
 from adit_core.dicom.contexts import MOST_CONTEXTS, AcceptedContexts, PresentationContext, ProposedContext
 from adit_core.dicom.negotiation import (
@@ -33,6 +34,7 @@ from adit_core.dicom.negotiation import (
 )
 from adit_core.dicom.node import ServerNode
 from adit_core.dicom.pdata import DataValue, DataValueReader, PeerReleased, message_batches
+from adit_core.dicom.tls import is_tls_alert
 from adit_core.errors import (
     AditError,
     ConnectionFailed,
@@ -40,6 +42,7 @@ from adit_core.errors import (
     PeerAborted,
     PeerTimeout,
     ProtocolError,
+    TlsFailed,
 )
 
 _PDU_HEADER = struct.Struct(">BxL")
@@ -49,6 +52,7 @@ _A_ABORT = 0x07
 _LONGEST_NEGOTIATION_PDU = 1 << 18
 _LONGEST_COMMAND = 1 << 14
 _LONGEST_IDENTIFIER = 1 << 22
+_PERHAPS_TLS = " (perhaps it speaks TLS only)"
 _LAST_WORDS_TIME = 0.5
 """How long a broken connection is searched for the peer's reason, in seconds."""
 
@@ -94,11 +98,11 @@ class Association:
         if len(proposals) > MOST_CONTEXTS:
             raise ValueError(f"{len(proposals)} presentation contexts do not fit in one association")
         request = associate_request(node, proposals, provided)
-        connection = Connection.open(node)
+        connection = connect(node)
         abort_early = _unless_complete(lambda: connection.abort(A_ABORT))
         with abort_early, connection.time_limit(node.profile.connect_timeout):
             connection.send([request])
-            agreement = _read_agreement(connection, proposals)
+            agreement = _read_agreement(connection, proposals, hint="" if node.profile.tls else _PERHAPS_TLS)
         return cls(connection, agreement, node)
 
     def __enter__(self) -> Self:
@@ -281,9 +285,14 @@ def _unless_complete(abort: Callable[[], None]) -> Iterator[None]:
             abort()
 
 
-def _read_agreement(connection: Connection, proposals: Sequence[ProposedContext]) -> Agreement:
+def _read_agreement(connection: Connection, proposals: Sequence[ProposedContext], *, hint: str) -> Agreement:
     peer = connection.peer
-    header = connection.read(_PDU_HEADER.size)
+    try:
+        header = connection.read(_PDU_HEADER.size)
+    except ConnectionFailed as error:
+        raise ConnectionFailed(f"{error}, instead of answering the association request{hint}") from error
+    if is_tls_alert(header):
+        raise TlsFailed(f"{peer} speaks TLS: give the node a connection profile with TLS")
     pdu_type, length = _PDU_HEADER.unpack(header)
     if pdu_type == _A_ASSOCIATE_RJ:
         raise rejection(peer, connection.read(4))

@@ -10,10 +10,8 @@ import struct
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Self
 
-from adit_core.dicom.node import ServerNode
-from adit_core.errors import ConnectionFailed, PeerTimeout, TransientError
+from adit_core.errors import AditError, ConnectionFailed, PeerTimeout
 
 _BUFFER_SIZE = 1 << 18
 _MOST_BUFFERS = 512
@@ -24,7 +22,7 @@ _FAREWELL_TIME = 0.25
 
 
 class Connection:
-    """A blocking socket with what DICOM needs around it.
+    """A blocking socket with what DICOM needs around it; :func:`~adit_core.dicom.connect.connect` opens it.
 
     Several systems, among them Debian's DCMTK, do not set TCP_NODELAY: their small messages wait for
     an acknowledgement that Linux delays by 40 ms. So does every message of ours without TCP_NODELAY.
@@ -44,24 +42,6 @@ class Connection:
         sock.settimeout(silence_timeout)
         self._poll = select.poll()
         self._poll.register(sock, select.POLLIN)
-
-    @classmethod
-    def open(cls, node: ServerNode) -> Self:
-        """Connect to `node`.
-
-        Raises:
-            ConnectionFailed: The host is unknown or not reachable, or nobody listens there.
-        """
-        peer = f"{node.name} ({node.ae_title} at {node.host}:{node.port})"
-        try:
-            sock = socket.create_connection((node.host, node.port), node.profile.connect_timeout)
-        except TimeoutError as error:
-            raise ConnectionFailed(
-                f"{peer} did not take the connection within {node.profile.connect_timeout:g} s"
-            ) from error
-        except (OSError, UnicodeError) as error:  # a host name that IDNA cannot encode is a UnicodeError
-            raise ConnectionFailed(f"No connection to {peer}: {_reason(error)}") from error
-        return cls(sock, peer=peer, silence_timeout=node.profile.silence_timeout)
 
     @contextmanager
     def time_limit(self, seconds: float) -> Iterator[None]:
@@ -102,13 +82,7 @@ class Connection:
             ConnectionFailed: The connection broke.
         """
         self._is_torn = True
-        while buffers:
-            self._apply_deadline()
-            try:
-                sent = self._socket.sendmsg(buffers[:_MOST_BUFFERS])
-            except OSError as error:
-                raise self._failure(error, "took") from error
-            buffers = _without(buffers, sent)
+        self._send_all(buffers)
         self._is_torn = False
 
     def close(self) -> None:
@@ -129,9 +103,24 @@ class Connection:
             else:
                 self._socket.settimeout(0)
                 self._socket.send(farewell)
-                self._socket.shutdown(socket.SHUT_WR)
+                self._end_sending()
                 self._discard_input(_FAREWELL_TIME)
-        self.close()
+        self._socket.close()
+
+    def _send_all(self, buffers: Sequence[bytes | memoryview]) -> None:
+        while buffers:
+            self._apply_deadline()
+            try:
+                sent = self._send_some(buffers)
+            except OSError as error:
+                raise self._failure(error, "took") from error
+            buffers = _without(buffers, sent)
+
+    def _send_some(self, buffers: Sequence[bytes | memoryview]) -> int:
+        return self._socket.sendmsg(buffers[:_MOST_BUFFERS])
+
+    def _end_sending(self) -> None:
+        self._socket.shutdown(socket.SHUT_WR)
 
     def _discard_input(self, seconds: float) -> None:
         deadline = time.monotonic() + seconds
@@ -170,9 +159,9 @@ class Connection:
             raise PeerTimeout(f"{self.peer} did not answer in time")
         self._socket.settimeout(left)
 
-    def _failure(self, error: OSError, verb: str) -> TransientError:
+    def _failure(self, error: OSError, verb: str) -> AditError:
         if not isinstance(error, TimeoutError):
-            return ConnectionFailed(f"The connection to {self.peer} broke: {_reason(error)}")
+            return ConnectionFailed(f"The connection to {self.peer} broke: {reason(error)}")
         if self._deadline is not None:
             return PeerTimeout(f"{self.peer} did not answer in time")
         return PeerTimeout(f"{self.peer} {verb} nothing for {self._silence_timeout:g} s")
@@ -187,7 +176,8 @@ def _without(buffers: Sequence[bytes | memoryview], count: int) -> Sequence[byte
     return ()
 
 
-def _reason(error: OSError | UnicodeError) -> str:
+def reason(error: OSError | UnicodeError) -> str:
+    """Return what the operating system says of `error`."""
     return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 

@@ -14,9 +14,10 @@ from adit_core.dicom.node import ServerNode
 from adit_core.dicom.status import SUCCESS, status_error
 from adit_core.dicom.store import DimseDestination
 
-__all__ = ["DimseDestination", "DimseSearcher", "DimseSource", "echo"]
+__all__ = ["VERIFICATION", "DimseDestination", "DimseSearcher", "DimseSource", "echo"]
 
-_VERIFICATION = "1.2.840.10008.1.1"
+VERIFICATION = "1.2.840.10008.1.1"
+"""The SOP class of a C-ECHO (PS3.4 A.4)."""
 
 
 def echo(node: ServerNode) -> float:
@@ -25,10 +26,10 @@ def echo(node: ServerNode) -> float:
     Raises:
         AditError: It does not; the error says how it failed.
     """
-    with Association.open(node, message_proposals(_VERIFICATION)) as association:
-        request = Command(CommandField.C_ECHO_RQ, association.next_message_id(), _VERIFICATION)
+    with Association.open(node, message_proposals(VERIFICATION)) as association:
+        request = Command(CommandField.C_ECHO_RQ, association.next_message_id(), VERIFICATION)
         start = time.perf_counter()
-        association.send(association.context_of(_VERIFICATION), request)
+        association.send(association.context_of(VERIFICATION), request)
         response = association.receive_response(request)
         elapsed = time.perf_counter() - start
     if response.command.status != SUCCESS:

@@ -9,6 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from adit_core.dicom.layout import Names, check_archive_name
+from adit_core.dicom.tls import TlsSettings
 from adit_core.errors import InputProblem, InvalidInput
 
 
@@ -42,6 +43,8 @@ class ConnectionProfile:
     """How often a destination is asked for what it was sent; archives may index with a delay."""
     verify_delay: float = 0.5
     """Before the second question; doubled before each further one."""
+    tls: TlsSettings | None = None
+    """For an encrypted connection (PS3.15 B.12); None for a plain one."""
 
 
 @dataclass(frozen=True, slots=True)

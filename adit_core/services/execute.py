@@ -6,6 +6,7 @@ from functools import cache
 from adit_core.db import Job, SeriesProgress, TransferTask
 from adit_core.db.engine import Database
 from adit_core.db.nodes import DicomNode
+from adit_core.db.secrets import Keyring
 from adit_core.dicom.manifest import Selection
 from adit_core.dicom.outcome import SeriesOutcome, StudyOutcome
 from adit_core.dicom.references import StudyReference
@@ -15,7 +16,7 @@ from adit_core.services.progress import TaskCounts, record_progress
 from adit_core.services.routes import open_route
 
 
-def execute_task(database_url: str, task_id: int, token: str) -> StudyOutcome:
+def execute_task(database_url: str, keyring: Keyring, task_id: int, token: str) -> StudyOutcome:
     """Move the study of a task that the caller has claimed with `token`.
 
     Progress is written to the database about once a second, and at the end.
@@ -23,7 +24,7 @@ def execute_task(database_url: str, task_id: int, token: str) -> StudyOutcome:
     Raises:
         AditError: The source or the destination could not be asked what they have.
     """
-    db = _database(database_url)
+    db = _database(database_url, keyring)
     with db.session() as session:
         task = session.get_one(TransferTask, task_id)
         job = session.get_one(Job, task.job_id)
@@ -66,8 +67,8 @@ def counts_of(task: TransferTask, outcome: StudyOutcome) -> TaskCounts:
 
 
 @cache
-def _database(url: str) -> Database:
-    return Database(url)
+def _database(url: str, keyring: Keyring) -> Database:
+    return Database(url, keyring)
 
 
 def _selection(job: Job, task: TransferTask) -> Selection:

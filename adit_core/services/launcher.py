@@ -111,14 +111,15 @@ def _client() -> Iterator[SyncPrefectClient]:
     if not url:
         # Without an address, Prefect would start a server of its own in each process.
         raise SchedulerUnavailable(
-            "PREFECT_API_URL is not set: start Prefect with `prefect server start` and set it to the address."
+            "PREFECT_API_URL is not set: start ADIT with `make up`, and set it to the address of its Prefect."
         )
     try:
         with get_client(httpx_settings={"timeout": _REQUEST_TIMEOUT}, sync_client=True) as client:
             yield client
     except httpx.TransportError as error:
         raise SchedulerUnavailable(
-            f"Prefect does not answer at {url}: start it with `prefect server start`."
+            f"Prefect does not answer at {url}: start it with `make up`, "
+            "or by itself with `python -m deployments.prefect_server`."
         ) from error
     except httpx.HTTPStatusError as error:
         raise SchedulerUnavailable(

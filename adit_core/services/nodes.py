@@ -8,13 +8,13 @@ from pathlib import Path
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col, select
 
-from adit_core.db import ConnectionProfile, DicomNode, Group, Membership, NodeAccess, NodeKind, User
+from adit_core.db import DicomNode, Group, Membership, NodeAccess, NodeKind, User
 from adit_core.db.audit import AuditAction
 from adit_core.db.engine import Database
-from adit_core.dicom import node as values
 from adit_core.dicom.node import Node, QueryRoot, ServerNode, Service
 from adit_core.errors import InputProblem, InvalidInput, NotFound
 from adit_core.services import audit
+from adit_core.services.profiles import get_profile, profile_value
 from adit_core.services.storage import Storage, folder_value, set_storage
 
 # The default character repertoire without backslash and control characters (PS3.5 6.2, VR AE).
@@ -74,7 +74,6 @@ def add_server(
         *_address_problems(host, port),
         *_max_associations_problems(max_associations),
     )
-    offered = frozenset(services)
     node = DicomNode(
         kind=NodeKind.SERVER,
         name=name.strip(),
@@ -84,13 +83,10 @@ def add_server(
         port=port,
         query_root=query_root,
         max_associations=max_associations,
-        supports_find=Service.FIND in offered,
-        supports_get=Service.GET in offered,
-        supports_move=Service.MOVE in offered,
-        supports_store=Service.STORE in offered,
     )
+    _set_services(node, frozenset(services))
     if connection_profile:
-        node.connection_profile_id = _profile(db, connection_profile).id
+        node.connection_profile_id = get_profile(db, connection_profile).id
     return _add(db, node, actor)
 
 
@@ -118,8 +114,48 @@ def add_folder(
     """
     _refuse(*_name_problems(name), *_path_problems(path), *_max_associations_problems(max_associations))
     node = DicomNode(kind=NodeKind.FOLDER, name=name.strip(), path=path, max_associations=max_associations)
-    set_storage(node, storage or Storage())
+    set_storage(db, node, storage or Storage())
     return _add(db, node, actor)
+
+
+def change_server(
+    db: Database,
+    name: str,
+    *,
+    services: Iterable[Service] | None = None,
+    query_root: QueryRoot | None = None,
+    connection_profile: str | None = None,
+    actor: User | str = audit.SYSTEM,
+) -> DicomNode:
+    """Change how a server is spoken to, and return it; what is None stays as it is.
+
+    Args:
+        db: Where it is kept.
+        name: What users call it.
+        services: What it supports as a provider.
+        query_root: The information model that it is asked in.
+        connection_profile: The name of one; empty for the usual settings.
+        actor: Who changes it.
+
+    Raises:
+        NotFound: There is no such node, or no such connection profile.
+        InvalidInput: The node is a folder.
+    """
+    node = get_node(db, name)
+    if node.kind is not NodeKind.SERVER:
+        raise InvalidInput(InputProblem(f"{name} is a folder; only servers have services.", field="name"))
+    if services is not None:
+        _set_services(node, frozenset(services))
+    if query_root is not None:
+        node.query_root = query_root
+    if connection_profile is not None:
+        profile = get_profile(db, connection_profile) if connection_profile else None
+        node.connection_profile_id = profile.id if profile else None
+    with db.session() as session:
+        session.add(node)
+        audit.record(session, AuditAction.NODE_CHANGED, actor=actor, object_kind="node", object_id=name)
+        session.commit()
+    return node
 
 
 def list_nodes(db: Database) -> list[DicomNode]:
@@ -137,25 +173,34 @@ def get_node(db: Database, name: str) -> DicomNode:
     return _named(name, list_nodes(db))
 
 
-def node_value(db: Database, node: DicomNode) -> Node:
-    """Return a node as what a transfer works with."""
-    if node.kind is NodeKind.FOLDER:
-        return folder_value(node)
+def services_of(node: DicomNode) -> frozenset[Service]:
+    """Return what a server supports as a provider, as far as it was said."""
     supported = {
         Service.FIND: node.supports_find,
         Service.GET: node.supports_get,
         Service.MOVE: node.supports_move,
         Service.STORE: node.supports_store,
     }
+    return frozenset(service for service, yes in supported.items() if yes)
+
+
+def node_value(db: Database, node: DicomNode) -> Node:
+    """Return a node as what a transfer works with.
+
+    Raises:
+        SecretUnreadable: A secret of it was sealed with a key that is not at hand.
+    """
+    if node.kind is NodeKind.FOLDER:
+        return folder_value(db, node)
     return ServerNode(
         name=node.name,
         ae_title=node.ae_title,
         host=node.host,
         port=node.port,
         calling_ae_title=node.calling_ae_title,
-        services=frozenset(service for service, yes in supported.items() if yes),
+        services=services_of(node),
         query_root=node.query_root,
-        profile=_profile_value(db, node.connection_profile_id),
+        profile=profile_value(db, node.connection_profile_id),
     )
 
 
@@ -239,28 +284,11 @@ def _add(db: Database, node: DicomNode, actor: User | str) -> DicomNode:
     return node
 
 
-def _profile(db: Database, name: str) -> ConnectionProfile:
-    with db.reading() as session:
-        profiles = session.exec(select(ConnectionProfile).order_by(ConnectionProfile.name)).all()
-    for profile in profiles:
-        if profile.name == name:
-            return profile
-    known = ", ".join(profile.name for profile in profiles) or "none"
-    raise NotFound(f"There is no connection profile called {name}. Known profiles: {known}.")
-
-
-def _profile_value(db: Database, profile_id: int | None) -> values.ConnectionProfile:
-    if profile_id is None:
-        return values.ConnectionProfile()
-    with db.reading() as session:
-        row = session.get_one(ConnectionProfile, profile_id)
-    return values.ConnectionProfile(
-        connect_timeout=row.connect_timeout,
-        silence_timeout=row.silence_timeout,
-        max_pdu_length=row.max_pdu_length,
-        verify_attempts=row.verify_attempts,
-        verify_delay=row.verify_delay,
-    )
+def _set_services(node: DicomNode, services: frozenset[Service]) -> None:
+    node.supports_find = Service.FIND in services
+    node.supports_get = Service.GET in services
+    node.supports_move = Service.MOVE in services
+    node.supports_store = Service.STORE in services
 
 
 def _refuse(*problems: InputProblem) -> None:

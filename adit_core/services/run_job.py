@@ -129,7 +129,12 @@ class _Attempt:
     def run(self, pool: ChildPool) -> None:
         try:
             call = pool.call(
-                self._settings.task_timeout, execute_task, self._db.url, self._task.id, self._token
+                self._settings.task_timeout,
+                execute_task,
+                self._db.url,
+                self._db.keyring,
+                self._task.id,
+                self._token,
             )
             state = self._watch(call)
             if state is ClaimState.CANCEL_REQUESTED:

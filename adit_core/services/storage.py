@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from adit_core.db import DicomNode, StorageForm
+from adit_core.db.engine import Database
 from adit_core.dicom.layout import Names
 from adit_core.dicom.node import ArchiveFormat, ArchiveNode, FolderNode, NiftiNode, SidecarContent
 from adit_core.errors import InputProblem, InvalidInput
@@ -30,12 +31,13 @@ class Storage:
     sidecars: SidecarContent = SidecarContent.TECHNICAL
 
 
-def set_storage(node: DicomNode, storage: Storage) -> None:
-    """Write settings into the row of a folder.
+def set_storage(db: Database, node: DicomNode, storage: Storage) -> None:
+    """Write settings into the row of a folder; the password is sealed.
 
     Raises:
         InvalidInput: A template cannot be used, an archive lacks a password, or there is one for what is
             none.
+        SecretUnreadable: There is no key to seal the password with.
     """
     node.storage = storage.form
     node.patient_folder = storage.patient
@@ -43,18 +45,19 @@ def set_storage(node: DicomNode, storage: Storage) -> None:
     node.series_folder = storage.series
     node.instance_file = storage.instance
     node.archive_name = storage.archive
-    node.archive_password = storage.password or None
+    node.archive_password = db.keyring.seal(storage.password) if storage.password else None
     node.sidecars = storage.sidecars
     if storage.form not in ARCHIVES and (storage.password or storage.archive):
         raise InvalidInput(InputProblem("Only archive files have a name and a password.", field="storage"))
-    folder_value(node)
+    folder_value(db, node)
 
 
-def folder_value(node: DicomNode) -> FolderNode | ArchiveNode | NiftiNode:
+def folder_value(db: Database, node: DicomNode) -> FolderNode | ArchiveNode | NiftiNode:
     """Return a folder as what a transfer works with.
 
     Raises:
         InvalidInput: Its settings cannot be used.
+        SecretUnreadable: The password was sealed with a key that is not at hand.
     """
     path, names = Path(node.path), _names(node)
     if node.storage is StorageForm.FILES:
@@ -64,7 +67,7 @@ def folder_value(node: DicomNode) -> FolderNode | ArchiveNode | NiftiNode:
     return ArchiveNode(
         name=node.name,
         path=path,
-        password=node.archive_password or "",
+        password=db.keyring.unseal(node.archive_password) if node.archive_password else "",
         format=ArchiveFormat(node.storage.value),
         archive=_or(node.archive_name, _USUAL_ARCHIVE),
         names=names,

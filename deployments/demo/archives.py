@@ -9,12 +9,12 @@ import shutil
 import sys
 from collections.abc import Iterable, Mapping
 from configparser import ConfigParser
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
 from adit_core.dicom.dimse import DimseDestination
-from adit_core.dicom.node import ServerNode, Service
+from adit_core.dicom.node import ConnectionProfile, ServerNode, Service
 from adit_core.dicom.part10 import read_file_instance
 from deployments.demo.processes import HOST, Server, on_free_ports, start_server
 
@@ -23,6 +23,7 @@ CALLING_AE_TITLE = "ADIT"
 _ORTHANC = "/usr/sbin/Orthanc"
 _DICOM_WEB_PLUGIN = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
 _ANY_PORT = 104
+_NO_SETTINGS: Mapping[str, object] = {}
 _NO_DELAY = {"TCP_NODELAY": "1"}
 """Without it, DCMTK and Orthanc stall for 45 ms with each message."""
 
@@ -36,12 +37,14 @@ class Archive:
     """A running archive, and the folder with all that is its own.
 
     ``http_port`` is where an Orthanc has its REST interface and DICOMweb; others have None.
+    ``profile`` says how to talk to it.
     """
 
     ae_title: str
     server: Server
     folder: Path
     http_port: int | None = None
+    profile: ConnectionProfile = field(default_factory=ConnectionProfile)
 
     def __enter__(self) -> Self:
         return self
@@ -59,6 +62,7 @@ class Archive:
             port=self.server.port,
             calling_ae_title=CALLING_AE_TITLE,
             services=frozenset(Service),
+            profile=self.profile,
         )
 
     def stop(self) -> None:
@@ -102,15 +106,19 @@ def start_orthanc(
     ae_title: str,
     peers: Mapping[str, int],
     environment: Mapping[str, str] = _NO_DELAY,
+    settings: Mapping[str, object] = _NO_SETTINGS,
 ) -> Archive:
-    """Start an Orthanc that keeps its store in `folder`, see :func:`start_archive`."""
+    """Start an Orthanc that keeps its store in `folder`, see :func:`start_archive`.
+
+    `settings` replace or add to those of its configuration file.
+    """
     program = find_orthanc()
     assert program is not None
     folder.mkdir(parents=True, exist_ok=True)
     config = folder / "orthanc.json"
 
     def start(ports: list[int]) -> Archive:
-        config.write_text(json.dumps(_orthanc_config(folder, ae_title, peers, ports), indent=2))
+        config.write_text(json.dumps({**_orthanc_config(folder, ae_title, peers, ports), **settings}))
         server = start_server(
             [program, config], ports=ports, log=folder / "orthanc.log", environment=environment
         )

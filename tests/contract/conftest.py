@@ -119,6 +119,7 @@ _QRSCP = _server("qrscp", *(set(Lack) - {Lack.IMPLICIT}))
         pytest.param(_fake, id="fake"),
         pytest.param(_folder, id="folder"),
         pytest.param(_ORTHANC, id="orthanc", marks=pytest.mark.system),
+        pytest.param(_server("tls_orthanc"), id="orthanc-tls", marks=pytest.mark.system),
         pytest.param(_DCMQRSCP, id="dcmqrscp", marks=pytest.mark.system),
         pytest.param(_QRSCP, id="qrscp"),
     ]
@@ -184,6 +185,7 @@ UNWELCOME_UID = "1.2.3.4.5.6.7.8.9"
     params=[
         pytest.param(_fake_destination, id="fake"),
         pytest.param(_server_destination("orthanc_destination"), id="orthanc", marks=pytest.mark.system),
+        pytest.param(_server_destination("tls_orthanc"), id="orthanc-tls", marks=pytest.mark.system),
         pytest.param(_server_destination("dcmqrscp"), id="dcmqrscp", marks=pytest.mark.system),
         pytest.param(_server_destination("qrscp"), id="qrscp"),
         pytest.param(_folder_destination, id="folder"),

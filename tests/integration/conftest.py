@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from adit_core.db.engine import Database
+from adit_core.db.secrets import Keyring, new_key
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -19,7 +20,7 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 @pytest.fixture
 def database(database_url: str) -> Iterator[Database]:
     """An empty database with all tables."""
-    db = Database(database_url)
+    db = Database(database_url, Keyring((new_key(),)))
     db.upgrade()
     yield db
     db.dispose()

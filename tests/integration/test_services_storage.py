@@ -113,7 +113,7 @@ def execute(database: Database, spec: StudySpec, source: DicomNode, destination:
         task_id = task.id
     assert claim_task(database, task_id, token="token", lease=60)
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as child:
-        child.submit(execute_task, database.url, task_id, "token").result()
+        child.submit(execute_task, database.url, database.keyring, task_id, "token").result()
     return load(database, TransferTask, task_id)
 
 

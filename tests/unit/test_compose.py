@@ -41,10 +41,11 @@ def test_only_the_dashboard_is_published_and_only_on_this_machine() -> None:
     assert published == {"web": ["127.0.0.1:8000:8000"]}
 
 
-def test_no_password_has_a_default() -> None:
+def test_no_password_and_no_key_has_a_default() -> None:
     text = (ROOT / "compose.yaml").read_text()
-    assert not re.findall(r"\$\{\w*PASSWORD:?-", text)
-    assert re.findall(r"\w*PASSWORD=(.*)", (ROOT / "deployments/example.env").read_text()) == ["", ""]
+    assert not re.findall(r"\$\{\w*(?:PASSWORD|KEYS):?-", text)
+    example = (ROOT / "deployments/example.env").read_text()
+    assert re.findall(r"^\w*(?:PASSWORD|KEYS)=(.*)", example, re.MULTILINE) == ["", "", ""]
 
 
 def test_the_image_holds_what_its_services_need() -> None:

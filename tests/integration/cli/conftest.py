@@ -21,7 +21,7 @@ from adit_core.settings import get_settings
 from tests.rows import make_user
 
 PROGRAM = Path(sys.executable).with_name("adit")
-OTHER_VARIABLES = ("ADIT_DATABASE_URL", "ADIT_USER", "ADIT_PASSWORD", "PREFECT_API_URL")
+OTHER_VARIABLES = ("ADIT_DATABASE_URL", "ADIT_SECRET_KEYS", "ADIT_USER", "ADIT_PASSWORD", "PREFECT_API_URL")
 
 
 @dataclass

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from adit_core.db import User
+from adit_core.db import StorageForm, User
 from deployments.demo.studies import write_study
 from deployments.stack import free_port
 from tests.factories import ct_study
@@ -123,8 +123,38 @@ def test_keys_that_do_not_fit_the_level_are_refused(
 
 def test_only_archives_that_the_user_may_use_are_asked(cli: CommandLine, pacs: str) -> None:
     make_user(cli.db, "bob")
-    make_folder(cli.db, "Export")
+    make_folder(cli.db, "Export", storage=StorageForm.NIFTI)
 
     assert "may not use PACS" in cli.error("--user", "bob", "find", pacs)["error"]
     assert "Export cannot be searched" in cli.error("find", "Export")["error"]
     assert "no node called Moon" in cli.error("find", "Moon")["error"]
+
+
+def test_an_archive_is_checked(cli: CommandLine, pacs: str, orthanc_source: OrthancServer) -> None:
+    url = f"http://127.0.0.1:{orthanc_source.archive.http_port}/dicom-web"
+
+    check = cli.json("nodes", "check", pacs, "--web-url", url)
+    shown = cli.run("nodes", "check", pacs, "--web-url", url)
+
+    assert {(each["service"], each["verdict"]) for each in check["server"]["services"]} == {
+        ("C-FIND", "supported"),
+        ("C-GET", "supported"),
+        ("C-MOVE", "supported"),
+    }
+    assert {each["verdict"] for each in check["web"]} == {"supported"}
+    assert [each["about"] for each in check["differences"]] == ["C-MOVE"]
+    assert (shown.exit_code, "56 of 56 SOP classes" in shown.stdout) == (0, True)
+    assert "C-MOVE: It is supported, but not configured." in shown.stdout
+
+
+def test_a_check_fails_if_jobs_would_fail(cli: CommandLine, admin: User) -> None:
+    make_server(cli.db, "Dead", ae_title="DEAD", port=free_port())
+    make_folder(cli.db, "Export", storage=StorageForm.NIFTI)
+
+    shown = cli.run("nodes", "check", "Dead")
+    for_programs = cli.run("nodes", "check", "Dead", "--json")
+
+    assert (shown.exit_code, for_programs.exit_code) == (1, 1)
+    assert "does not answer a C-ECHO" in shown.stdout
+    assert [each["about"] for each in json.loads(for_programs.stdout)["differences"]] == ["connection"]
+    assert "is a folder" in cli.error("nodes", "check", "Export")["error"]

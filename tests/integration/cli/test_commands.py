@@ -109,6 +109,7 @@ def test_a_server_is_added_with_what_it_supports(cli: CommandLine, admin: User) 
         "calling_ae_title": "ME",
         "query_root": "PATIENT",
         "services": ["C-FIND", "C-MOVE"],
+        "profile": "",
         "path": "",
         "storage": None,
     }

@@ -49,7 +49,7 @@ def test_a_batch_is_submitted_and_waits_for_the_scheduler(
 
     assert (result.exit_code, result.stdout) == (0, "Submitted job 1: `adit jobs watch 1`.\n")
     assert result.stderr.startswith("Warning: Job 1: Waits for the scheduler.")
-    assert "prefect server start" in result.stderr
+    assert "make up" in result.stderr
     submitted = load(cli.db, Job, 1)
     assert (submitted.name, submitted.options.excluded_modalities) == ("Study A", ("SR",))
 
@@ -207,4 +207,4 @@ def test_failed_studies_can_be_tried_again(cli: CommandLine, job: Job) -> None:
 
 
 def test_the_reconciler_says_that_it_needs_the_scheduler(cli: CommandLine) -> None:
-    assert "prefect server start" in cli.error("reconcile")["error"]
+    assert "make up" in cli.error("reconcile")["error"]

@@ -110,3 +110,26 @@ print(sorted({needless!r} & sys.modules.keys()))
 
 def test_the_version_is_told(cli: CommandLine) -> None:
     assert cli.run("--version").stdout == f"{version('adit')}\n"
+
+
+def test_malformed_settings_are_told_in_one_line(cli: CommandLine, admin: User) -> None:
+    wrong = {"ADIT_TASK_TIMEOUT": "soon"}
+
+    for_people = finished(cli.start("jobs", "list", env=wrong))
+    for_programs = finished(cli.start("jobs", "list", "--json", env=wrong))
+
+    assert for_people[:2] == for_programs[:2] == (1, "")
+    assert for_people[2].startswith("Error: ADIT_TASK_TIMEOUT: ")
+    assert for_people[2].count("\n") == 1
+    (problem,) = json.loads(for_programs[2])["problems"]
+    assert problem["field"] == "ADIT_TASK_TIMEOUT"
+
+
+def test_a_malformed_database_url_is_told_in_one_line(empty_cli: CommandLine) -> None:
+    status, stdout, stderr = finished(
+        empty_cli.start("jobs", "list", env={"ADIT_DATABASE_URL": "adit:hunter2"})
+    )
+
+    assert (status, stdout) == (1, "")
+    assert stderr.startswith("Error: ADIT_DATABASE_URL: ")
+    assert stderr.count("\n") == 1

@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "2f4580546f46"
-down_revision = "0e63a926d195"
+down_revision = "9bbddd2b2fa8"
 branch_labels = None
 depends_on = None
 

@@ -1,0 +1,180 @@
+"""`adit profiles …`: connection profiles, by which servers are spoken to."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import RenderableType
+
+from adit_core.cli.command import new_app
+from adit_core.cli.output import AsJson, present
+from adit_core.cli.wiring import acting_user, open_database
+from adit_core.db import ConnectionProfile
+from adit_core.dicom import node as values
+from adit_core.dicom.tls import TlsSettings
+from adit_core.services.pem import expiry
+from adit_core.services.profiles import add_profile, list_profiles, remove_profile, replace_profile
+from adit_core.terminal import cell, new_table, numbers
+
+app = new_app("Connection profiles: timeouts, and certificates for TLS.")
+
+_USUAL = values.ConnectionProfile()
+
+Name = Annotated[str, typer.Argument(help="What users call the profile.")]
+
+_FILE = {"metavar": "FILE", "exists": True, "dir_okay": False}
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """What is shown of a connection profile; of its key, only that there is one."""
+
+    name: str
+    connect_timeout: float
+    silence_timeout: float
+    max_pdu_length: int
+    verify_attempts: int
+    verify_delay: float
+    tls: bool
+    verifies_host_name: bool
+    has_ca: bool
+    has_certificate: bool
+    expires_at: datetime | None
+    """When the first of its certificates expires."""
+
+    @classmethod
+    def of(cls, row: ConnectionProfile) -> "Profile":
+        """Return what is shown of a row."""
+        return cls(
+            name=row.name,
+            connect_timeout=row.connect_timeout,
+            silence_timeout=row.silence_timeout,
+            max_pdu_length=row.max_pdu_length,
+            verify_attempts=row.verify_attempts,
+            verify_delay=row.verify_delay,
+            tls=row.tls,
+            verifies_host_name=row.tls_verify_host_name,
+            has_ca=bool(row.tls_ca),
+            has_certificate=bool(row.tls_certificate),
+            expires_at=expiry(row.tls_ca + row.tls_certificate),
+        )
+
+
+@app.command("add")
+def add(
+    ctx: typer.Context,
+    name: Name,
+    *,
+    tls: Annotated[bool, typer.Option("--tls", help="Encrypt connections (BCP 195 profile).")] = False,
+    ca: Annotated[
+        Path | None,
+        typer.Option(help="Certificates to trust, as PEM; by default those of the system.", **_FILE),
+    ] = None,
+    certificate: Annotated[
+        Path | None, typer.Option(help="Our certificate with those that lead to its CA, as PEM.", **_FILE)
+    ] = None,
+    key: Annotated[
+        Path | None, typer.Option(help="Its private key, as PEM without password.", **_FILE)
+    ] = None,
+    verify_host_name: Annotated[
+        bool, typer.Option(help="Whether a server's certificate must name the host of the node.")
+    ] = True,
+    connect_timeout: Annotated[
+        float, typer.Option(help="Seconds for a connection to be accepted.")
+    ] = _USUAL.connect_timeout,
+    silence_timeout: Annotated[
+        float, typer.Option(help="Seconds that a server may be silent.")
+    ] = _USUAL.silence_timeout,
+    max_pdu_length: Annotated[
+        int, typer.Option(help="Bytes of the longest PDU that is accepted.")
+    ] = _USUAL.max_pdu_length,
+    verify_attempts: Annotated[
+        int, typer.Option(help="How often a destination is asked for what it was sent.")
+    ] = _USUAL.verify_attempts,
+    verify_delay: Annotated[
+        float, typer.Option(help="Seconds before it is asked again; then doubled.")
+    ] = _USUAL.verify_delay,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Put it in the place of the one that has the name, as a whole.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Add a connection profile; `adit nodes change NODE --profile NAME` assigns it."""
+    if not tls and (ca or certificate or key or not verify_host_name):
+        raise typer.BadParameter("Certificates and host names are for TLS only.", param_hint="--tls")
+    settings = TlsSettings(
+        ca=_text(ca),
+        certificate=_text(certificate),
+        private_key=_text(key),
+        verify_host_name=verify_host_name,
+    )
+    profile = values.ConnectionProfile(
+        connect_timeout=connect_timeout,
+        silence_timeout=silence_timeout,
+        max_pdu_length=max_pdu_length,
+        verify_attempts=verify_attempts,
+        verify_delay=verify_delay,
+        tls=settings if tls else None,
+    )
+    with open_database() as db:
+        keep = replace_profile if replace else add_profile
+        row = keep(db, name, profile, actor=acting_user(ctx, db))
+    present(Profile.of(row), _replaced if replace else _added, as_json=as_json)
+
+
+@app.command()
+def remove(ctx: typer.Context, name: Name, as_json: AsJson = False) -> None:
+    """Remove a connection profile that no archive uses."""
+    with open_database() as db:
+        remove_profile(db, name, actor=acting_user(ctx, db))
+    present(
+        {"removed": name},
+        lambda done: cell(f"Removed the connection profile {done['removed']}."),
+        as_json=as_json,
+    )
+
+
+@app.command("list")
+def list_all(as_json: AsJson = False) -> None:
+    """List the connection profiles."""
+    with open_database() as db:
+        present([Profile.of(row) for row in list_profiles(db)], _table, as_json=as_json)
+
+
+def _text(path: Path | None) -> str:
+    # What is no PEM is refused later on, in words; it may be DER, which is no text.
+    return path.read_text(errors="replace") if path else ""
+
+
+def _added(profile: Profile) -> RenderableType:
+    return cell(f"Added the connection profile {profile.name}.")
+
+
+def _replaced(profile: Profile) -> RenderableType:
+    return cell(f"Replaced the connection profile {profile.name}.")
+
+
+def _table(profiles: list[Profile]) -> RenderableType:
+    if not profiles:
+        return "There are no connection profiles yet: `adit profiles add --help`."
+    table = new_table(
+        "name", "TLS", "certificates until", numbers("connect"), numbers("silence"), numbers("longest PDU")
+    )
+    for profile in profiles:
+        table.add_row(
+            cell(profile.name),
+            cell(_security(profile)),
+            cell(f"{profile.expires_at:%Y-%m-%d}" if profile.expires_at else ""),
+            cell(f"{profile.connect_timeout:g} s"),
+            cell(f"{profile.silence_timeout:g} s"),
+            cell(profile.max_pdu_length),
+        )
+    return table
+
+
+def _security(profile: Profile) -> str:
+    if not profile.tls:
+        return "no"
+    return "yes" if profile.verifies_host_name else "yes, any host name"

@@ -1,0 +1,127 @@
+"""Connection profiles and the keys of secrets, from the command line."""
+
+from pathlib import Path
+
+import pytest
+
+from adit_core.db import User
+from adit_core.db.secrets import new_key
+from adit_core.settings import get_settings
+from tests.certificates import Authority
+from tests.integration.cli.conftest import CommandLine
+from tests.rows import make_server
+from tests.servers import OrthancServer
+
+
+@pytest.fixture
+def files(tmp_path: Path, authority: Authority) -> tuple[object, ...]:
+    """The options that name the files of an identity and its CA."""
+    certificate, key = authority.issue("adit").write(tmp_path / "pem")
+    ca = tmp_path / "pem" / "ca.pem"
+    ca.write_text(authority.certificate)
+    return ("--tls", "--ca", ca, "--certificate", certificate, "--key", key)
+
+
+def test_a_profile_is_added_and_listed_without_its_key(
+    cli: CommandLine, admin: User, files: tuple[object, ...]
+) -> None:
+    added = cli.json("profiles", "add", "TLS", *files, "--no-verify-host-name", "--silence-timeout", 600)
+    cli.json("profiles", "add", "plain")
+
+    assert (added["name"], added["tls"], added["verifies_host_name"]) == ("TLS", True, False)
+    assert (added["silence_timeout"], added["has_ca"], added["has_certificate"]) == (600, True, True)
+    assert added["expires_at"] is not None
+    listed = cli.run("profiles", "list", "--json").stdout
+    assert "PRIVATE" not in listed
+    shown = cli.run("profiles", "list").stdout
+    assert "any host name" in shown
+    assert "600 s" in shown
+
+
+def test_files_that_are_no_pem_are_refused(cli: CommandLine, admin: User, tmp_path: Path) -> None:
+    der = tmp_path / "der"
+    der.write_bytes(bytes(range(256)))
+
+    error = cli.error("profiles", "add", "TLS", "--tls", "--ca", der)
+
+    assert [problem["field"] for problem in error["problems"]] == ["ca"]
+
+
+def test_certificates_without_tls_are_a_misuse(
+    cli: CommandLine, admin: User, files: tuple[object, ...]
+) -> None:
+    for options in (files[1:], ("--no-verify-host-name",)):
+        assert cli.run("profiles", "add", "TLS", *options).exit_code == 2
+
+
+def test_nodes_are_added_with_a_profile_or_given_another(cli: CommandLine, admin: User) -> None:
+    cli.json("profiles", "add", "slow", "--silence-timeout", 600)
+    server = ("--ae-title", "PACS", "--host", "pacs.example", "--port", 104)
+
+    added = cli.json("nodes", "add", "server", "PACS", *server, "--profile", "slow")
+    changed = cli.json("nodes", "change", "PACS", "--no-get", "--move", "--root", "PATIENT", "--profile", "")
+
+    assert added["profile"] == "slow"
+    assert changed == added | {
+        "profile": "",
+        "services": ["C-FIND", "C-MOVE", "C-STORE"],
+        "query_root": "PATIENT",
+    }
+    assert cli.json("nodes", "list") == [changed]
+    assert "Known profiles: slow" in cli.error("nodes", "change", "PACS", "--profile", "fast")["error"]
+
+
+@pytest.mark.system
+def test_an_archive_answers_over_tls(
+    cli: CommandLine, admin: User, files: tuple[object, ...], tls_orthanc: OrthancServer
+) -> None:
+    node = tls_orthanc.archive.node
+    make_server(cli.db, "PACS", ae_title=node.ae_title, host=node.host, port=node.port)
+    cli.json("profiles", "add", "TLS", *files)
+
+    assert "TLS" in cli.error("nodes", "echo", "PACS")["error"]
+    cli.json("nodes", "change", "PACS", "--profile", "TLS")
+
+    assert cli.json("nodes", "echo", "PACS")["seconds"] > 0
+
+
+def test_secrets_move_from_the_key_file_to_keys_that_are_set(
+    cli: CommandLine, admin: User, files: tuple[object, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cli.json("profiles", "add", "TLS", *files)
+    make_server(cli.db, "PACS")
+    cli.json("nodes", "change", "PACS", "--profile", "TLS")
+    new = cli.json("secrets", "new-key")["key"]
+
+    monkeypatch.setenv("ADIT_SECRET_KEYS", new)
+    get_settings.cache_clear()
+    assert cli.json("secrets", "rotate") == {"rotated": 1}
+
+    (cli.data_dir / "secret.key").unlink()
+    assert cli.json("secrets", "rotate") == {"rotated": 1}
+    monkeypatch.setenv("ADIT_SECRET_KEYS", new_key())
+    get_settings.cache_clear()
+    assert "ADIT_SECRET_KEYS" in cli.error("secrets", "rotate")["error"]
+
+
+def test_a_profile_is_replaced_and_removed(cli: CommandLine, admin: User, files: tuple[object, ...]) -> None:
+    cli.json("profiles", "add", "slow", "--silence-timeout", 600)
+
+    replaced = cli.json("profiles", "add", "slow", *files, "--replace")
+    assert (replaced["tls"], replaced["silence_timeout"]) == (True, 60)
+    assert cli.json("profiles", "list") == [replaced]
+
+    assert "no connection profile called fast" in cli.error("profiles", "remove", "fast")["error"]
+    assert cli.json("profiles", "remove", "slow") == {"removed": "slow"}
+    assert cli.json("profiles", "list") == []
+
+
+def test_keys_that_do_not_fit_are_found_out(cli: CommandLine, admin: User, files: tuple[object, ...]) -> None:
+    cli.json("profiles", "add", "TLS", *files)
+    assert cli.json("secrets", "check") == {"readable": 1, "unreadable": 0}
+
+    (cli.data_dir / "secret.key").write_text(new_key())
+
+    wrong = cli.run("secrets", "check")
+    assert wrong.exit_code == 1
+    assert "1 of 1 secrets were sealed with a key that is not at hand" in wrong.stdout
