@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+from adit_core.dicom.credentials import Credentials
+
 
 class QueryRoot(StrEnum):
     """The information model of queries and retrievals (PS3.4 C.6)."""
@@ -25,6 +27,14 @@ class Service(StrEnum):
     STORE = "C-STORE"
 
 
+class WebService(StrEnum):
+    """A DICOMweb service that a server supports (PS3.18 10)."""
+
+    QIDO = "QIDO-RS"
+    WADO = "WADO-RS"
+    STOW = "STOW-RS"
+
+
 @dataclass(frozen=True, slots=True)
 class ConnectionProfile:
     """How to talk to a server. Times are in seconds, lengths in bytes."""
@@ -39,6 +49,8 @@ class ConnectionProfile:
     """How often a destination is asked for what it was sent; archives may index with a delay."""
     verify_delay: float = 0.5
     """Before the second question; doubled before each further one."""
+    busy_timeout: float = 30.0
+    """How long to wait in all, for one request, when a DICOMweb server says when to come again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +68,30 @@ class ServerNode:
 
 
 @dataclass(frozen=True, slots=True)
+class DicomWebNode:
+    """An archive that speaks DICOMweb (PS3.18)."""
+
+    name: str
+    base_url: str
+    """Of all services, such as ``https://pacs.example.org/dicom-web``."""
+    qido_prefix: str = ""
+    wado_prefix: str = ""
+    stow_prefix: str = ""
+    """What follows the base URL for one service, where these differ."""
+    services: frozenset[WebService] = frozenset(WebService)
+    credentials: Credentials | None = None
+    proxy: str = ""
+    """The URL of an HTTP proxy; empty for none, whatever the environment says."""
+    ca_file: Path | None = None
+    """The authorities, in PEM, that the server's certificate must come from; None for the public ones."""
+    client_certificate_file: Path | None = None
+    """Our certificate, in PEM, for servers that ask for one."""
+    client_key_file: Path | None = None
+    """Its private key, unless that is in the same file."""
+    profile: ConnectionProfile = field(default_factory=ConnectionProfile)
+
+
+@dataclass(frozen=True, slots=True)
 class FolderNode:
     """A folder that studies are written to."""
 
@@ -63,4 +99,4 @@ class FolderNode:
     path: Path
 
 
-Node = ServerNode | FolderNode
+Node = ServerNode | DicomWebNode | FolderNode

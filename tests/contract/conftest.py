@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from adit_core.dicom.dicomweb import WebDestination, WebSearcher, WebSource
 from adit_core.dicom.dimse import DimseDestination, DimseSearcher, DimseSource
 from adit_core.dicom.folder import FolderDestination
 from adit_core.dicom.node import FolderNode
@@ -78,6 +79,12 @@ def _server(name: str, *lacks: Lack) -> Callable[[pytest.FixtureRequest, Path], 
     return build
 
 
+def _orthanc_web(request: pytest.FixtureRequest, folder: Path) -> SourceUnderTest:
+    archive: Archive = request.getfixturevalue("orthanc_source").archive
+    node = archive.web_node
+    return SourceUnderTest(lambda: WebSearcher(node), lambda: WebSource(node), archive.load, folder)
+
+
 _ORTHANC = _server("orthanc_source")
 _DCMQRSCP = _server("dcmqrscp", Lack.IMPLICIT)
 _QRSCP = _server("qrscp", *(set(Lack) - {Lack.IMPLICIT}))
@@ -87,6 +94,7 @@ _QRSCP = _server("qrscp", *(set(Lack) - {Lack.IMPLICIT}))
     params=[
         pytest.param(_fake, id="fake"),
         pytest.param(_ORTHANC, id="orthanc", marks=pytest.mark.system),
+        pytest.param(_orthanc_web, id="orthanc-web", marks=pytest.mark.system),
         pytest.param(_DCMQRSCP, id="dcmqrscp", marks=pytest.mark.system),
         pytest.param(_QRSCP, id="qrscp"),
     ]
@@ -110,6 +118,12 @@ def _server_destination(name: str) -> Callable[[pytest.FixtureRequest, Path], De
     return build
 
 
+def _orthanc_web_destination(request: pytest.FixtureRequest, _folder: Path) -> DestinationUnderTest:
+    server = request.getfixturevalue("orthanc_destination")
+    node = server.archive.web_node
+    return DestinationUnderTest(lambda: WebDestination(node), server.contents, refuses_unknown_classes=False)
+
+
 def _folder_destination(_request: pytest.FixtureRequest, folder: Path) -> DestinationUnderTest:
     folder.mkdir()
     node = FolderNode("folder", folder)
@@ -126,6 +140,7 @@ UNWELCOME_UID = "1.2.3.4.5.6.7.8.9"
     params=[
         pytest.param(_fake_destination, id="fake"),
         pytest.param(_server_destination("orthanc_destination"), id="orthanc", marks=pytest.mark.system),
+        pytest.param(_orthanc_web_destination, id="orthanc-web", marks=pytest.mark.system),
         pytest.param(_server_destination("dcmqrscp"), id="dcmqrscp", marks=pytest.mark.system),
         pytest.param(_server_destination("qrscp"), id="qrscp"),
         pytest.param(_folder_destination, id="folder"),
