@@ -51,6 +51,11 @@ class ConnectionProfile:
     """Before the second question; doubled before each further one."""
     busy_timeout: float = 30.0
     """How long to wait in all, for one request, when a DICOMweb server says when to come again."""
+    parallel_uploads: int = 2
+    """How many requests may bring instances of one study to a DICOMweb server at the same time.
+
+    A server works on a request in one thread, and is the slower side when it stores.
+    """
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,8 @@
 """STOW-RS: handing instances to a DICOMweb server (PS3.18 10.5)."""
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from http import HTTPStatus
 from itertools import chain
@@ -22,8 +24,8 @@ from adit_core.dicom.web_session import WebSession, service_url
 from adit_core.dicom.web_status import in_words as http_in_words
 from adit_core.dicom.web_status import status_error, translated_failures
 
-_MOST_INSTANCES = 32
-_MOST_BYTES = 16 << 20
+_MOST_INSTANCES = 20
+_MOST_BYTES = 8 << 20
 """How much goes into one request. It is held in memory: what is whole can be sent again."""
 _PART = "application/dicom"
 _JSON = "application/dicom+json"
@@ -44,9 +46,10 @@ _ABOUT_INSTANCES = _TAKEN | {
 class WebDestination:
     """Delivers to an archive by STOW-RS; implements :class:`~adit_core.dicom.ports.Destination`.
 
-    Small instances are gathered until they are whole, and go several in one request; one that is
-    larger than that limit goes alone, as it comes. So a source that fails half-way costs nothing but
-    its own instance: what is sent of it is broken off, and servers store whole parts only.
+    Small instances are gathered until they are whole, and go several in one request, and several
+    requests at a time; one that is larger than that limit goes alone, as it comes. So a source that
+    fails half-way costs nothing but its own instance: what is sent of it is broken off, and servers
+    store whole parts only.
 
     What is made of the answer, for each instance:
 
@@ -97,29 +100,39 @@ class WebDestination:
             Exception: What an instance's fragments raised; what had come before it was delivered,
                 and the connection was closed, so that the archive keeps nothing of it.
         """
-        for load in _loads(instances):
-            match load:
-                case Delivery():
-                    yield load
-                case _Large():
-                    yield from self._send_large(load)
-                case _:
-                    yield from self._send_batch(load)
+        limit = self._node.profile.parallel_uploads
+        with ThreadPoolExecutor(limit, "stow") as executor:
+            uploads: deque[_Upload] = deque()
+            for load in _loads(instances):
+                if isinstance(load, list):
+                    uploads.append(executor.submit(self._send_batch, load))
+                    yield from _results(uploads, but=limit)
+                else:
+                    yield from _results(uploads)
+                    yield self._settle(load)
+            yield from _results(uploads)
 
-    def _send_batch(self, batch: "Sequence[_Small]") -> Iterator[Delivery]:
+    def _send_batch(self, batch: "Sequence[_Small]") -> list[Delivery]:
         receipt = self._post(_Batch(batch))
+        deliveries = []
         for instance in batch:
             delivery = receipt.delivery(instance.uid)
-            if delivery is not None:
-                yield delivery
-            elif len(batch) > 1:
-                yield from self._send_batch([instance])
-            else:
-                yield receipt.failure(instance.uid)
+            if delivery is None:
+                is_alone = len(batch) == 1
+                delivery = receipt.failure(instance.uid) if is_alone else self._send_batch([instance])[0]
+            deliveries.append(delivery)
+        return deliveries
 
-    def _send_large(self, instance: "_Large") -> Iterator[Delivery]:
-        receipt = self._post(_Stream(instance.file))
-        yield receipt.delivery(instance.uid) or receipt.failure(instance.uid)
+    def _settle(self, load: "_Large | Delivery | Exception") -> Delivery:
+        """Do what is to be done with something that is no batch, when all before it is done."""
+        match load:
+            case _Large():
+                receipt = self._post(_Stream(load.file))
+                return receipt.delivery(load.uid) or receipt.failure(load.uid)
+            case Delivery():
+                return load
+            case Exception():
+                raise load
 
     def _post(self, body: "_Batch | _Stream") -> "_Receipt":
         headers = {
@@ -157,13 +170,21 @@ class _Large:
     file: Iterator[bytes]
 
 
-_Load = list[_Small] | _Large | Delivery
-"""What goes into one request, or what became of an instance that cannot be sent at all."""
+_Load = list[_Small] | _Large | Delivery | Exception
+"""What goes into one request, what became of an instance that cannot be sent, or what ended the source."""
+_Upload = Future[list[Delivery]]
+
+
+def _results(uploads: deque[_Upload], *, but: int = 0) -> Iterator[Delivery]:
+    """Yield what became of the first uploads, waiting for all of them `but` the last so many."""
+    while len(uploads) > but:
+        yield from uploads.popleft().result()
 
 
 def _loads(instances: Iterable[IncomingInstance]) -> Iterator[_Load]:
-    """Gather instances into loads, in order; what was gathered when the source fails is a load, too."""
+    """Gather instances into loads, in order. What ends the source comes last: what it gave is delivered."""
     batch: list[_Small] = []
+    failure: Exception | None = None
     try:
         for instance in instances:
             load = _gather(instance)
@@ -174,12 +195,12 @@ def _loads(instances: Iterable[IncomingInstance]) -> Iterator[_Load]:
                 batch = []
             if not isinstance(load, _Small):
                 yield load
-    except Exception:
-        if batch:
-            yield batch
-        raise
+    except Exception as error:  # noqa: BLE001 - it is the caller's, and is raised again in its turn
+        failure = error
     if batch:
         yield batch
+    if failure is not None:
+        yield failure
 
 
 def _has_room(batch: Sequence[_Small]) -> bool:
