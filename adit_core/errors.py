@@ -15,6 +15,7 @@
     │   ├── SchedulerUnavailable  Prefect does not answer, or lacks our deployment
     │   └── UnexpectedError       a bug, or something that nobody foresaw
     └── PermanentError            trying again would change nothing
+        ├── TlsFailed             the peer and we cannot agree on a secure connection
         ├── AssociationRejected   the peer does not want this association
         ├── NoPresentationContext the peer does not support what we need to send or ask
         ├── OperationFailed       the peer answered with a failure status
@@ -87,6 +88,10 @@ class SchedulerUnavailable(TransientError):
 
 class PermanentError(AditError):
     """Trying again would change nothing."""
+
+
+class TlsFailed(PermanentError):
+    """No secure connection: a certificate is not accepted, or the two sides have nothing in common."""
 
 
 class AssociationRejected(PermanentError):

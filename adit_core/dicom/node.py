@@ -9,6 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from adit_core.dicom.credentials import Credentials
+from adit_core.dicom.tls import TlsSettings
 
 
 class QueryRoot(StrEnum):
@@ -49,6 +50,14 @@ class ConnectionProfile:
     """How often a destination is asked for what it was sent; archives may index with a delay."""
     verify_delay: float = 0.5
     """Before the second question; doubled before each further one."""
+    tls: TlsSettings | None = None
+    """For an encrypted connection (PS3.15 B.12); None for a plain one. Whether DICOMweb is encrypted
+    says the URL of the node; without these settings, the usual authorities are trusted then."""
+    credentials: Credentials | None = None
+    """By which a DICOMweb server knows us; None if it asks for none."""
+    proxy: str = field(default="", repr=False)
+    """The URL of the HTTP proxy to a DICOMweb server, which may name a user and a password; empty for
+    none, whatever the environment says."""
     busy_timeout: float = 30.0
     """How long to wait in all, for one request, when a DICOMweb server says when to come again."""
     parallel_uploads: int = 2
@@ -84,15 +93,6 @@ class DicomWebNode:
     stow_prefix: str = ""
     """What follows the base URL for one service, where these differ."""
     services: frozenset[WebService] = frozenset(WebService)
-    credentials: Credentials | None = None
-    proxy: str = ""
-    """The URL of an HTTP proxy; empty for none, whatever the environment says."""
-    ca_file: Path | None = None
-    """The authorities, in PEM, that the server's certificate must come from; None for the public ones."""
-    client_certificate_file: Path | None = None
-    """Our certificate, in PEM, for servers that ask for one."""
-    client_key_file: Path | None = None
-    """Its private key, unless that is in the same file."""
     profile: ConnectionProfile = field(default_factory=ConnectionProfile)
 
 

@@ -175,11 +175,11 @@ class _Retrieval:
 
 def _reader(response: requests.Response, peer: str) -> Callable[[], bytes]:
     """Return what reads the next bytes of a body, none at its end."""
-    chunks = response.raw.stream(_CHUNK, decode_content=True)
 
     def read() -> bytes:
+        # Not more than is there: what has come whole is not to be lost if the connection breaks then.
         with translated_failures(peer):
-            return next(chunks, b"")
+            return response.raw.read1(_CHUNK, decode_content=True)
 
     return read
 

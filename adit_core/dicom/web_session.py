@@ -2,11 +2,12 @@
 
 import logging
 import re
+import ssl
 import time
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from http import HTTPStatus
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -17,6 +18,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from adit_core.dicom.node import ConnectionProfile, DicomWebNode
 from adit_core.dicom.part10 import IMPLEMENTATION_VERSION_NAME
+from adit_core.dicom.tls import TlsSettings, client_context
 from adit_core.dicom.web_authentication import authentication
 from adit_core.dicom.web_status import translated_failures
 from adit_core.errors import InputProblem, InvalidInput
@@ -52,15 +54,15 @@ class WebSession(requests.Session):
         self.trust_env = False
         self.max_redirects = _MOST_REDIRECTS
         self.headers["User-Agent"] = IMPLEMENTATION_VERSION_NAME
-        self.proxies = _proxies(node)
-        self._busy_timeout = node.profile.busy_timeout
-        for scheme in ("http://", "https://"):
-            self.mount(scheme, _Adapter(node.profile))
-        self.mount(_origin(node.base_url), _node_adapter(node))
+        profile = node.profile
+        self.proxies = _proxies(profile)
+        self._busy_timeout = profile.busy_timeout
+        _mount_for_others(self, profile)
+        self.mount(_origin(node.base_url), _Adapter(profile, client_context(profile.tls or TlsSettings())))
         self._authentication = None
-        if node.credentials is not None:
+        if profile.credentials is not None:
             self._authentication = authentication(
-                node.credentials, node_name=node.name, token_session=_token_session(node)
+                profile.credentials, node_name=node.name, token_session=_token_session(profile)
             )
         self.auth = self._authentication
 
@@ -125,21 +127,11 @@ def url_part(uid: str) -> str:
 
 
 class _Adapter(HTTPAdapter):
-    """Applies the timeouts of a profile, and the certificates of a node, to whatever is sent.
+    """Applies the timeouts of a profile, and a TLS context, to whatever is sent."""
 
-    ``verify`` and ``certificate`` are what requests calls verify and cert.
-    """
-
-    def __init__(
-        self,
-        profile: ConnectionProfile,
-        *,
-        verify: str | bool = True,
-        certificate: str | tuple[str, str] | None = None,
-    ) -> None:
+    def __init__(self, profile: ConnectionProfile, tls: ssl.SSLContext) -> None:
         self._timeouts = (profile.connect_timeout, profile.silence_timeout)
-        self._verify = verify
-        self._certificate = certificate
+        self._tls = tls
         self._pools = _pools(profile.silence_timeout)
         super().__init__()
 
@@ -152,9 +144,22 @@ class _Adapter(HTTPAdapter):
         manager.pool_classes_by_scheme = self._pools
         return manager
 
+    def build_connection_pool_key_attributes(
+        self, request: requests.PreparedRequest, *_args: Any, **_kwargs: Any
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return where to connect to, and our TLS context instead of what requests would make of its own."""
+        host, _ = super().build_connection_pool_key_attributes(request, True)
+        # False keeps urllib3 from comparing host names where the context does not.
+        return host, {
+            "ssl_context": self._tls,
+            "assert_hostname": None if self._tls.check_hostname else False,
+        }
+
+    def cert_verify(self, *args: Any, **kwargs: Any) -> None:
+        """Leave the verification to our TLS context: requests would add the authorities that it ships."""
+
     def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
-        kwargs |= {"timeout": self._timeouts, "verify": self._verify, "cert": self._certificate}
-        return super().send(request, *args, **kwargs)
+        return super().send(request, *args, **kwargs | {"timeout": self._timeouts})
 
 
 def _pools(silence_timeout: float) -> dict[str, type[HTTPConnectionPool]]:
@@ -182,31 +187,33 @@ def _pools(silence_timeout: float) -> dict[str, type[HTTPConnectionPool]]:
     return {"http": PlainPool, "https": TlsPool}
 
 
-def _node_adapter(node: DicomWebNode) -> _Adapter:
-    certificate: str | tuple[str, str] | None = None
-    if node.client_certificate_file is not None:
-        certificate = str(node.client_certificate_file)
-        if node.client_key_file is not None:
-            certificate = (certificate, str(node.client_key_file))
-    return _Adapter(node.profile, verify=_verify(node.ca_file), certificate=certificate)
-
-
-def _token_session(node: DicomWebNode) -> requests.Session:
-    """Return a session for the token endpoint, which may be another server of the same hospital."""
+def _token_session(profile: ConnectionProfile) -> requests.Session:
+    """Return a session for the token endpoint."""
     session = requests.Session()
     session.trust_env = False
-    session.proxies = _proxies(node)
-    for scheme in ("http://", "https://"):
-        session.mount(scheme, _Adapter(node.profile, verify=_verify(node.ca_file)))
+    session.proxies = _proxies(profile)
+    _mount_for_others(session, profile)
     return session
 
 
-def _verify(ca_file: Path | None) -> str | bool:
-    return True if ca_file is None else str(ca_file)
+def _mount_for_others(session: requests.Session, profile: ConnectionProfile) -> None:
+    """Let a session speak to servers other than the node: of the same hospital, or public ones."""
+    context = _context_for_others("" if profile.tls is None else profile.tls.ca)
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, _Adapter(profile, context))
 
 
-def _proxies(node: DicomWebNode) -> dict[str, str]:
-    return {"http": node.proxy, "https": node.proxy} if node.proxy else {}
+@lru_cache(maxsize=32)
+def _context_for_others(ca: str) -> ssl.SSLContext:
+    """Return a context that trusts the authorities of the operating system and those of the node."""
+    context = ssl.create_default_context()
+    if ca:
+        context.load_verify_locations(cadata=ca)
+    return context
+
+
+def _proxies(profile: ConnectionProfile) -> dict[str, str]:
+    return {"http": profile.proxy, "https": profile.proxy} if profile.proxy else {}
 
 
 def _origin(url: str) -> str:

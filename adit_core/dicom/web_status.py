@@ -8,6 +8,7 @@ from http import HTTPStatus
 import requests
 import urllib3.exceptions
 
+from adit_core.dicom.tls import tls_error
 from adit_core.errors import (
     AditError,
     ConnectionFailed,
@@ -83,7 +84,7 @@ def _translated(error: Exception, peer: str) -> AditError:
     """Return the error for a request that got no answer, or only a part of it.
 
     =====================================================  ================
-    the TLS certificate of either side is not accepted     OperationFailed
+    no TLS, or none that both sides accept                 TlsFailed
     no connection                                          ConnectionFailed
     silence                                                PeerTimeout
     an answer that cannot be decoded                       ProtocolError
@@ -93,8 +94,9 @@ def _translated(error: Exception, peer: str) -> AditError:
     """
     causes = list(_causes(error))
     reason = _reason(causes)
-    if any(_is_about_certificate(cause) for cause in causes):
-        return OperationFailed(f"TLS with {peer} failed: {reason}")
+    for cause in causes:
+        if isinstance(cause, ssl.SSLError) and not isinstance(cause, TimeoutError):
+            return tls_error(peer, cause)
     if any(isinstance(cause, _NO_CONNECTION) for cause in causes):
         return ConnectionFailed(f"No connection to {peer}: {reason}")
     if any(isinstance(cause, TimeoutError | urllib3.exceptions.ReadTimeoutError) for cause in causes):
@@ -114,15 +116,9 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         yield from _causes(cause)
 
 
-def _is_about_certificate(error: BaseException) -> bool:
-    return isinstance(error, ssl.SSLError) and "CERTIFICATE" in (error.reason or "").upper()
-
-
 def _reason(causes: list[BaseException]) -> str:
-    """Return the words of the operating system or of OpenSSL, else the kind of the innermost error."""
+    """Return the words of the operating system, else the kind of the innermost error."""
     for cause in reversed(causes):
-        if isinstance(cause, ssl.SSLError) and cause.reason:
-            return cause.reason.replace("_", " ").lower()
         if isinstance(cause, OSError) and cause.strerror:
             return cause.strerror
     return type(causes[-1]).__name__
