@@ -25,7 +25,7 @@ from adit_core.dicom.web_status import in_words as http_in_words
 from adit_core.dicom.web_status import status_error, translated_failures
 
 _MOST_INSTANCES = 20
-_MOST_BYTES = 8 << 20
+_MOST_BYTES = 4 << 20
 """How much goes into one request. It is held in memory: what is whole can be sent again."""
 _PART = "application/dicom"
 _JSON = "application/dicom+json"
