@@ -76,10 +76,11 @@ def orthanc(
     ae_title: str = "ORTHANC",
     peers: Mapping[str, int] = PEERS,
     environment: Mapping[str, str] = NO_DELAY,
+    settings: Mapping[str, object] = {},
 ) -> Iterator[OrthancServer]:
     """Run an Orthanc. An empty `environment` gives the one that Debian starts, slow on many messages."""
     require(find_orthanc(), package="orthanc")
-    archive = start_orthanc(folder, ae_title, peers, environment)
+    archive = start_orthanc(folder, ae_title, peers, environment, settings)
     try:
         with httpx.Client(base_url=f"http://{HOST}:{archive.http_port}", timeout=60) as rest:
             yield OrthancServer(archive, rest)

@@ -11,9 +11,9 @@ from adit_core.cli.output import AsJson, present
 from adit_core.cli.wiring import acting_user, open_database
 from adit_core.db import DicomNode, NodeKind
 from adit_core.db.engine import Database
-from adit_core.dicom.node import FolderNode, QueryRoot, Service
+from adit_core.dicom.node import DicomWebNode, FolderNode, QueryRoot, ServerNode, Service, WebService
 from adit_core.errors import ActionNotPossible
-from adit_core.services.nodes import add_folder, add_server, get_node, list_nodes, node_value
+from adit_core.services.nodes import add_folder, add_server, add_web_server, get_node, list_nodes, node_value
 from adit_core.terminal import cell, identifiers, new_table, numbers
 
 app = new_app("Archives and folders that studies move between.")
@@ -38,7 +38,8 @@ class Node:
     port: int | None = None
     calling_ae_title: str = ""
     query_root: QueryRoot | None = None
-    services: tuple[Service, ...] = ()
+    services: tuple[Service | WebService, ...] = ()
+    url: str = ""
     path: str = ""
 
     @classmethod
@@ -47,6 +48,9 @@ class Node:
         value = node_value(db, row)
         if isinstance(value, FolderNode):
             return cls(row.name, row.kind, row.max_associations, path=str(value.path))
+        if isinstance(value, DicomWebNode):
+            services = tuple(sorted(value.services))
+            return cls(row.name, row.kind, row.max_associations, services=services, url=value.base_url)
         return cls(
             name=row.name,
             kind=row.kind,
@@ -106,6 +110,37 @@ def server(
         present(Node.of(db, row), _added, as_json=as_json)
 
 
+@_add.command("web")
+def web(
+    ctx: typer.Context,
+    name: Name,
+    base_url: Annotated[str, typer.Argument(help="Of its services: https://pacs.example.org/dicom-web.")],
+    *,
+    qido: Annotated[bool, typer.Option(help="Whether it supports QIDO-RS.")] = True,
+    wado: Annotated[bool, typer.Option(help="Whether it supports WADO-RS.")] = True,
+    stow: Annotated[bool, typer.Option(help="Whether it supports STOW-RS.")] = True,
+    qido_prefix: Annotated[str, typer.Option(help="What follows the URL for QIDO-RS.")] = "",
+    wado_prefix: Annotated[str, typer.Option(help="What follows the URL for WADO-RS.")] = "",
+    stow_prefix: Annotated[str, typer.Option(help="What follows the URL for STOW-RS.")] = "",
+    max_associations: MaxAssociations = 2,
+    as_json: AsJson = False,
+) -> None:
+    """Add an archive that speaks DICOMweb."""
+    supported = {WebService.QIDO: qido, WebService.WADO: wado, WebService.STOW: stow}
+    prefixes = {WebService.QIDO: qido_prefix, WebService.WADO: wado_prefix, WebService.STOW: stow_prefix}
+    with open_database() as db:
+        row = add_web_server(
+            db,
+            name,
+            base_url=base_url,
+            prefixes=prefixes,
+            services=[service for service, yes in supported.items() if yes],
+            max_associations=max_associations,
+            actor=acting_user(ctx, db),
+        )
+        present(Node.of(db, row), _added, as_json=as_json)
+
+
 @_add.command("folder")
 def folder(
     ctx: typer.Context,
@@ -134,8 +169,9 @@ def echo(name: Name, as_json: AsJson = False) -> None:
 
     with open_database() as db:
         node = node_value(db, get_node(db, name))
-        if isinstance(node, FolderNode):
-            raise ActionNotPossible(f"{name} is a folder; only archives answer a C-ECHO.")
+        if not isinstance(node, ServerNode):
+            what = "a folder" if isinstance(node, FolderNode) else "reached by DICOMweb"
+            raise ActionNotPossible(f"{name} is {what}; only archives that speak DIMSE answer a C-ECHO.")
         answer = Echo(name, dimse.echo(node))
     present(
         answer,
@@ -166,7 +202,7 @@ def _table(nodes: list[Node]) -> RenderableType:
             cell(node.name),
             cell(node.kind.value),
             cell(node.ae_title),
-            cell(node.path or f"{node.host}:{node.port}"),
+            cell(node.path or node.url or f"{node.host}:{node.port}"),
             cell(node.calling_ae_title),
             cell(" ".join(node.services)),
             cell(node.query_root),

@@ -12,6 +12,7 @@ class NodeKind(StrEnum):
     """What a node is."""
 
     SERVER = "server"
+    WEB = "web"
     FOLDER = "folder"
 
 
@@ -28,7 +29,7 @@ class ConnectionProfile(Table, table=True):
 
 
 class DicomNode(Table, table=True):
-    """An archive or a folder. Fields of the other kind stay empty."""
+    """An archive, by DIMSE or by DICOMweb, or a folder. Fields of the other kinds stay empty."""
 
     __table_args__ = NEVER_REUSE_IDS
 
@@ -50,6 +51,14 @@ class DicomNode(Table, table=True):
     connection_profile_id: int | None = Field(
         default=None, foreign_key="connection_profile.id", ondelete="SET NULL"
     )
+
+    base_url: str = Field(default="", max_length=1024)
+    qido_prefix: str = Field(default="", max_length=255)
+    wado_prefix: str = Field(default="", max_length=255)
+    stow_prefix: str = Field(default="", max_length=255)
+    supports_qido: bool = True
+    supports_wado: bool = True
+    supports_stow: bool = True
 
     path: str = ""
 

@@ -27,9 +27,9 @@ _MOST_REDIRECTS = 5
 _UID = re.compile(r"\d[\d.]{0,63}", re.ASCII)
 _BUSY = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
 
-# What they log for debugging quotes the URLs of queries, that is, patient data.
-for _name in ("dicomweb_client", "urllib3.connectionpool"):
-    logging.getLogger(_name).setLevel(logging.WARNING)
+# What they log quotes the URLs of queries, that is, patient data; errors are ours to tell.
+for _name in ("dicomweb_client", "retrying", "urllib3.connectionpool"):
+    logging.getLogger(_name).setLevel(logging.ERROR)
 
 
 class WebSession(requests.Session):

@@ -23,14 +23,15 @@ def open_route(source: Node, destination: Node) -> Iterator[Route]:
         raise ActionNotPossible(f"{source.name} is a folder; studies can be transferred to it, not from it.")
     with ExitStack() as stack:
         yield Route(
-            searcher=stack.enter_context(_searcher(source)),
+            searcher=stack.enter_context(open_searcher(source)),
             source=stack.enter_context(_source(source)),
             destination=stack.enter_context(_destination(destination)),
             verification=_verification(destination),
         )
 
 
-def _searcher(node: ServerNode | DicomWebNode) -> Searcher:
+def open_searcher(node: ServerNode | DicomWebNode) -> Searcher:
+    """Return what answers questions about a node, to be closed by the caller."""
     return WebSearcher(node) if isinstance(node, DicomWebNode) else DimseSearcher(node)
 
 

@@ -12,8 +12,7 @@ from adit_core.db.audit import AuditAction
 from adit_core.db.columns import storable, utc_now
 from adit_core.db.engine import Database
 from adit_core.db.upsert import upsert
-from adit_core.dicom.dimse import DimseSearcher
-from adit_core.dicom.node import ServerNode
+from adit_core.dicom.node import DicomWebNode, FolderNode, ServerNode
 from adit_core.dicom.ports import Searcher
 from adit_core.dicom.query import (
     InstanceResult,
@@ -29,6 +28,7 @@ from adit_core.errors import AditError, InputProblem, InvalidInput
 from adit_core.services import audit
 from adit_core.services.nodes import NodeRole, get_node, node_value
 from adit_core.services.rights import require_node
+from adit_core.services.routes import open_searcher
 
 Result = TypeVar("Result")
 
@@ -160,7 +160,7 @@ class _Search:
 
     def run(self, level: str, ask: Callable[[Searcher], Iterator[Result]]) -> list[Result]:
         try:
-            with DimseSearcher(self._server) as searcher:
+            with open_searcher(self._server) as searcher:
                 # Dropping the iterator before its end cancels the query.
                 results = list(islice(ask(searcher), self._limit))
         except AditError:
@@ -185,9 +185,10 @@ class _Search:
             session.commit()
 
 
-def _searchable(db: Database, node: DicomNode) -> ServerNode:
+def _searchable(db: Database, node: DicomNode) -> ServerNode | DicomWebNode:
     value = node_value(db, node)
-    if not isinstance(value, ServerNode) or not node.supports_find:
+    supports_search = node.supports_qido if isinstance(value, DicomWebNode) else node.supports_find
+    if isinstance(value, FolderNode) or not supports_search:
         raise InvalidInput(InputProblem(f"{node.name} cannot be searched.", field="node"))
     return value
 

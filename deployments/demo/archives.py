@@ -23,6 +23,7 @@ CALLING_AE_TITLE = "ADIT"
 _ORTHANC = "/usr/sbin/Orthanc"
 _DICOM_WEB_PLUGIN = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
 _ANY_PORT = 104
+_NO_SETTINGS: Mapping[str, object] = {}
 _NO_DELAY = {"TCP_NODELAY": "1"}
 """Without it, DCMTK and Orthanc stall for 45 ms with each message."""
 
@@ -107,15 +108,19 @@ def start_orthanc(
     ae_title: str,
     peers: Mapping[str, int],
     environment: Mapping[str, str] = _NO_DELAY,
+    settings: Mapping[str, object] = _NO_SETTINGS,
 ) -> Archive:
-    """Start an Orthanc that keeps its store in `folder`, see :func:`start_archive`."""
+    """Start an Orthanc that keeps its store in `folder`, see :func:`start_archive`.
+
+    `settings` replace or add to those of its configuration file.
+    """
     program = find_orthanc()
     assert program is not None
     folder.mkdir(parents=True, exist_ok=True)
     config = folder / "orthanc.json"
 
     def start(ports: list[int]) -> Archive:
-        config.write_text(json.dumps(_orthanc_config(folder, ae_title, peers, ports), indent=2))
+        config.write_text(json.dumps({**_orthanc_config(folder, ae_title, peers, ports), **settings}))
         server = start_server(
             [program, config], ports=ports, log=folder / "orthanc.log", environment=environment
         )

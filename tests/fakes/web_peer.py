@@ -127,14 +127,8 @@ class Exchange:
 
     def relay(self, port: int) -> None:
         """Hand on all bytes of both directions, from and to a port of this machine."""
-        with socket.create_connection(("127.0.0.1", port)) as other:
-            both = {self.sock: other, other: self.sock}
-            while True:
-                for sock in select.select(list(both), [], [], _TIME_LIMIT)[0]:
-                    data = _receive(sock)
-                    if not data:
-                        raise PeerGone
-                    both[sock].sendall(data)
+        relay(self.sock, port)
+        raise PeerGone
 
     def _read(self, length: int, take: Callable[[bytes], object]) -> None:
         while length:
@@ -264,6 +258,20 @@ def _receive(sock: socket.socket, length: int = 1 << 18) -> bytes:
         return sock.recv(length)
     except OSError:
         return b""
+
+
+def relay(sock: socket.socket, port: int) -> None:
+    """Hand on all bytes of both directions, from and to a port of this machine, until one side leaves."""
+    with socket.create_connection(("127.0.0.1", port)) as other:
+        both = {sock: other, other: sock}
+        while True:
+            # What TLS has decrypted already does not show in select.
+            is_pending = isinstance(sock, ssl.SSLSocket) and sock.pending()
+            for ready in [sock] if is_pending else select.select(list(both), [], [], _TIME_LIMIT)[0]:
+                data = _receive(ready)
+                if not data:
+                    return
+                both[ready].sendall(data)
 
 
 MULTIPART = f'multipart/related; type="application/dicom"; boundary={BOUNDARY}'
