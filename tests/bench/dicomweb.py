@@ -13,25 +13,27 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from typing import BinaryIO
 
 from dicomweb_client import DICOMwebClient
-from pydicom import dcmread
+from pydicom import Dataset, dcmread
 from rich.console import Console
 from rich.table import Table
 
 from adit_core.dicom.dicomweb import WebDestination, WebSource
-from adit_core.dicom.part10 import read_file_instance
+from adit_core.dicom.part10 import encode_file_header, read_file_instance
 from adit_core.dicom.ports import InstanceHeader
 from deployments.demo.studies import StudySpec, write_study
 from tests.factories import ct_study, hashes, request_for_study
 from tests.servers import OrthancServer, orthanc
 
 RESULTS = Path(__file__).resolve().parents[2] / "bench-results"
+_MEMORY = Path("/dev/shm")  # a file system of Linux
 _PACKAGES = ("dicomweb-client", "pydicom", "requests", "urllib3")
 
 
@@ -49,21 +51,22 @@ class Timing:
         return self.megabytes / statistics.median(self.seconds)
 
 
-class Counter:
-    """An inlet that counts the instances and bytes that come."""
+class Files:
+    """An inlet that writes each instance to a file."""
 
-    def __init__(self) -> None:
-        self.instances = 0
-        self.size = 0
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._file: BinaryIO
 
     def begin(self, header: InstanceHeader) -> None:
-        pass
+        self._file = (self._folder / header.sop_instance_uid).open("wb", buffering=0)
+        self._file.write(encode_file_header(header))
 
     def write(self, fragment: bytes | bytearray | memoryview) -> None:
-        self.size += len(fragment)
+        self._file.write(fragment)
 
     def end(self) -> None:
-        self.instances += 1
+        self._file.close()
 
 
 def main() -> None:
@@ -73,7 +76,11 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=9)
     options = parser.parse_args()
     console = Console()
-    with tempfile.TemporaryDirectory(prefix="adit-bench-") as name, orthanc(Path(name) / "orthanc") as server:
+    # In memory, if possible: what is to be compared is not the disk.
+    with (
+        tempfile.TemporaryDirectory(prefix="adit-bench-", dir=_MEMORY if _MEMORY.is_dir() else None) as name,
+        orthanc(Path(name) / "orthanc") as server,
+    ):
         study = ct_study(options.instances, rows=512, key="bench-web")
         files = write_study(study, Path(name) / "study")
         retrieving = compare_retrieval(server, study, files, options.rounds)
@@ -86,30 +93,33 @@ def main() -> None:
 def compare_retrieval(
     server: OrthancServer, study: StudySpec, files: Sequence[Path], rounds: int
 ) -> list[Timing]:
-    """Let the contestants retrieve a study in turns."""
+    """Let the contestants retrieve a study into files in turns; each begins with an empty folder."""
     server.archive.load(files)
     node, uid = server.archive.web_node, study.study_instance_uid
     client = DICOMwebClient(node.base_url)
-    size = sum(path.stat().st_size - read_file_instance(path).data_set_offset for path in files)
+    folder = files[0].parent / "retrieved"
+    folder.mkdir()
 
-    def by_client_in_memory() -> None:
-        assert len(client.retrieve_study(uid)) == len(files)
-
-    def by_client_one_by_one() -> None:
-        assert sum(1 for _ in client.iter_study(uid)) == len(files)
+    def save(data_sets: Iterable[Dataset]) -> None:
+        for data_set in data_sets:
+            data_set.save_as(folder / data_set.SOPInstanceUID)
 
     def by_adit() -> None:
-        counter = Counter()
         with WebSource(node) as source:
-            source.retrieve(request_for_study(study), counter)
-        assert (counter.instances, counter.size) == (len(files), size)
+            source.retrieve(request_for_study(study), Files(folder))
+
+    def clear() -> None:
+        for path in folder.iterdir():
+            path.unlink()
 
     contestants = {
-        "dicomweb-client, retrieve_study": by_client_in_memory,
-        "dicomweb-client, iter_study": by_client_one_by_one,
+        "dicomweb-client, retrieve_study": lambda: save(client.retrieve_study(uid)),
+        "dicomweb-client, iter_study": lambda: save(client.iter_study(uid)),
         "ADIT": by_adit,
     }
-    return _take_turns(contestants, files, rounds)
+    timings = _take_turns(contestants, files, rounds, before_each=clear)
+    assert hashes(folder.iterdir()) == hashes(files), "not everything was retrieved as it is"
+    return timings
 
 
 def compare_storage(server: OrthancServer, files: Sequence[Path], rounds: int) -> list[Timing]:

@@ -101,7 +101,18 @@ def test_parts_of_known_length_may_hold_anything(parts: list[bytes], sizes: list
 def test_what_we_write_is_what_we_read(parts: list[bytes], sizes: list[int]):
     body = b"".join(encode_parts(BOUNDARY, "application/dicom", ([part] for part in parts)))
     assert len(body) == encoded_length(BOUNDARY, "application/dicom", map(len, parts))
-    assert read_all(body, sizes) == [({"content-type": "application/dicom"}, part) for part in parts]
+    head = {"content-type": "application/dicom"}
+    assert read_all(body, sizes) == [(head | {"content-length": str(len(part))}, part) for part in parts]
+    body = b"".join(encode_parts(BOUNDARY, "application/dicom", (iter([part]) for part in parts)))
+    assert read_all(body, sizes) == [(head, part) for part in parts]
+
+
+def test_small_pieces_are_joined_but_not_without_limit():
+    pieces = [b"a" * 100] * 10_000 + [b"b" * 100_000]
+    written = list(encode_parts(BOUNDARY, "application/dicom", [iter(pieces)]))
+    assert b"".join(pieces) in b"".join(written)
+    assert len(written) < 40
+    assert max(map(len, written)) <= 100_000
 
 
 @given(parts=st.lists(allowed_content, min_size=1, max_size=3), with_length=st.booleans(), data=st.data())
