@@ -35,6 +35,7 @@ _ABOUT_INSTANCES = _TAKEN | {
     HTTPStatus.BAD_REQUEST,
     HTTPStatus.NOT_ACCEPTABLE,
     HTTPStatus.CONFLICT,
+    HTTPStatus.LENGTH_REQUIRED,  # of a large instance, whose length is not known before its end
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     HTTPStatus.UNPROCESSABLE_ENTITY,

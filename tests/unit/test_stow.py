@@ -164,6 +164,19 @@ def test_instances_that_nothing_is_said_of_are_sent_again_alone(status: int):
     assert second.retryable == (status == 202)
 
 
+def test_server_that_wants_to_know_lengths_fails_large_instances_only():
+    def script(exchange: Exchange) -> None:
+        if "content-length" in exchange.headers:
+            takes_all(exchange)
+        else:
+            exchange.answer(411)
+
+    with FakeWebPeer(script) as fake:
+        first, second, third = deliver(fake, *small(1), large(2), *small(3))
+    assert (first, third) == (Delivery(uid(1)), Delivery(uid(3)))
+    assert "status 411" in second.failure
+
+
 @pytest.mark.parametrize(
     "content", [[], {}, "text", None, [receipt()], {"00081199": 5}, {"00081198": {"Value": [3]}}]
 )
