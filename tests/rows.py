@@ -42,6 +42,12 @@ def make_server(db: Database, name: str = "PACS", **fields) -> DicomNode:
     return _added(db, DicomNode(kind=NodeKind.SERVER, name=name, **given))
 
 
+def make_web_server(db: Database, name: str = "WEB", **fields) -> DicomNode:
+    """Add a server that is reached by DICOMweb."""
+    given = {"base_url": "http://127.0.0.1:1/dicom-web", **fields}
+    return _added(db, DicomNode(kind=NodeKind.WEB, name=name, **given))
+
+
 def make_folder(db: Database, name: str = "Export", **fields) -> DicomNode:
     """Add a folder."""
     return _added(db, DicomNode(kind=NodeKind.FOLDER, name=name, **{"path": "/export", **fields}))

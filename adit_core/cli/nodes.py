@@ -13,11 +13,12 @@ from adit_core.cli.output import AsJson, present
 from adit_core.cli.wiring import acting_user, open_database
 from adit_core.db import DicomNode, NodeKind, StorageForm
 from adit_core.db.engine import Database
-from adit_core.dicom.node import QueryRoot, ServerNode, Service, SidecarContent
+from adit_core.dicom.node import DicomWebNode, QueryRoot, ServerNode, Service, SidecarContent, WebService
 from adit_core.errors import ActionNotPossible
 from adit_core.services.nodes import (
     add_folder,
     add_server,
+    add_web_server,
     change_server,
     get_node,
     list_nodes,
@@ -26,6 +27,7 @@ from adit_core.services.nodes import (
 )
 from adit_core.services.profiles import list_profiles
 from adit_core.services.storage import ARCHIVES, Storage
+from adit_core.services.web_nodes import web_services_of
 from adit_core.terminal import cell, identifiers, new_table, numbers
 
 app = new_app("Archives and folders that studies move between.")
@@ -57,8 +59,9 @@ class Node:
     port: int | None = None
     calling_ae_title: str = ""
     query_root: QueryRoot | None = None
-    services: tuple[Service, ...] = ()
+    services: tuple[Service | WebService, ...] = ()
     profile: str = ""
+    url: str = ""
     path: str = ""
     storage: StorageForm | None = None
 
@@ -77,6 +80,16 @@ class Node:
     def _of(cls, row: DicomNode, profile: str) -> "Node":
         if row.kind is NodeKind.FOLDER:
             return cls(row.name, row.kind, row.max_associations, path=row.path, storage=row.storage)
+        if row.kind is NodeKind.WEB:
+            services = tuple(sorted(web_services_of(row)))
+            return cls(
+                row.name,
+                row.kind,
+                row.max_associations,
+                services=services,
+                profile=profile,
+                url=row.base_url,
+            )
         return cls(
             name=row.name,
             kind=row.kind,
@@ -134,6 +147,37 @@ def server(
             query_root=QueryRoot.PATIENT if patient_root else QueryRoot.STUDY,
             max_associations=max_associations,
             connection_profile=profile,
+            actor=acting_user(ctx, db),
+        )
+        present(Node.of(db, row), _added, as_json=as_json)
+
+
+@_add.command("web")
+def web(
+    ctx: typer.Context,
+    name: Name,
+    base_url: Annotated[str, typer.Argument(help="Of its services: https://pacs.example.org/dicom-web.")],
+    *,
+    qido: Annotated[bool, typer.Option(help="Whether it supports QIDO-RS.")] = True,
+    wado: Annotated[bool, typer.Option(help="Whether it supports WADO-RS.")] = True,
+    stow: Annotated[bool, typer.Option(help="Whether it supports STOW-RS.")] = True,
+    qido_prefix: Annotated[str, typer.Option(help="What follows the URL for QIDO-RS.")] = "",
+    wado_prefix: Annotated[str, typer.Option(help="What follows the URL for WADO-RS.")] = "",
+    stow_prefix: Annotated[str, typer.Option(help="What follows the URL for STOW-RS.")] = "",
+    max_associations: MaxAssociations = 2,
+    as_json: AsJson = False,
+) -> None:
+    """Add an archive that speaks DICOMweb."""
+    supported = {WebService.QIDO: qido, WebService.WADO: wado, WebService.STOW: stow}
+    prefixes = {WebService.QIDO: qido_prefix, WebService.WADO: wado_prefix, WebService.STOW: stow_prefix}
+    with open_database() as db:
+        row = add_web_server(
+            db,
+            name,
+            base_url=base_url,
+            prefixes=prefixes,
+            services=[service for service, yes in supported.items() if yes],
+            max_associations=max_associations,
             actor=acting_user(ctx, db),
         )
         present(Node.of(db, row), _added, as_json=as_json)
@@ -235,7 +279,8 @@ def echo(name: Name, as_json: AsJson = False) -> None:
     with open_database() as db:
         node = node_value(db, get_node(db, name))
         if not isinstance(node, ServerNode):
-            raise ActionNotPossible(f"{name} is a folder; only archives answer a C-ECHO.")
+            what = "reached by DICOMweb" if isinstance(node, DicomWebNode) else "a folder"
+            raise ActionNotPossible(f"{name} is {what}; only archives that speak DIMSE answer a C-ECHO.")
         answer = Echo(name, dimse.echo(node))
     present(
         answer,
@@ -314,7 +359,7 @@ def _table(nodes: list[Node]) -> RenderableType:
             cell(node.name),
             cell(_kind_in_words(node)),
             cell(node.ae_title),
-            cell(node.path or f"{node.host}:{node.port}"),
+            cell(node.path or node.url or f"{node.host}:{node.port}"),
             cell(node.calling_ae_title),
             cell(" ".join(node.services)),
             cell(node.query_root),

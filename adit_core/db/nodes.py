@@ -13,6 +13,7 @@ class NodeKind(StrEnum):
     """What a node is."""
 
     SERVER = "server"
+    WEB = "web"
     FOLDER = "folder"
 
 
@@ -47,7 +48,7 @@ class ConnectionProfile(Table, table=True):
 
 
 class DicomNode(Table, table=True):
-    """An archive or a folder. Fields of the other kind stay empty."""
+    """An archive, by DIMSE or by DICOMweb, or a folder. Fields of the other kinds stay empty."""
 
     __table_args__ = NEVER_REUSE_IDS
 
@@ -69,6 +70,14 @@ class DicomNode(Table, table=True):
     connection_profile_id: int | None = Field(
         default=None, foreign_key="connection_profile.id", ondelete="SET NULL"
     )
+
+    base_url: str = Field(default="", max_length=1024)
+    qido_prefix: str = Field(default="", max_length=255)
+    wado_prefix: str = Field(default="", max_length=255)
+    stow_prefix: str = Field(default="", max_length=255)
+    supports_qido: bool = True
+    supports_wado: bool = True
+    supports_stow: bool = True
 
     path: str = ""
     storage: StorageForm = Field(default=StorageForm.FILES, sa_type=words(StorageForm))

@@ -18,7 +18,20 @@ from adit_core.dicom.query import (
     StudyQuery,
     StudyResult,
 )
-from adit_core.dicom.references import InstanceReference, SeriesReference, StudyReference
+from adit_core.dicom.references import SeriesReference
+from adit_core.dicom.results import (
+    INSTANCE_KEYS,
+    PATIENT_KEYS,
+    SERIES_KEYS,
+    STUDY_KEYS,
+    identity,
+    instance_result,
+    is_of_series,
+    is_of_study,
+    patient_result,
+    series_result,
+    study_result,
+)
 from adit_core.dicom.status import PENDING, SUCCESS, status_error
 from adit_core.errors import ConnectionFailed, PeerAborted, ProtocolError
 
@@ -28,26 +41,6 @@ _FIND_CLASSES = {
     QueryRoot.PATIENT: "1.2.840.10008.5.1.4.1.2.1.1",
     QueryRoot.STUDY: "1.2.840.10008.5.1.4.1.2.2.1",
 }
-
-_PATIENT_KEYS = ("PatientID", "PatientName", "PatientBirthDate", "PatientSex")
-_STUDY_KEYS = (
-    "StudyInstanceUID",
-    "AccessionNumber",
-    "StudyDate",
-    "StudyTime",
-    "StudyDescription",
-    "ModalitiesInStudy",
-    "NumberOfStudyRelatedSeries",
-    "NumberOfStudyRelatedInstances",
-)
-_SERIES_KEYS = (
-    "SeriesInstanceUID",
-    "Modality",
-    "SeriesNumber",
-    "SeriesDescription",
-    "NumberOfSeriesRelatedInstances",
-)
-_INSTANCE_KEYS = ("SOPInstanceUID", "SOPClassUID", "InstanceNumber")
 
 
 _Result = TypeVar("_Result", PatientResult, StudyResult, SeriesResult, InstanceResult)
@@ -98,14 +91,14 @@ class DimseSearcher:
     def find_patients(self, query: PatientQuery) -> Iterator[PatientResult]:
         """Yield patients, as they come. Closing the iterator early aborts the association."""
         level = "PATIENT" if self._node.query_root is QueryRoot.PATIENT else "STUDY"
-        keys = _keys(level, _PATIENT_KEYS) | {
+        keys = _keys(level, PATIENT_KEYS) | {
             "PatientID": query.patient_id,
             "PatientName": query.patient_name,
             "PatientBirthDate": query.patient_birth_date.to_dicom(),
         }
 
         def read(answer: Answer) -> PatientResult | None:
-            patient = _patient_result(answer)
+            patient = patient_result(answer)
             return patient if query.matches(patient) else None
 
         yield from self._results(keys, read)
@@ -116,7 +109,7 @@ class DimseSearcher:
             yield from self._find_studies_of_patients(query)
             return
         keys = {
-            **_keys("STUDY", _PATIENT_KEYS),
+            **_keys("STUDY", PATIENT_KEYS),
             **_study_keys(query),
             "PatientID": query.patient_id,
             "PatientName": query.patient_name,
@@ -124,7 +117,7 @@ class DimseSearcher:
         }
 
         def read(answer: Answer) -> StudyResult | None:
-            study = _study_result(answer, _patient_result(answer))
+            study = study_result(answer, patient_result(answer))
             return study if self._has_uid(answer, "StudyInstanceUID") and query.matches(study) else None
 
         yield from self._results(keys, read)
@@ -133,7 +126,7 @@ class DimseSearcher:
         """Yield series of one study, as they come. Closing the iterator early aborts the association."""
         keys = {
             **unique_keys(self._node, "SERIES", query.study),
-            **_keys("SERIES", _SERIES_KEYS),
+            **_keys("SERIES", SERIES_KEYS),
             "SeriesInstanceUID": query.series_instance_uid,
             "Modality": query.modality,
             "SeriesDescription": query.series_description,
@@ -141,8 +134,8 @@ class DimseSearcher:
         }
 
         def read(answer: Answer) -> SeriesResult | None:
-            series = _series_result(answer, query.study)
-            is_meant = self._has_uid(answer, "SeriesInstanceUID") and _is_of_study(answer, query.study)
+            series = series_result(answer, query.study)
+            is_meant = self._has_uid(answer, "SeriesInstanceUID") and is_of_study(answer, query.study)
             return series if is_meant and query.matches(series) else None
 
         yield from self._results(keys, read)
@@ -151,13 +144,13 @@ class DimseSearcher:
         """Yield the instances of one series, as they come. Closing the iterator early aborts."""
         keys = {
             **unique_keys(self._node, "IMAGE", series.study),
-            **_keys("IMAGE", _INSTANCE_KEYS),
+            **_keys("IMAGE", INSTANCE_KEYS),
             "SeriesInstanceUID": series.series_instance_uid,
         }
 
         def read(answer: Answer) -> InstanceResult | None:
-            is_meant = self._has_uid(answer, "SOPInstanceUID") and _is_of_series(answer, series)
-            return _instance_result(answer, series) if is_meant else None
+            is_meant = self._has_uid(answer, "SOPInstanceUID") and is_of_series(answer, series)
+            return instance_result(answer, series) if is_meant else None
 
         yield from self._results(keys, read)
 
@@ -170,7 +163,7 @@ class DimseSearcher:
 
     def _find_studies_of(self, patient: PatientResult, query: StudyQuery) -> Iterator[StudyResult]:
         def read(answer: Answer) -> StudyResult | None:
-            study = _study_result(answer, patient)
+            study = study_result(answer, patient)
             return study if self._has_uid(answer, "StudyInstanceUID") and query.matches(study) else None
 
         yield from self._results(_study_keys(query) | {"PatientID": patient.patient_id}, read)
@@ -187,8 +180,8 @@ class DimseSearcher:
         with association.operation():
             while message.command.status in PENDING:
                 result = read(_read_answer(association, message, keys))
-                if result is not None and _identity(result) not in seen:
-                    seen.add(_identity(result))
+                if result is not None and identity(result) not in seen:
+                    seen.add(identity(result))
                     yield result
                 message = association.receive_response(request)
         self._keep(association)
@@ -243,7 +236,7 @@ def _keys(level: str, keywords: tuple[str, ...]) -> dict[str, str]:
 def _study_keys(query: StudyQuery) -> dict[str, str]:
     # Archives read a list of modalities in different ways, or not at all; ours is matched afterwards.
     modality = next(iter(query.modalities)) if len(query.modalities) == 1 else ""
-    return _keys("STUDY", _STUDY_KEYS) | {
+    return _keys("STUDY", STUDY_KEYS) | {
         "StudyInstanceUID": query.study_instance_uid,
         "AccessionNumber": query.accession_number,
         "StudyDate": query.study_date.to_dicom(),
@@ -258,60 +251,3 @@ def _read_answer(association: Association, message: Message, keys: Mapping[str, 
         return decode_answer(encoded, message.context.transfer_syntax_uid, keys)
     except ValueError as reason:
         raise ProtocolError(f"{association.peer} sent {reason}") from reason
-
-
-def _identity(result: PatientResult | StudyResult | SeriesResult | InstanceResult) -> Hashable:
-    return result if isinstance(result, PatientResult) else result.reference
-
-
-def _is_of_study(answer: Answer, study: StudyReference) -> bool:
-    """Tell whether the answer belongs to the study that was asked for, as far as it says."""
-    return answer.text("StudyInstanceUID") in ("", study.study_instance_uid)
-
-
-def _is_of_series(answer: Answer, series: SeriesReference) -> bool:
-    named = answer.text("SeriesInstanceUID")
-    return named in ("", series.series_instance_uid) and _is_of_study(answer, series.study)
-
-
-def _patient_result(answer: Answer) -> PatientResult:
-    return PatientResult(
-        patient_id=answer.text("PatientID"),
-        patient_name=answer.text("PatientName"),
-        patient_birth_date=answer.date("PatientBirthDate"),
-        patient_sex=answer.text("PatientSex"),
-    )
-
-
-def _study_result(answer: Answer, patient: PatientResult) -> StudyResult:
-    return StudyResult(
-        reference=StudyReference(answer.text("StudyInstanceUID"), patient.patient_id),
-        patient_name=patient.patient_name,
-        patient_birth_date=patient.patient_birth_date,
-        patient_sex=patient.patient_sex,
-        accession_number=answer.text("AccessionNumber"),
-        study_date=answer.date("StudyDate"),
-        study_time=answer.text("StudyTime"),
-        study_description=answer.text("StudyDescription"),
-        modalities=answer.texts("ModalitiesInStudy"),
-        number_of_series=answer.number("NumberOfStudyRelatedSeries"),
-        number_of_instances=answer.number("NumberOfStudyRelatedInstances"),
-    )
-
-
-def _series_result(answer: Answer, study: StudyReference) -> SeriesResult:
-    return SeriesResult(
-        reference=SeriesReference(study, answer.text("SeriesInstanceUID")),
-        modality=answer.text("Modality"),
-        series_number=answer.number("SeriesNumber"),
-        series_description=answer.text("SeriesDescription"),
-        number_of_instances=answer.number("NumberOfSeriesRelatedInstances"),
-    )
-
-
-def _instance_result(answer: Answer, series: SeriesReference) -> InstanceResult:
-    return InstanceResult(
-        reference=InstanceReference(series, answer.text("SOPInstanceUID")),
-        sop_class_uid=answer.text("SOPClassUID"),
-        instance_number=answer.number("InstanceNumber"),
-    )

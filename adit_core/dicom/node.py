@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+from adit_core.dicom.credentials import Credentials
 from adit_core.dicom.layout import Names, check_archive_name
 from adit_core.dicom.tls import TlsSettings
 from adit_core.errors import InputProblem, InvalidInput
@@ -29,6 +30,14 @@ class Service(StrEnum):
     STORE = "C-STORE"
 
 
+class WebService(StrEnum):
+    """A DICOMweb service that a server supports (PS3.18 10)."""
+
+    QIDO = "QIDO-RS"
+    WADO = "WADO-RS"
+    STOW = "STOW-RS"
+
+
 @dataclass(frozen=True, slots=True)
 class ConnectionProfile:
     """How to talk to a server. Times are in seconds, lengths in bytes."""
@@ -44,7 +53,20 @@ class ConnectionProfile:
     verify_delay: float = 0.5
     """Before the second question; doubled before each further one."""
     tls: TlsSettings | None = None
-    """For an encrypted connection (PS3.15 B.12); None for a plain one."""
+    """For an encrypted connection (PS3.15 B.12); None for a plain one. Whether DICOMweb is encrypted
+    says the URL of the node; without these settings, the usual authorities are trusted then."""
+    credentials: Credentials | None = None
+    """By which a DICOMweb server knows us; None if it asks for none."""
+    proxy: str = field(default="", repr=False)
+    """The URL of the HTTP proxy to a DICOMweb server, which may name a user and a password; empty for
+    none, whatever the environment says."""
+    busy_timeout: float = 30.0
+    """How long to wait in all, for one request, when a DICOMweb server says when to come again."""
+    parallel_uploads: int = 2
+    """How many requests may bring instances of one study to a DICOMweb server at the same time.
+
+    A server works on a request in one thread, and is the slower side when it stores.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +80,21 @@ class ServerNode:
     calling_ae_title: str = "ADIT"
     services: frozenset[Service] = frozenset({Service.FIND, Service.GET, Service.STORE})
     query_root: QueryRoot = QueryRoot.STUDY
+    profile: ConnectionProfile = field(default_factory=ConnectionProfile)
+
+
+@dataclass(frozen=True, slots=True)
+class DicomWebNode:
+    """An archive that speaks DICOMweb (PS3.18)."""
+
+    name: str
+    base_url: str
+    """Of all services, such as ``https://pacs.example.org/dicom-web``."""
+    qido_prefix: str = ""
+    wado_prefix: str = ""
+    stow_prefix: str = ""
+    """What follows the base URL for one service, where these differ."""
+    services: frozenset[WebService] = frozenset(WebService)
     profile: ConnectionProfile = field(default_factory=ConnectionProfile)
 
 
@@ -128,4 +165,4 @@ class NiftiNode:
     """How long the conversion of one series may take, in seconds."""
 
 
-Node = ServerNode | FolderNode | ArchiveNode | NiftiNode
+Node = ServerNode | DicomWebNode | FolderNode | ArchiveNode | NiftiNode

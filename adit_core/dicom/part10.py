@@ -3,6 +3,8 @@
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from io import BytesIO
+from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
 
@@ -33,6 +35,9 @@ _LONG_VRS = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
 _LONGEST_VALUE = 1 << 20
 """What comes before SOP Instance UID is short; a longer value means that this is no DICOM file."""
 _FRAGMENT = 1 << 18
+_ELEMENT_START = 8
+_SHORT_BEGINNING = 1 << 16
+_LONGEST_BEGINNING = 1 << 22
 _REFERENCE_TAGS = ["PatientID", "StudyInstanceUID", "SeriesInstanceUID"]
 
 
@@ -109,6 +114,41 @@ def read_file_layout(file: BinaryIO) -> FileLayout:
         raise _not_dicom("its SOP Class UID or SOP Instance UID is missing")
     file.seek(offset)
     return FileLayout(InstanceHeader(sop_class, sop_instance, transfer_syntax), offset)
+
+
+def split_file(
+    fragments: Iterator[bytes | memoryview],
+) -> tuple[InstanceHeader, Iterator[bytes | memoryview]]:
+    """Split a file that arrives in fragments: return its header, and the encoded data set as it comes.
+
+    Only its beginning is held, 64 KiB unless the file meta information is longer than that. Raises
+    InvalidInput if this is no DICOM file.
+    """
+    beginning: bytes | memoryview = b""
+    length = _SHORT_BEGINNING
+    is_all = False
+    while True:
+        while len(beginning) < length and not is_all:
+            fragment = next(fragments, b"")
+            is_all = not fragment
+            beginning = bytes(beginning) + fragment if beginning else fragment
+        layout = _layout_of(beginning[:length], may_go_on=not is_all and length < _LONGEST_BEGINNING)
+        if layout is not None:
+            return layout.header, chain((memoryview(beginning)[layout.data_set_offset :],), fragments)
+        length *= 4
+
+
+def _layout_of(beginning: bytes | memoryview, *, may_go_on: bool) -> FileLayout | None:
+    """Return the layout of a file that begins like this; None if more of it is needed to tell."""
+    try:
+        layout = read_file_layout(BytesIO(beginning))
+    except InvalidInput:
+        if may_go_on:
+            return None
+        raise
+    # At a cut the file meta information seems to end.
+    is_cut = layout.data_set_offset + _ELEMENT_START > len(beginning)
+    return None if is_cut and may_go_on else layout
 
 
 def _encode_element(element: int, vr: bytes, value: bytes) -> bytes:

@@ -1,7 +1,7 @@
 """Nodes: adding them, finding them, and who may use them as what."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from pathlib import Path
 
@@ -11,11 +11,12 @@ from sqlmodel import Session, col, select
 from adit_core.db import DicomNode, Group, Membership, NodeAccess, NodeKind, User
 from adit_core.db.audit import AuditAction
 from adit_core.db.engine import Database
-from adit_core.dicom.node import Node, QueryRoot, ServerNode, Service
+from adit_core.dicom.node import Node, QueryRoot, ServerNode, Service, WebService
 from adit_core.errors import InputProblem, InvalidInput, NotFound
 from adit_core.services import audit
 from adit_core.services.profiles import get_profile, profile_value
 from adit_core.services.storage import Storage, folder_value, set_storage
+from adit_core.services.web_nodes import url_problems, web_row, web_value
 
 # The default character repertoire without backslash and control characters (PS3.5 6.2, VR AE).
 _AE_TITLE = re.compile(r"[ -\[\]-~]{1,16}")
@@ -23,6 +24,7 @@ _NAME = re.compile(r"[^\x00-\x1f\x7f]{1,64}")
 _HOST = re.compile(r"[A-Za-z0-9._:%-]{1,255}")
 _MOST_ASSOCIATIONS = 100
 _DEFAULT_SERVICES = frozenset({Service.FIND, Service.GET, Service.STORE})
+_NO_PREFIXES: Mapping[WebService, str] = {}
 
 
 class NodeRole(StrEnum):
@@ -85,6 +87,47 @@ def add_server(
         max_associations=max_associations,
     )
     _set_services(node, frozenset(services))
+    if connection_profile:
+        node.connection_profile_id = get_profile(db, connection_profile).id
+    return _add(db, node, actor)
+
+
+def add_web_server(
+    db: Database,
+    name: str,
+    *,
+    base_url: str,
+    prefixes: Mapping[WebService, str] = _NO_PREFIXES,
+    services: Iterable[WebService] = frozenset(WebService),
+    max_associations: int = 2,
+    connection_profile: str = "",
+    actor: User | str = audit.SYSTEM,
+) -> DicomNode:
+    """Add an archive that is reached by DICOMweb.
+
+    Args:
+        db: Where it is kept.
+        name: What users call it; no other node has the same.
+        base_url: Of all its services, such as ``https://pacs.example.org/dicom-web``.
+        prefixes: What follows the base URL for a service, where that is so.
+        services: What it supports.
+        max_associations: How many studies may be moved from or to it at the same time.
+        connection_profile: The name of one, with what proves who we are; empty for the usual settings.
+        actor: Who adds it.
+
+    Raises:
+        InvalidInput: With all that is wrong.
+        NotFound: There is no connection profile of that name.
+    """
+    url, paths = base_url.strip(), dict(prefixes)
+    _refuse(*_name_problems(name), *url_problems(url, paths), *_max_associations_problems(max_associations))
+    node = web_row(
+        name.strip(),
+        base_url=url,
+        prefixes=paths,
+        services=frozenset(services),
+        max_associations=max_associations,
+    )
     if connection_profile:
         node.connection_profile_id = get_profile(db, connection_profile).id
     return _add(db, node, actor)
@@ -192,6 +235,8 @@ def node_value(db: Database, node: DicomNode) -> Node:
     """
     if node.kind is NodeKind.FOLDER:
         return folder_value(db, node)
+    if node.kind is NodeKind.WEB:
+        return web_value(node, profile_value(db, node.connection_profile_id))
     return ServerNode(
         name=node.name,
         ae_title=node.ae_title,

@@ -6,13 +6,22 @@ from functools import lru_cache
 from pathlib import Path
 
 from adit_core.dicom.archive import ArchiveDestination
+from adit_core.dicom.dicomweb import WebDestination, WebSearcher, WebSource
 from adit_core.dicom.dimse import DimseDestination, DimseSearcher, DimseSource
 from adit_core.dicom.folder import FolderDestination
 from adit_core.dicom.folder_index import FolderIndex
 from adit_core.dicom.folder_source import FolderSearcher, FolderSource
 from adit_core.dicom.layout import needs_description
 from adit_core.dicom.nifti import NiftiDestination
-from adit_core.dicom.node import ArchiveNode, ConnectionProfile, FolderNode, NiftiNode, Node, ServerNode
+from adit_core.dicom.node import (
+    ArchiveNode,
+    ConnectionProfile,
+    DicomWebNode,
+    FolderNode,
+    NiftiNode,
+    Node,
+    ServerNode,
+)
 from adit_core.dicom.ports import Destination, Searcher, Source
 from adit_core.dicom.transfer import Route, Verification
 from adit_core.errors import ActionNotPossible
@@ -43,19 +52,27 @@ def searcher_of(node: Node) -> Searcher:
     Raises:
         ActionNotPossible: It is a folder of archives or of NIfTI volumes.
     """
-    if isinstance(node, FolderNode):
-        return FolderSearcher(node, _index_of(node.path))
-    if isinstance(node, ServerNode):
-        return DimseSearcher(node)
-    raise _no_source(node)
+    match node:
+        case FolderNode():
+            return FolderSearcher(node, _index_of(node.path))
+        case DicomWebNode():
+            return WebSearcher(node)
+        case ServerNode():
+            return DimseSearcher(node)
+        case ArchiveNode() | NiftiNode():
+            raise _no_source(node)
 
 
 def _source(node: Node) -> Source:
-    if isinstance(node, FolderNode):
-        return FolderSource(node, _index_of(node.path))
-    if isinstance(node, ServerNode):
-        return DimseSource(node)
-    raise _no_source(node)
+    match node:
+        case FolderNode():
+            return FolderSource(node, _index_of(node.path))
+        case DicomWebNode():
+            return WebSource(node)
+        case ServerNode():
+            return DimseSource(node)
+        case ArchiveNode() | NiftiNode():
+            raise _no_source(node)
 
 
 def _destination(node: Node) -> Destination:
@@ -66,6 +83,8 @@ def _destination(node: Node) -> Destination:
             return ArchiveDestination(node)
         case NiftiNode():
             return NiftiDestination(node)
+        case DicomWebNode():
+            return WebDestination(node)
         case ServerNode():
             return DimseDestination(node)
 
@@ -82,7 +101,7 @@ def _no_source(node: Node) -> ActionNotPossible:
 
 def _needs_description(node: Node) -> bool:
     match node:
-        case ServerNode():
+        case ServerNode() | DicomWebNode():
             return False
         case ArchiveNode():
             return node.names.needs_description or needs_description(node.archive)
@@ -91,5 +110,5 @@ def _needs_description(node: Node) -> bool:
 
 
 def _verification(node: Node) -> Verification:
-    profile = node.profile if isinstance(node, ServerNode) else ConnectionProfile()
+    profile = node.profile if isinstance(node, ServerNode | DicomWebNode) else ConnectionProfile()
     return Verification(attempts=profile.verify_attempts, delay=profile.verify_delay)

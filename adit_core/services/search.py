@@ -12,7 +12,7 @@ from adit_core.db.audit import AuditAction
 from adit_core.db.columns import storable, utc_now
 from adit_core.db.engine import Database
 from adit_core.db.upsert import upsert
-from adit_core.dicom.node import FolderNode, ServerNode
+from adit_core.dicom.node import DicomWebNode, FolderNode, ServerNode
 from adit_core.dicom.ports import Searcher
 from adit_core.dicom.query import (
     InstanceResult,
@@ -185,9 +185,10 @@ class _Search:
             session.commit()
 
 
-def _searchable(db: Database, node: DicomNode) -> ServerNode | FolderNode:
+def _searchable(db: Database, node: DicomNode) -> ServerNode | DicomWebNode | FolderNode:
     value = node_value(db, node)
-    if not isinstance(value, ServerNode | FolderNode) or not node.supports_find:
+    supports_search = node.supports_qido if isinstance(value, DicomWebNode) else node.supports_find
+    if not isinstance(value, ServerNode | DicomWebNode | FolderNode) or not supports_search:
         raise InvalidInput(InputProblem(f"{node.name} cannot be searched.", field="node"))
     return value
 

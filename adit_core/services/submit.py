@@ -130,6 +130,9 @@ def _source_problems(node: DicomNode) -> Iterator[InputProblem]:
         if node.storage is not StorageForm.FILES:
             problem = f"{node.name} holds no DICOM files; choose an archive or another folder."
             yield InputProblem(problem, field="source")
+    elif node.kind is NodeKind.WEB:
+        if not (node.supports_qido and node.supports_wado):
+            yield InputProblem(f"{node.name} does not support both QIDO-RS and WADO-RS.", field="source")
     elif not (node.supports_find and node.supports_get):
         yield InputProblem(f"{node.name} does not support both C-FIND and C-GET.", field="source")
 
@@ -139,6 +142,8 @@ def _destination_problems(source: DicomNode, node: DicomNode) -> Iterator[InputP
         yield InputProblem(f"{node.name} is the source, too; choose another node.", field="destination")
     elif node.kind is NodeKind.SERVER and not node.supports_store:
         yield InputProblem(f"{node.name} does not support C-STORE.", field="destination")
+    elif node.kind is NodeKind.WEB and not node.supports_stow:
+        yield InputProblem(f"{node.name} does not support STOW-RS.", field="destination")
 
 
 def _batch_problems(batch: BatchFile) -> Iterator[InputProblem]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Self
 
 from adit_core.dicom.dimse import DimseDestination
-from adit_core.dicom.node import ConnectionProfile, ServerNode, Service
+from adit_core.dicom.node import ConnectionProfile, DicomWebNode, ServerNode, Service
 from adit_core.dicom.part10 import read_file_instance
 from deployments.demo.processes import HOST, Server, on_free_ports, start_server
 
@@ -64,6 +64,11 @@ class Archive:
             services=frozenset(Service),
             profile=self.profile,
         )
+
+    @property
+    def web_node(self) -> DicomWebNode:
+        """The archive as a node that is reached by DICOMweb; for an Orthanc with its plugin only."""
+        return DicomWebNode(name=self.ae_title, base_url=f"http://{HOST}:{self.http_port}/dicom-web")
 
     def stop(self) -> None:
         """End the archive; what it holds stays in its folder."""

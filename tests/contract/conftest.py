@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from adit_core.dicom.archive import ArchiveDestination
+from adit_core.dicom.dicomweb import WebDestination, WebSearcher, WebSource
 from adit_core.dicom.dimse import DimseDestination, DimseSearcher, DimseSource
 from adit_core.dicom.folder import FolderDestination
 from adit_core.dicom.folder_index import FolderIndex
@@ -109,6 +110,12 @@ def _folder(_request: pytest.FixtureRequest, folder: Path) -> SourceUnderTest:
     )
 
 
+def _orthanc_web(request: pytest.FixtureRequest, folder: Path) -> SourceUnderTest:
+    archive: Archive = request.getfixturevalue("orthanc_source").archive
+    node = archive.web_node
+    return SourceUnderTest(lambda: WebSearcher(node), lambda: WebSource(node), archive.load, folder)
+
+
 _ORTHANC = _server("orthanc_source")
 _DCMQRSCP = _server("dcmqrscp", Lack.IMPLICIT)
 _QRSCP = _server("qrscp", *(set(Lack) - {Lack.IMPLICIT}))
@@ -120,6 +127,7 @@ _QRSCP = _server("qrscp", *(set(Lack) - {Lack.IMPLICIT}))
         pytest.param(_folder, id="folder"),
         pytest.param(_ORTHANC, id="orthanc", marks=pytest.mark.system),
         pytest.param(_server("tls_orthanc"), id="orthanc-tls", marks=pytest.mark.system),
+        pytest.param(_orthanc_web, id="orthanc-web", marks=pytest.mark.system),
         pytest.param(_DCMQRSCP, id="dcmqrscp", marks=pytest.mark.system),
         pytest.param(_QRSCP, id="qrscp"),
     ]
@@ -141,6 +149,12 @@ def _server_destination(name: str) -> Callable[[pytest.FixtureRequest, Path], De
         return DestinationUnderTest(lambda: DimseDestination(server.archive.node), server.contents)
 
     return build
+
+
+def _orthanc_web_destination(request: pytest.FixtureRequest, _folder: Path) -> DestinationUnderTest:
+    server = request.getfixturevalue("orthanc_destination")
+    node = server.archive.web_node
+    return DestinationUnderTest(lambda: WebDestination(node), server.contents, refuses_unknown_classes=False)
 
 
 def _folder_destination(_request: pytest.FixtureRequest, folder: Path) -> DestinationUnderTest:
@@ -186,6 +200,7 @@ UNWELCOME_UID = "1.2.3.4.5.6.7.8.9"
         pytest.param(_fake_destination, id="fake"),
         pytest.param(_server_destination("orthanc_destination"), id="orthanc", marks=pytest.mark.system),
         pytest.param(_server_destination("tls_orthanc"), id="orthanc-tls", marks=pytest.mark.system),
+        pytest.param(_orthanc_web_destination, id="orthanc-web", marks=pytest.mark.system),
         pytest.param(_server_destination("dcmqrscp"), id="dcmqrscp", marks=pytest.mark.system),
         pytest.param(_server_destination("qrscp"), id="qrscp"),
         pytest.param(_folder_destination, id="folder"),

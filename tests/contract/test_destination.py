@@ -126,7 +126,7 @@ def test_instance_that_is_there_may_come_again(receiver: DestinationUnderTest, t
 
 def test_refused_instance_does_not_stop_the_others(receiver: DestinationUnderTest, tmp_path: Path):
     if not receiver.refuses_unknown_classes:
-        pytest.skip("a folder takes everything")
+        pytest.skip("it takes everything")
     spec = factories.ct_study(5, key="one is refused")
     instances = incoming(spec, tmp_path / "in")
     header = replace(instances[2].header, sop_class_uid="1.2.3.4.5", sop_instance_uid=UNWELCOME_UID)

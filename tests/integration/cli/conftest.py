@@ -16,6 +16,7 @@ from adit_core.cli import app
 from adit_core.db import SeriesProgress, TaskStatus, User
 from adit_core.db.engine import Database
 from adit_core.services.claims import claim_task, finish_task
+from adit_core.services.database import configured_database
 from adit_core.services.progress import TaskCounts, record_progress
 from adit_core.settings import get_settings
 from tests.rows import make_user
@@ -75,7 +76,7 @@ def empty_cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Comma
     data_dir = tmp_path / "data"
     monkeypatch.setenv("ADIT_DATA_DIR", str(data_dir))
     get_settings.cache_clear()
-    db = Database(get_settings().resolved_database_url())
+    db = configured_database(get_settings())
     yield CommandLine(data_dir, db, {"ADIT_DATA_DIR": str(data_dir)})
     db.dispose()
     get_settings.cache_clear()

@@ -110,9 +110,19 @@ def test_a_server_is_added_with_what_it_supports(cli: CommandLine, admin: User) 
         "query_root": "PATIENT",
         "services": ["C-FIND", "C-MOVE"],
         "profile": "",
+        "url": "",
         "path": "",
         "storage": None,
     }
+
+
+def test_a_web_server_is_added_with_what_it_supports(cli: CommandLine, admin: User) -> None:
+    url = "https://pacs.example/dicom-web"
+    added = cli.json("nodes", "add", "web", "Research", url, "--no-stow", "--wado-prefix", "wado")
+
+    assert (added["kind"], added["url"], added["services"]) == ("web", url, ["QIDO-RS", "WADO-RS"])
+    assert url in cli.run("nodes", "list").stdout
+    assert "reached by DICOMweb" in cli.error("nodes", "echo", "Research")["error"]
 
 
 def test_nodes_are_added_in_the_name_of_the_acting_user(cli: CommandLine, admin: User) -> None:

@@ -94,7 +94,7 @@ def test_a_batch_needs_a_file_and_known_nodes(
     )
     unknown = cli.error("submit", "batch", batch, "--from", "PACS", "--to", "Moon")["error"]
     assert "no node called Moon" in unknown
-    make_folder(cli.db, "Vault", storage=StorageForm.SEVEN_ZIP, archive_password="secret")
+    make_folder(cli.db, "Vault", storage=StorageForm.NIFTI)
     reverse = cli.error("submit", "batch", batch, "--from", "Vault", "--to", "PACS")["error"]
     assert "Vault holds no DICOM files" in reverse
 
