@@ -23,10 +23,13 @@ _AFFECTED_SOP_CLASS_UID = 0x0002
 _COMMAND_FIELD = 0x0100
 _MESSAGE_ID = 0x0110
 _MESSAGE_ID_RESPONDED_TO = 0x0120
+_MOVE_DESTINATION = 0x0600
 _PRIORITY = 0x0700
 _DATA_SET_TYPE = 0x0800
 _STATUS = 0x0900
 _AFFECTED_SOP_INSTANCE_UID = 0x1000
+_COMPLETED_SUBOPERATIONS = 0x1021
+_WARNING_SUBOPERATIONS = 0x1023
 
 
 def is_sendable_uid(value: str) -> bool:
@@ -47,6 +50,8 @@ class CommandField(IntEnum):
     C_GET_RSP = 0x8010
     C_FIND_RQ = 0x0020
     C_FIND_RSP = 0x8020
+    C_MOVE_RQ = 0x0021
+    C_MOVE_RSP = 0x8021
     C_ECHO_RQ = 0x0030
     C_ECHO_RSP = 0x8030
 
@@ -55,7 +60,8 @@ class CommandField(IntEnum):
 class Command:
     """A command set. ``message_id`` of a response is that of the request that it responds to.
 
-    ``status`` has a meaning in responses only.
+    ``status`` has a meaning in responses only, ``move_destination`` in C-MOVE requests. ``completed``
+    counts the sub-operations that were done, with or without a warning; None if the peer does not say.
     """
 
     field: CommandField
@@ -64,6 +70,8 @@ class Command:
     sop_instance_uid: str = ""
     has_data_set: bool = False
     status: int = 0
+    move_destination: str = ""
+    completed: int | None = None
 
     @property
     def is_response(self) -> bool:
@@ -120,6 +128,8 @@ class Command:
             sop_instance_uid=_uid(values, _AFFECTED_SOP_INSTANCE_UID),
             has_data_set=_number(values, _DATA_SET_TYPE) != _NO_DATA_SET,
             status=_number(values, _STATUS) if is_response else 0,
+            move_destination=values.get(_MOVE_DESTINATION, b"").decode("ascii", "replace").strip("\0 "),
+            completed=_completed(values),
         )
 
     def _values(self) -> Iterator[tuple[int, bytes]]:
@@ -128,6 +138,8 @@ class Command:
             yield _AFFECTED_SOP_CLASS_UID, _padded(self.sop_class_uid)
         yield _COMMAND_FIELD, _US.pack(self.field)
         yield _MESSAGE_ID_RESPONDED_TO if self.is_response else _MESSAGE_ID, _US.pack(self.message_id)
+        if self.move_destination:
+            yield _MOVE_DESTINATION, _even(self.move_destination.encode("ascii"), b" ")
         if not self.is_response and self.field != CommandField.C_ECHO_RQ:
             yield _PRIORITY, _US.pack(_MEDIUM_PRIORITY)
         yield _DATA_SET_TYPE, _US.pack(_A_DATA_SET if self.has_data_set else _NO_DATA_SET)
@@ -135,6 +147,8 @@ class Command:
             yield _STATUS, _US.pack(self.status)
         if self.sop_instance_uid:
             yield _AFFECTED_SOP_INSTANCE_UID, _padded(self.sop_instance_uid)
+        if self.completed is not None:
+            yield _COMPLETED_SUBOPERATIONS, _US.pack(self.completed)
 
 
 def _element(number: int, value: bytes) -> bytes:
@@ -142,8 +156,11 @@ def _element(number: int, value: bytes) -> bytes:
 
 
 def _padded(uid: str) -> bytes:
-    encoded = uid.encode("ascii")
-    return encoded + b"\0" if len(encoded) % 2 else encoded
+    return _even(uid.encode("ascii"), b"\0")
+
+
+def _even(value: bytes, padding: bytes) -> bytes:
+    return value + padding if len(value) % 2 else value
 
 
 def _elements(encoded: bytes | bytearray) -> Iterator[tuple[int, bytes]]:
@@ -166,6 +183,13 @@ def _number(values: dict[int, bytes], number: int) -> int:
     if len(value) != _US.size:
         raise ValueError(f"its element (0000,{number:04X}) is missing or no US")
     return _US.unpack(value)[0]
+
+
+def _completed(values: dict[int, bytes]) -> int | None:
+    """Add up what was completed; peers may leave the counts out (PS3.7 9.1.4.1.7)."""
+    encoded = [values.get(number, b"") for number in (_COMPLETED_SUBOPERATIONS, _WARNING_SUBOPERATIONS)]
+    counts = [_US.unpack(value)[0] for value in encoded if len(value) == _US.size]
+    return sum(counts) if counts else None
 
 
 def _uid(values: dict[int, bytes], number: int) -> str:
