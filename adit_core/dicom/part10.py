@@ -1,7 +1,9 @@
 """Part 10 files: an encoded data set behind a preamble and the file meta information (PS3.10 7.1)."""
 
 import struct
+import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -9,6 +11,7 @@ from typing import BinaryIO
 from pydicom import dcmread
 
 from adit_core.dicom.ports import InstanceHeader
+from adit_core.dicom.quiet import quiet_pydicom
 from adit_core.dicom.references import InstanceReference, SeriesReference, StudyReference
 from adit_core.errors import InputProblem, InvalidInput
 
@@ -28,11 +31,24 @@ _MEDIA_STORAGE_SOP_INSTANCE_UID = 0x00020003
 _TRANSFER_SYNTAX_UID = 0x00020010
 _SOP_CLASS_UID = 0x00080016
 _SOP_INSTANCE_UID = 0x00080018
+_STUDY_INSTANCE_UID = 0x0020000D
 
 _LONG_VRS = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
 _LONGEST_VALUE = 1 << 20
 """What comes before SOP Instance UID is short; a longer value means that this is no DICOM file."""
 _FRAGMENT = 1 << 18
+_READING_ERRORS = (
+    AttributeError,
+    EOFError,
+    KeyError,
+    NotImplementedError,
+    OSError,
+    TypeError,
+    ValueError,
+    struct.error,
+    zlib.error,
+)
+"""What pydicom raises for data sets that it cannot read."""
 _REFERENCE_TAGS = ["PatientID", "StudyInstanceUID", "SeriesInstanceUID"]
 
 
@@ -109,6 +125,27 @@ def read_file_layout(file: BinaryIO) -> FileLayout:
         raise _not_dicom("its SOP Class UID or SOP Instance UID is missing")
     file.seek(offset)
     return FileLayout(InstanceHeader(sop_class, sop_instance, transfer_syntax), offset)
+
+
+def read_study_instance_uid(file: BinaryIO, layout: FileLayout) -> str:
+    """Return the Study Instance UID of a seekable file, empty if it has none.
+
+    Raises InvalidInput if the data set cannot be read as far as that.
+    """
+    syntax = layout.header.transfer_syntax_uid
+    if syntax not in {_DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN, _EXPLICIT_VR_BIG_ENDIAN}:
+        file.seek(layout.data_set_offset)
+        with suppress(InvalidInput):  # sequences of undefined length and the like
+            implicit = syntax == _IMPLICIT_VR_LITTLE_ENDIAN
+            return _uid(_read_elements(file, _STUDY_INSTANCE_UID, implicit=implicit), _STUDY_INSTANCE_UID)
+    file.seek(0)
+    try:
+        with quiet_pydicom():
+            found = dcmread(file, force=True, stop_before_pixels=True, specific_tags=["StudyInstanceUID"])
+            return str(found.get("StudyInstanceUID", ""))
+    except _READING_ERRORS:
+        # Without its cause, whose text may hold a value.
+        raise _not_dicom("it is damaged before its Study Instance UID") from None
 
 
 def _encode_element(element: int, vr: bytes, value: bytes) -> bytes:
