@@ -103,9 +103,13 @@ class HandOver:
             waiting = self._waiting.get(subscription.study_instance_uid, {})
             while subscription.queue:
                 instance = waiting.get(subscription.queue.popleft())
-                if instance is not None:
-                    # Opened under the lock: afterwards others may have it deleted.
+                if instance is None:
+                    continue
+                try:
+                    # Under the lock: afterwards others may have it deleted.
                     return instance, instance.path.open("rb", buffering=0)
+                except FileNotFoundError:  # removed by hand
+                    self._forget(instance)
             return None
 
     def acknowledge(self, subscription: "StudySubscription", sop_instance_uids: Iterable[str]) -> None:

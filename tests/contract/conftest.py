@@ -1,6 +1,6 @@
 """Every implementation of the ports, behind one face."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -9,12 +9,14 @@ import pytest
 
 from adit_core.dicom.dimse import DimseDestination, DimseSearcher, DimseSource
 from adit_core.dicom.folder import FolderDestination
+from adit_core.dicom.move import DimseMoveSource
 from adit_core.dicom.node import FolderNode
 from adit_core.dicom.ports import Destination, Searcher, Source
 from deployments.demo.archives import Archive
 from deployments.demo.studies import StudySpec, write_study
 from tests.factories import instances_in
 from tests.fakes.archive import FakeArchive
+from tests.servers import PEERS, FileArchive, OrthancServer, ReceiverServer, dcmqrscp
 
 
 class Lack(StrEnum):
@@ -80,6 +82,40 @@ def _server(name: str, *lacks: Lack) -> Callable[[pytest.FixtureRequest, Path], 
 
 _ORTHANC = _server("orthanc_source")
 _DCMQRSCP = _server("dcmqrscp", Lack.IMPLICIT)
+
+
+def _moving(name: str, *lacks: Lack) -> Callable[[pytest.FixtureRequest, Path], SourceUnderTest]:
+    """Return the builder of a server that is retrieved from by C-MOVE, through our receiver."""
+
+    def build(request: pytest.FixtureRequest, folder: Path) -> SourceUnderTest:
+        archive: Archive = request.getfixturevalue(name).archive
+        address = request.getfixturevalue("receiver_server").address
+        return SourceUnderTest(
+            lambda: DimseSearcher(archive.node),
+            lambda: DimseMoveSource(archive.node, address, grace=1),
+            archive.load,
+            folder,
+            frozenset(lacks),
+        )
+
+    return build
+
+
+@pytest.fixture
+def moving_orthanc(orthanc_source: OrthancServer, receiver_server: ReceiverServer) -> OrthancServer:
+    """An empty Orthanc that knows our receiver as a move destination."""
+    orthanc_source.know(receiver_server.address.ae_title, receiver_server.server.port)
+    return orthanc_source
+
+
+@pytest.fixture
+def moving_dcmqrscp(tmp_path: Path, receiver_server: ReceiverServer) -> Iterator[FileArchive]:
+    """An empty dcmqrscp that knows our receiver as a move destination."""
+    peers = {**PEERS, receiver_server.address.ae_title: receiver_server.server.port}
+    with dcmqrscp(tmp_path / "dcmqrscp", peers=peers) as server:
+        yield server
+
+
 _QRSCP = _server("qrscp", *(set(Lack) - {Lack.IMPLICIT}))
 
 
@@ -89,6 +125,8 @@ _QRSCP = _server("qrscp", *(set(Lack) - {Lack.IMPLICIT}))
         pytest.param(_ORTHANC, id="orthanc", marks=pytest.mark.system),
         pytest.param(_DCMQRSCP, id="dcmqrscp", marks=pytest.mark.system),
         pytest.param(_QRSCP, id="qrscp"),
+        pytest.param(_moving("moving_orthanc"), id="orthanc-move", marks=pytest.mark.system),
+        pytest.param(_moving("moving_dcmqrscp"), id="dcmqrscp-move", marks=pytest.mark.system),
     ]
 )
 def archive(request: pytest.FixtureRequest, tmp_path: Path) -> SourceUnderTest:
