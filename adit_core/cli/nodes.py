@@ -39,6 +39,7 @@ class Node:
     calling_ae_title: str = ""
     query_root: QueryRoot | None = None
     services: tuple[Service, ...] = ()
+    allows_direct_move: bool | None = None
     path: str = ""
 
     @classmethod
@@ -57,6 +58,7 @@ class Node:
             calling_ae_title=value.calling_ae_title,
             query_root=value.query_root,
             services=tuple(sorted(value.services)),
+            allows_direct_move=row.allows_direct_move,
         )
 
 
@@ -86,6 +88,9 @@ def server(
         bool, typer.Option("--patient-root", help="It knows the patient root information model only.")
     ] = False,
     max_associations: MaxAssociations = 2,
+    direct_move: Annotated[
+        bool, typer.Option(help="Whether archives may send straight to each other, if it is one of them.")
+    ] = True,
     as_json: AsJson = False,
 ) -> None:
     """Add an archive that speaks DIMSE."""
@@ -101,6 +106,7 @@ def server(
             services=[service for service, yes in supported.items() if yes],
             query_root=QueryRoot.PATIENT if patient_root else QueryRoot.STUDY,
             max_associations=max_associations,
+            allows_direct_move=direct_move,
             actor=acting_user(ctx, db),
         )
         present(Node.of(db, row), _added, as_json=as_json)

@@ -42,6 +42,7 @@ def add_server(
     services: Iterable[Service] = _DEFAULT_SERVICES,
     query_root: QueryRoot = QueryRoot.STUDY,
     max_associations: int = 2,
+    allows_direct_move: bool = True,
     connection_profile: str = "",
     actor: User | str = audit.SYSTEM,
 ) -> DicomNode:
@@ -57,6 +58,7 @@ def add_server(
         services: What it supports as a provider.
         query_root: The information model that it is asked in.
         max_associations: How many studies may be moved from or to it at the same time.
+        allows_direct_move: Whether sources may be asked to send straight to it, and it to destinations.
         connection_profile: The name of one; empty for the usual settings.
         actor: Who adds it.
 
@@ -87,6 +89,7 @@ def add_server(
         supports_get=Service.GET in offered,
         supports_move=Service.MOVE in offered,
         supports_store=Service.STORE in offered,
+        allows_direct_move=allows_direct_move,
     )
     if connection_profile:
         node.connection_profile_id = _profile(db, connection_profile).id

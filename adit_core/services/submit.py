@@ -127,8 +127,8 @@ def _write(session: Session, job: Job, batch: BatchFile) -> None:
 def _source_problems(node: DicomNode) -> Iterator[InputProblem]:
     if node.kind is not NodeKind.SERVER:
         yield InputProblem(f"{node.name} is a folder; choose an archive.", field="source")
-    elif not (node.supports_find and node.supports_get):
-        yield InputProblem(f"{node.name} does not support both C-FIND and C-GET.", field="source")
+    elif not (node.supports_find and (node.supports_get or node.supports_move)):
+        yield InputProblem(f"{node.name} does not support C-FIND with C-GET or C-MOVE.", field="source")
 
 
 def _destination_problems(source: DicomNode, node: DicomNode) -> Iterator[InputProblem]:

@@ -195,6 +195,7 @@ def test_nodes_must_support_what_a_transfer_needs(clinic: Clinic) -> None:
     root = make_user(clinic.db, "root", staff=True)
     make_server(clinic.db, "No query", supports_find=False)
     make_server(clinic.db, "No retrieval", supports_get=False)
+    make_server(clinic.db, "Moves", supports_get=False, supports_move=True)
     make_server(clinic.db, "No storage", supports_store=False)
 
     def fields(source: str, destination: str) -> list[str | None]:
@@ -208,6 +209,7 @@ def test_nodes_must_support_what_a_transfer_needs(clinic: Clinic) -> None:
     assert fields("PACS", "No storage") == ["destination"]
     assert fields("PACS", "PACS") == ["destination"]
     assert fields("Export", "Export") == ["source", "destination"]
+    assert clinic.submit(owner_id=root.id, source="Moves")
 
 
 def test_a_pseudonym_is_refused_rather_than_ignored(clinic: Clinic) -> None:
