@@ -24,6 +24,8 @@ _FAREWELL_SECONDS = 2
 def main() -> None:
     """Receive and hand over until told to stop."""
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
+    for library in ("pydicom", "pynetdicom"):  # they log what they cannot read, and with it what is in it
+        logging.getLogger(library).setLevel(logging.CRITICAL)
     try:
         run(get_settings())
     except AditError as error:

@@ -14,7 +14,7 @@ from pynetdicom.pdu_items import PresentationContextItemRQ
 from pynetdicom.pdu_primitives import A_ASSOCIATE, ImplementationVersionNameNotification
 from pynetdicom.presentation import PresentationContext as ContextItem
 
-from adit_core.dicom.contexts import PresentationContext
+from adit_core.dicom.contexts import MESSAGE_TRANSFER_SYNTAXES, PresentationContext
 from adit_core.dicom.negotiation import APPLICATION_CONTEXT_NAME, DECODING_ERRORS
 from adit_core.dicom.node import ConnectionProfile
 from adit_core.dicom.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
@@ -111,6 +111,7 @@ def decode_request(peer: str, pdu: bytes) -> AssociationRequest:
             contexts = tuple(map(_requested, rq.presentation_context))
             user_information = rq.user_information
             max_length = user_information.maximum_length if user_information else None
+            application_context_name = str(rq.application_context_name or "")
     except DECODING_ERRORS as error:
         raise ProtocolError(f"{peer} sent a malformed A-ASSOCIATE-RQ PDU") from error
     identifiers = [context.context_id for context in contexts]
@@ -123,7 +124,7 @@ def decode_request(peer: str, pdu: bytes) -> AssociationRequest:
         contexts=contexts,
         max_pdu_length=_SMALLEST_SENT if max_length is None else max_length,
         is_version_1=bool(rq.protocol_version & 1),
-        application_context_name=str(rq.application_context_name or ""),
+        application_context_name=application_context_name,
         titles=titles,
     )
 
@@ -136,15 +137,17 @@ def accept_pdu(
     answer = A_ASSOCIATE()
     answer.called_ae_title = answer.calling_ae_title = _PLACEHOLDER
     answer.application_context_name = APPLICATION_CONTEXT_NAME
-    answer.presentation_context_definition_results_list = [
-        _result(context, syntaxes.get(context.context_id)) for context in request.contexts
-    ]
+    with quiet_pydicom():  # of UIDs that are no valid ones
+        answer.presentation_context_definition_results_list = [
+            _result(context.context_id, syntaxes.get(context.context_id)) for context in request.contexts
+        ]
     answer.maximum_length_received = max_pdu_length
     answer.implementation_class_uid = IMPLEMENTATION_CLASS_UID
     version = ImplementationVersionNameNotification()
     version.implementation_version_name = IMPLEMENTATION_VERSION_NAME
     answer.user_information += [version]
-    pdu = bytearray(A_ASSOCIATE_AC(answer).encode())
+    with quiet_pydicom():
+        pdu = bytearray(A_ASSOCIATE_AC(answer).encode())
     pdu[_AE_TITLES] = request.titles
     return bytes(pdu)
 
@@ -165,10 +168,10 @@ def _requested(item: PresentationContextItemRQ) -> RequestedContext:
     return RequestedContext(item.context_id or 0, str(item.abstract_syntax), syntaxes)
 
 
-def _result(context: RequestedContext, syntax: str | None) -> ContextItem:
+def _result(context_id: int, syntax: str | None) -> ContextItem:
     item = ContextItem()
-    item.context_id = context.context_id
+    item.context_id = context_id
     # The standard wants a transfer syntax of refused contexts too, although it has no meaning there.
-    item.add_transfer_syntax(syntax or context.transfer_syntax_uids[0])
+    item.add_transfer_syntax(syntax or MESSAGE_TRANSFER_SYNTAXES[-1])
     item.result = _ACCEPTED if syntax else _ABSTRACT_SYNTAX_NOT_SUPPORTED
     return item

@@ -73,11 +73,12 @@ class HandOver:
 
     def counts(self) -> HandOverCounts:
         """Return how much waits, for those who watch over the receiver."""
+        quarantined = len(self._spool.quarantined())
         with self._lock:
             return HandOverCounts(
                 waiting=sum(map(len, self._waiting.values())),
                 subscriptions=sum(map(len, self._subscriptions.values())),
-                quarantined=len(self._spool.quarantined()),
+                quarantined=quarantined,
             )
 
     def sweep(self) -> int:

@@ -9,7 +9,7 @@ import socket
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from threading import Event, Lock, Thread
+from threading import Event, Lock, Thread, get_ident
 from typing import Self
 
 from pydicom.uid import UID
@@ -22,6 +22,7 @@ from adit_core.dicom.handover import HandOver
 from adit_core.dicom.node import ConnectionProfile
 from adit_core.dicom.pdata import PeerReleased
 from adit_core.dicom.ports import InstanceHeader
+from adit_core.dicom.references import is_valid_uid
 from adit_core.dicom.spool import Spool
 from adit_core.dicom.status import SUCCESS
 from adit_core.errors import (
@@ -75,6 +76,8 @@ class Receiver:
         self._acceptance = Acceptance(settings.profile, self._refusal, choose_syntax)
         self._lock = Lock()
         self._connections: set[socket.socket] = set()
+        self._admitted: set[int] = set()
+        """The threads that serve an association, or are about to."""
         self._is_stopping = Event()
         self._listener: socket.socket | None = None
 
@@ -149,6 +152,7 @@ class Receiver:
         finally:
             with self._lock:
                 self._connections.discard(sock)
+                self._admitted.discard(get_ident())
             sock.close()
 
     def _refusal(self, request: AssociationRequest) -> Refusal | None:
@@ -157,8 +161,10 @@ class Receiver:
         if not self._settings.is_known(request.calling_ae_title):
             return Refusal.CALLING_AE_TITLE
         with self._lock:
-            is_full = len(self._connections) > self._settings.max_associations
-        return Refusal.LOCAL_LIMIT if is_full else None
+            if len(self._admitted) >= self._settings.max_associations:
+                return Refusal.LOCAL_LIMIT
+            self._admitted.add(get_ident())
+        return None
 
     def _converse(self, association: Association) -> None:
         """Answer requests until the peer releases the association, which is raised as PeerReleased."""
@@ -208,22 +214,23 @@ class Receiver:
 
 
 def choose_syntax(context: RequestedContext) -> str | None:
-    """Return the transfer syntax to accept a context with, None if its SOP class is not supported.
+    """Return the transfer syntax to accept a context with, None if it is not supported.
 
     Of several, Explicit VR Little Endian comes first, then Implicit; it is not known here what the
     instances are stored in, and these two need no decompression by anyone. Otherwise the first one.
     """
     if context.sop_class_uid != _VERIFICATION and not is_storage_class(context.sop_class_uid):
         return None
-    offered = context.transfer_syntax_uids
-    return next((syntax for syntax in MESSAGE_TRANSFER_SYNTAXES if syntax in offered), offered[0])
+    offered = [syntax for syntax in context.transfer_syntax_uids if is_sendable_uid(syntax)]
+    preferred = (syntax for syntax in MESSAGE_TRANSFER_SYNTAXES if syntax in offered)
+    return next(preferred, offered[0] if offered else None)
 
 
 def is_storage_class(sop_class_uid: str) -> bool:
     """Tell whether instances of a class can be stored: those of the standard, newer ones, private ones."""
     if not sop_class_uid.startswith(_STANDARD_ROOT) or sop_class_uid.startswith(_STORAGE_ROOT):
         return is_sendable_uid(sop_class_uid)
-    name = UID(sop_class_uid).name
+    name = UID(sop_class_uid).name if is_valid_uid(sop_class_uid) else ""
     return "Storage" in name and "Commitment" not in name and "Directory" not in name
 
 

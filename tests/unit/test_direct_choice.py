@@ -2,7 +2,7 @@
 
 import pytest
 
-from adit_core.db import DicomNode, Job, NodeKind, TransferOptions, TransferTask
+from adit_core.db import DicomNode, Job, JobKind, NodeKind, TransferOptions, TransferTask
 from adit_core.services.execute import may_move_directly
 
 
@@ -24,7 +24,8 @@ def node(*, allows: bool) -> DicomNode:
 def test_a_study_moves_directly_only_if_all_allow_it_and_nothing_changes(
     source: bool, destination: bool, of_job: bool, pseudonym: str, expected: bool
 ) -> None:
-    job = Job(options=TransferOptions(direct_move=of_job))
-    task = TransferTask(pseudonym=pseudonym)
+    options = TransferOptions(direct_move=of_job)
+    job = Job(kind=JobKind.BATCH_TRANSFER, owner_id=1, source_id=1, destination_id=2, options=options)
+    task = TransferTask(job_id=1, patient_id="P1", study_instance_uid="1.2.3", pseudonym=pseudonym)
     nodes = [node(allows=source), node(allows=destination)]
     assert may_move_directly(job, task, nodes) is expected

@@ -1,0 +1,105 @@
+"""What senders say, damaged at random: the receiver answers, aborts or hangs up, soon, and goes on."""
+
+import logging
+import select
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from random import Random
+from threading import enumerate as running_threads
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from adit_core.dicom.node import ConnectionProfile
+from tests.fakes.sender import (
+    RELEASE,
+    RunningReceiver,
+    Sender,
+    association_request,
+    echo_pdus,
+    running_receiver,
+    store_pdus,
+)
+from tests.unit.test_dimse_mutations import mutated
+
+ROUNDS = 300
+HASTY = ConnectionProfile(connect_timeout=0.5, silence_timeout=0.5)
+MESSAGES = echo_pdus() + store_pdus("1.2.3.1") + store_pdus("1.2.3.2") + RELEASE
+PATIENCE = 5.0
+
+
+@pytest.fixture(scope="module")
+def receiver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningReceiver]:
+    """A receiver that has no patience."""
+    with running_receiver(tmp_path_factory.mktemp("spool"), profile=HASTY, idle_timeout=0.5) as running:
+        yield running
+
+
+def say(port: int, encoded: bytes) -> bytes:
+    """Say all of it, and return what the receiver answers until it hangs up, which it must."""
+    deadline = time.monotonic() + PATIENCE
+    answer = bytearray()
+    with socket.create_connection(("127.0.0.1", port), 10) as sock:
+        try:
+            sock.sendall(encoded)
+            sock.shutdown(socket.SHUT_WR)
+            while select.select([sock], [], [], max(0, deadline - time.monotonic()))[0]:
+                if not (part := sock.recv(65536)):
+                    return bytes(answer)
+                answer += part
+        except OSError:
+            return bytes(answer)  # it had enough, and reset the connection
+    raise AssertionError("the receiver did not hang up")
+
+
+def assert_unharmed(receiver: RunningReceiver, log: pytest.LogCaptureFixture) -> None:
+    """Fail unless the receiver works on, nothing half received is left, and nothing was unforeseen."""
+    with Sender(receiver.receiver.port) as sender:
+        sender.associate()
+        assert sender.store("1.2.3.9") == 0x0000
+    ours = [record for record in log.records if record.name.startswith("adit_core")]
+    assert not [record.getMessage() for record in ours if record.levelno >= logging.ERROR]
+    deadline = time.monotonic() + PATIENCE
+    while any(thread.name.startswith("receiver-127") for thread in running_threads()):
+        assert time.monotonic() < deadline, "a connection is still served"
+        time.sleep(0.01)
+    assert list((receiver.folder / "incoming").iterdir()) == []
+
+
+@pytest.mark.parametrize("part", ["negotiation", "messages"])
+def test_damaged_requests_end_soon_and_the_receiver_goes_on(
+    receiver: RunningReceiver, part: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    request, whole = association_request(), 0
+    for seed in range(ROUNDS):
+        random = Random(f"provider {part} {seed}")
+        if part == "negotiation":
+            answer = say(receiver.receiver.port, mutated(request, random) + MESSAGES)
+        else:
+            answer = say(receiver.receiver.port, request + mutated(MESSAGES, random))
+        whole += answer.endswith(b"\x06\x00\x00\x00\x00\x04\x00\x00\x00\x00")
+    assert whole < ROUNDS * 3 // 4  # the damages do harm
+    assert_unharmed(receiver, caplog)
+
+
+def test_undamaged_requests_are_answered(receiver: RunningReceiver) -> None:
+    answer = say(receiver.receiver.port, association_request() + MESSAGES)
+    assert answer.endswith(b"\x06\x00\x00\x00\x00\x04\x00\x00\x00\x00")
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.binary(max_size=400), is_associated=st.booleans())
+def test_any_bytes_end_soon(receiver: RunningReceiver, data: bytes, is_associated: bool) -> None:
+    say(receiver.receiver.port, (association_request() if is_associated else b"") + data)
+
+
+def test_the_receiver_is_unharmed_by_any_bytes(
+    receiver: RunningReceiver, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    random = Random("any bytes")
+    for _ in range(50):
+        say(receiver.receiver.port, association_request() + random.randbytes(random.randint(1, 5000)))
+    assert_unharmed(receiver, caplog)
