@@ -1,34 +1,53 @@
-"""What senders say, damaged at random: the receiver answers, aborts or hangs up, soon, and goes on."""
+"""What senders say, damaged at random: the receiver answers, aborts or hangs up, soon, and goes on.
+
+The exchanges are recorded from pynetdicom as a sender, and the seeds of their damages are fixed.
+"""
 
 import logging
 import select
 import socket
 import time
 from collections.abc import Iterator
-from pathlib import Path
+from dataclasses import dataclass
+from io import BytesIO
 from random import Random
 from threading import enumerate as running_threads
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pydicom import Dataset, dcmread
+from pydicom.dataset import FileMetaDataset
+from pydicom.uid import UID
+from pynetdicom import AE
 
 from adit_core.dicom.node import ConnectionProfile
+from tests.fakes.ports import CT, EXPLICIT, MR
+from tests.fakes.recorder import recording
 from tests.fakes.sender import (
-    RELEASE,
+    RECEIVER,
+    SENDER,
+    VERIFICATION,
     RunningReceiver,
     Sender,
     association_request,
-    echo_pdus,
+    data_set,
     running_receiver,
-    store_pdus,
 )
 from tests.unit.test_dimse_mutations import mutated
 
 ROUNDS = 300
 HASTY = ConnectionProfile(connect_timeout=0.5, silence_timeout=0.5)
-MESSAGES = echo_pdus() + store_pdus("1.2.3.1") + store_pdus("1.2.3.2") + RELEASE
+RELEASED = b"\x06\x00\x00\x00\x00\x04\x00\x00\x00\x00"
 PATIENCE = 5.0
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """What a sender said: to ask for the association, and over it."""
+
+    request: bytes
+    messages: bytes
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +55,31 @@ def receiver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningReceiv
     """A receiver that has no patience."""
     with running_receiver(tmp_path_factory.mktemp("spool"), profile=HASTY, idle_timeout=0.5) as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def exchange(receiver: RunningReceiver) -> Exchange:
+    """An exchange of pynetdicom: an echo, two instances and the release."""
+    entity = AE(SENDER)
+    entity.dimse_timeout = 2
+    for context in (VERIFICATION, CT, MR):
+        entity.add_requested_context(context, EXPLICIT)
+    with recording(receiver.receiver.port) as recorded:
+        association = entity.associate("127.0.0.1", recorded.port, ae_title=RECEIVER)
+        association.send_c_echo()
+        for uid in ("1.2.3.1", "1.2.3.2"):
+            association.send_c_store(instance(uid))
+        association.release()
+    request, *messages = recorded.pdus()
+    assert len(messages) >= 6
+    return Exchange(request, b"".join(messages))
+
+
+def instance(uid: str) -> Dataset:
+    made = dcmread(BytesIO(data_set(uid)), force=True)
+    made.file_meta = FileMetaDataset()
+    made.file_meta.TransferSyntaxUID = UID(EXPLICIT)
+    return made
 
 
 def say(port: int, encoded: bytes) -> bytes:
@@ -71,23 +115,24 @@ def assert_unharmed(receiver: RunningReceiver, log: pytest.LogCaptureFixture) ->
 
 @pytest.mark.parametrize("part", ["negotiation", "messages"])
 def test_damaged_requests_end_soon_and_the_receiver_goes_on(
-    receiver: RunningReceiver, part: str, caplog: pytest.LogCaptureFixture
+    receiver: RunningReceiver, exchange: Exchange, part: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    request, whole = association_request(), 0
+    whole = 0
     for seed in range(ROUNDS):
         random = Random(f"provider {part} {seed}")
         if part == "negotiation":
-            answer = say(receiver.receiver.port, mutated(request, random) + MESSAGES)
+            answer = say(receiver.receiver.port, mutated(exchange.request, random) + exchange.messages)
         else:
-            answer = say(receiver.receiver.port, request + mutated(MESSAGES, random))
-        whole += answer.endswith(b"\x06\x00\x00\x00\x00\x04\x00\x00\x00\x00")
+            answer = say(receiver.receiver.port, exchange.request + mutated(exchange.messages, random))
+        whole += answer.endswith(RELEASED)
     assert whole < ROUNDS * 3 // 4  # the damages do harm
     assert_unharmed(receiver, caplog)
 
 
-def test_undamaged_requests_are_answered(receiver: RunningReceiver) -> None:
-    answer = say(receiver.receiver.port, association_request() + MESSAGES)
-    assert answer.endswith(b"\x06\x00\x00\x00\x00\x04\x00\x00\x00\x00")
+def test_undamaged_requests_are_answered(receiver: RunningReceiver, exchange: Exchange) -> None:
+    answer = say(receiver.receiver.port, exchange.request + exchange.messages)
+    assert answer.endswith(RELEASED)
+    assert receiver.waiting().keys() >= {"1.2.3.1", "1.2.3.2"}
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -97,7 +142,7 @@ def test_any_bytes_end_soon(receiver: RunningReceiver, data: bytes, is_associate
 
 
 def test_the_receiver_is_unharmed_by_any_bytes(
-    receiver: RunningReceiver, caplog: pytest.LogCaptureFixture, tmp_path: Path
+    receiver: RunningReceiver, caplog: pytest.LogCaptureFixture
 ) -> None:
     random = Random("any bytes")
     for _ in range(50):
