@@ -10,6 +10,7 @@ import pwd
 import shutil
 import signal
 import sqlite3
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -66,8 +67,9 @@ class OrthancServer:
 
     def know(self, ae_title: str, port: int) -> None:
         """Let a peer of this machine use the archive, and be a destination of C-MOVE."""
+        name = ae_title.replace(" ", "-")
         self.rest.put(
-            f"/modalities/{ae_title}", json={"AET": ae_title, "Host": HOST, "Port": port}
+            f"/modalities/{name}", json={"AET": ae_title, "Host": HOST, "Port": port}
         ).raise_for_status()
 
     def _download(self, name: str, folder: Path) -> Path:
@@ -273,6 +275,11 @@ class ReceiverServer:
         """Return the data set hash of each instance that waits in the spool by its SOP Instance UID."""
         return instances_in(self.spool / "studies")
 
+    def health(self) -> dict[str, object]:
+        """Return what the receiver says of itself."""
+        verify = ssl.create_default_context(cafile=self.address.ca_file) if self.address.ca_file else True
+        return httpx.get(f"{self.address.url}/health", verify=verify).raise_for_status().json()
+
 
 @contextmanager
 def receiver(
@@ -305,8 +312,9 @@ def receiver(
                 "ADIT_HANDOVER_PORT": str(http_port),
             },
         )
-        url = f"http://{HOST}:{http_port}"
-        return ReceiverServer(server, ReceiverAddress(ae_title, url, token), folder / "spool")
+        certificate = str(settings.get("handover_certificate", ""))
+        url = f"{'https' if certificate else 'http'}://{HOST}:{http_port}"
+        return ReceiverServer(server, ReceiverAddress(ae_title, url, token, certificate), folder / "spool")
 
     running = start(ports) if ports else on_free_ports(2, start)
     try:
