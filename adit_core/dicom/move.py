@@ -25,6 +25,8 @@ _MOVE_CLASSES = {
 }
 _DESTINATION_UNKNOWN = 0xA801
 _FLUSH_INTERVAL = 1.0
+_HAND_OVER_TIME = 0.1
+"""Seconds within which a receiver begins to hand over what it has got."""
 _DIRECT_PATIENCE = 600.0
 """Seconds that an archive may be busy with a direct move without a word; it need not tell how far it is."""
 
@@ -40,7 +42,7 @@ class DimseMoveSource:
     final status          sub-operations that it counts done  waited
     ====================  ==================================  ===================================
     any                   some                                until as many have arrived
-    failure               none, or it does not say            not at all
+    failure               none, or it does not say            only for what is being handed over
     success or warning    none, or it does not say            until all that was asked for has
     ====================  ==================================  ===================================
 
@@ -191,6 +193,15 @@ class _Arrivals:
             self._subscription.flush()
         return handed is not None
 
+    def take_next_within(self, seconds: float) -> bool:
+        """Wait for the receiver at most for so long, and take in what comes; return False if nothing did."""
+        if not self.has_input():
+            _poll(seconds, self)
+        if not self.has_input():
+            return False
+        self.take_next()
+        return True
+
     def _take_in(self, handed: HandedInstance) -> None:
         """Pass an instance on if it is wanted; others were asked for by other tasks of the same study."""
         uid = handed.header.sop_instance_uid
@@ -250,9 +261,12 @@ class _Retrieval:
             else:
                 self._wait(association, max(exchange.last, self._arrivals.last))
         failure = exchange.failure()
-        is_failed = failure is not None and not is_warning(exchange.final.status)
-        expected = exchange.final.completed or (0 if is_failed else len(wish.sop_instance_uids))
-        self._await_stragglers(wish, before + expected)
+        if exchange.final.completed:
+            self._await_stragglers(wish, before + exchange.final.completed)
+        elif failure is None or is_warning(exchange.final.status):
+            self._await_stragglers(wish, before + len(wish.sop_instance_uids))
+        else:
+            self._take_what_is_at_hand()
         self._failure = self._failure or failure
 
     def _wait(self, association: Association, last: float) -> None:
@@ -273,10 +287,12 @@ class _Retrieval:
             left = max(done_at, arrivals.last) + self._grace - time.monotonic()
             if left <= 0:
                 return
-            if not arrivals.has_input():
-                _poll(left, arrivals)
-            if arrivals.has_input():
-                arrivals.take_next()
+            self._arrivals.take_next_within(left)
+
+    def _take_what_is_at_hand(self) -> None:
+        """Take in what the receiver has got and is about to hand over."""
+        while self._arrivals.take_next_within(_HAND_OVER_TIME):
+            pass
 
 
 def _open(node: ServerNode) -> Association:
