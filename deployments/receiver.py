@@ -5,11 +5,12 @@ several receivers, each with an AE title, a spool and workers of its own.
 """
 
 import logging
+import signal
+import ssl
 import sys
+from threading import Event
 
-import uvicorn
-
-from adit_core.api.handover import create_hand_over_app
+from adit_core.api.handover import HandOverServer
 from adit_core.db.engine import Database
 from adit_core.dicom.handover import HandOver
 from adit_core.dicom.receiver import Receiver, ReceiverSettings
@@ -17,8 +18,6 @@ from adit_core.dicom.spool import Spool, SpoolLimits
 from adit_core.errors import AditError
 from adit_core.services.senders import KnownSenders
 from adit_core.settings import Settings, get_settings
-
-_FAREWELL_SECONDS = 2
 
 
 def main() -> None:
@@ -48,17 +47,34 @@ def run(settings: Settings) -> None:
     )
     with Spool(settings.resolved_receiver_spool(), limits) as spool:
         hand_over = HandOver(spool)
-        with Receiver(_receiver_settings(settings), spool, hand_over):
-            uvicorn.run(
-                create_hand_over_app(hand_over, settings.receiver_token.get_secret_value()),
-                host=settings.handover_bind,
-                port=settings.handover_port,
-                ssl_certfile=settings.handover_certificate or None,
-                ssl_keyfile=settings.handover_key or None,
-                access_log=False,
-                log_level="warning",
-                timeout_graceful_shutdown=_FAREWELL_SECONDS,
-            )
+        address = (settings.handover_bind, settings.handover_port)
+        token = settings.receiver_token.get_secret_value()
+        with (
+            HandOverServer(address, hand_over, token, _tls(settings)),
+            Receiver(_receiver_settings(settings), spool, hand_over),
+        ):
+            _told_to_stop().wait()
+
+
+def _told_to_stop() -> Event:
+    """Return an event that is set when the process is told to end."""
+    stop = Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    return stop
+
+
+def _tls(settings: Settings) -> ssl.SSLContext | None:
+    """Return how the hand-over speaks TLS, None if it has no certificate."""
+    if not settings.handover_certificate:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_cert_chain(settings.handover_certificate, settings.handover_key or None)
+    except OSError as error:
+        sys.exit(f"The certificate or the key of the hand-over cannot be read: {error.strerror or error}")
+    return context
 
 
 def _receiver_settings(settings: Settings) -> ReceiverSettings:

@@ -21,6 +21,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from io import BytesIO, FileIO
 from pathlib import Path
 from typing import BinaryIO, Self
 
@@ -36,7 +37,7 @@ from adit_core.dicom.ports import InstanceHeader
 from adit_core.errors import ActionNotPossible, DestinationFull, InputProblem, InvalidInput, OperationFailed
 
 _TEMPORARY_SUFFIX = ".part"
-_BUFFER = 256 << 10
+_LENGTH_OF_HEAD = 64 << 10
 _NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
@@ -117,10 +118,9 @@ class Spool:
             raise DestinationFull(f"The spool {self._folder} has too little space left.")
         path = self._incoming / f"{secrets.token_hex(8)}{_TEMPORARY_SUFFIX}"
         try:
-            with path.open("x+b", buffering=_BUFFER) as file:
-                yield Writing(file, header, self._studies)
+            with path.open("x+b", buffering=0) as file:
+                yield Writing(file, path, header, self._studies)
         except OSError as error:
-            # Closing writes what is left, and raises if that fails.
             raise self._translate(error) from error
         finally:
             with suppress(OSError):
@@ -175,15 +175,25 @@ class Spool:
 class Writing:
     """An instance that is being received."""
 
-    def __init__(self, file: BinaryIO, header: InstanceHeader, studies: Path) -> None:
+    def __init__(self, file: FileIO, path: Path, header: InstanceHeader, studies: Path) -> None:
         self._file = file
+        self._path = path
         self._header = header
         self._studies = studies
-        self._data_set_offset = file.write(encode_file_header(header))
+        self._size = 0
+        self._head = bytearray()
+        """The beginning of the file, where the Study Instance UID is."""
+        self.write(encode_file_header(header))
+        self._data_set_offset = self._size
 
     def write(self, fragment: bytes | memoryview) -> None:
         """Take the next bytes of the encoded data set."""
-        self._file.write(fragment)
+        if (room := _LENGTH_OF_HEAD - len(self._head)) > 0:
+            self._head += fragment[:room]
+        self._size += len(fragment)
+        left = memoryview(fragment)
+        while left:
+            left = left[self._file.write(left) :]
 
     def keep(self) -> SpooledInstance:
         """Make the instance durable, now that it has come completely.
@@ -191,19 +201,25 @@ class Writing:
         Raises:
             InvalidInput: It does not say to which study it belongs.
         """
-        self._file.flush()
-        size = self._file.seek(0, os.SEEK_END) - self._data_set_offset
-        file_layout = FileLayout(self._header, self._data_set_offset)
-        study = read_study_instance_uid(self._file, file_layout)
+        study = self._study_instance_uid()
         if not is_sendable_uid(study):
             raise InvalidInput(InputProblem("the instance has no valid Study Instance UID"))
         os.fsync(self._file.fileno())
         folder = self._make_folder(study)
-        temporary = Path(self._file.name)
-        token = temporary.name.removesuffix(_TEMPORARY_SUFFIX)
+        token = self._path.name.removesuffix(_TEMPORARY_SUFFIX)
         path = folder / f"{layout.safe_name(self._header.sop_instance_uid)}~{token}{layout.SUFFIX}"
-        self._rename(temporary, path)
+        self._rename(self._path, path)
+        size = self._size - self._data_set_offset
         return SpooledInstance(path, study, self._header, self._data_set_offset, size, time.time())
+
+    def _study_instance_uid(self) -> str:
+        """Read it from the beginning, and only if it is not there from the whole file."""
+        file_layout = FileLayout(self._header, self._data_set_offset)
+        with suppress(InvalidInput):
+            if study := read_study_instance_uid(BytesIO(self._head), file_layout):
+                return study
+        with self._path.open("rb") as file:
+            return read_study_instance_uid(file, file_layout)
 
     def _make_folder(self, study_instance_uid: str) -> Path:
         folder = self._studies / layout.safe_name(study_instance_uid)

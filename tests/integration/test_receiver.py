@@ -245,6 +245,12 @@ def test_acknowledgements_that_make_no_sense_are_refused(receiver_server: Receiv
     headers = {"Authorization": f"Bearer {receiver_server.address.token}"}
     url = f"{receiver_server.address.url}/subscriptions/unknown/acknowledgements"
     assert httpx.post(url, json=["1.2.3"], headers=headers).status_code == 404
+    with Subscription(receiver_server.address, "1.2.3") as subscription:
+        url = url.replace("unknown", subscription._subscription_id)
+        for senseless in (b"no JSON", b'{"a": 1}', b"[1]", b""):
+            assert httpx.post(url, content=senseless, headers=headers).status_code == 422
+        assert httpx.post(url, json=[], headers=headers).is_success
+    assert httpx.get(f"{receiver_server.address.url}/elsewhere", headers=headers).status_code == 404
 
 
 def test_a_hand_over_with_tls_is_trusted_by_its_certificate(
