@@ -87,7 +87,7 @@ class HandOverServer(ThreadingHTTPServer):
             sock = self._tls.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
         return sock, address
 
-    def handle_error(self, request: Any, client_address: Any) -> None:
+    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002 - the library calls it
         """Log what nobody foresaw; that a connection broke is the other side's to notice."""
         error = sys.exception()
         if not isinstance(error, OSError):
