@@ -58,6 +58,49 @@ class Settings(BaseSettings):
     secure_cookies: bool = False
     """Send cookies over TLS only, with the `__Host-` prefix; switch it on behind TLS."""
 
+    receiver_ae_title: str = "ADIT"
+    """The receiver's AE title, which archives have to know as a move destination."""
+    receiver_bind: str = "127.0.0.1"
+    """The address that the receiver's DICOM port listens on; archives have to reach it."""
+    receiver_port: int = 11112
+    """The receiver's DICOM port."""
+    receiver_calling_ae_titles: tuple[str, ...] = ()
+    """As a JSON list: who may send. Without it, the archives that are nodes and support C-MOVE."""
+    receiver_max_associations: int = 32
+    """How many associations the receiver serves at the same time."""
+    receiver_idle_timeout: float = 5 * 60
+    """Seconds after which it aborts an association on which nothing happens."""
+    receiver_profile: str = ""
+    """The connection profile by which it is spoken to, with its certificate for TLS; else the usual one."""
+    receiver_spool: Path | None = None
+    """Where received instances lie until a worker has taken them; without it, `spool` in `data_dir`."""
+    receiver_min_free_bytes: int = 2 << 30
+    """Of the spool's disk; below, instances are refused (status A700)."""
+    receiver_claim_age: float = 60 * 60
+    """Seconds after which an instance that nobody has claimed is moved to the spool's quarantine."""
+    receiver_quarantine_age: float = 7 * 24 * 60 * 60
+    """Seconds after which it is deleted there."""
+    receiver_quarantine_files: int = 10_000
+    """How many instances lie in the quarantine at most; the oldest are deleted first."""
+    receiver_token: SecretStr | None = None
+    """Shared by receivers and workers: who has it may take what was received."""
+    receiver_url: str = "http://127.0.0.1:14638"
+    """Where workers find the hand-over of their receiver."""
+    receiver_ca_file: str = ""
+    """The certificates that workers trust if that URL says https; without it, those of the system."""
+    handover_bind: str = "127.0.0.1"
+    """The address that the receiver's hand-over listens on; workers have to reach it."""
+    handover_port: int = 14638
+    """The port of the hand-over."""
+    handover_certificate: str = ""
+    """A file with the certificate of the hand-over; with it, it speaks TLS."""
+    handover_key: str = ""
+    """A file with its private key."""
+
+    def resolved_receiver_spool(self) -> Path:
+        """Return the folder of the spool."""
+        return self.receiver_spool or self.data_dir / "spool"
+
     def resolved_database_url(self) -> str:
         """Return the URL of the database, the embedded one if none is set."""
         if self.database_url is not None:

@@ -1,8 +1,8 @@
 """Where the processes of one machine listen and keep their files, as the environment they share.
 
-The processes are `deployments.prefect_server`, `deployments.web`, `deployments.worker` and
-`deployments.reconciler`. They bind to 127.0.0.1 unless told otherwise, and write below one data
-directory.
+The processes are `deployments.prefect_server`, `deployments.web`, `deployments.receiver`,
+`deployments.worker` and `deployments.reconciler`. They bind to 127.0.0.1 unless told otherwise, and
+write below one data directory.
 """
 
 import secrets
@@ -26,7 +26,10 @@ class Stack:
     data_dir: Path
     web_port: int
     prefect_port: int
+    receiver_port: int
+    handover_port: int
     prefect_password: str = field(repr=False)
+    receiver_token: str = field(repr=False)
     database_url: str = field(repr=False)
 
     @property
@@ -52,6 +55,10 @@ class Stack:
             "ADIT_HOME": str(HOME),
             "ADIT_WEB_PORT": str(self.web_port),
             "ADIT_WEB_URL": self.web_url,
+            "ADIT_RECEIVER_PORT": str(self.receiver_port),
+            "ADIT_RECEIVER_TOKEN": self.receiver_token,
+            "ADIT_RECEIVER_URL": f"http://{LOCALHOST}:{self.handover_port}",
+            "ADIT_HANDOVER_PORT": str(self.handover_port),
             "ADIT_PREFECT_PORT": str(self.prefect_port),
             "ADIT_PREFECT_UI_URL": self.prefect_url,
             "PREFECT_HOME": str(self.data_dir / "prefect"),
@@ -60,12 +67,18 @@ class Stack:
         }
 
     def command(self, process: str) -> list[str]:
-        """Return the command of `prefect_server`, `web`, `worker` or `reconciler`."""
+        """Return the command of `prefect_server`, `web`, `receiver`, `worker` or `reconciler`."""
         return [sys.executable, "-m", f"deployments.{process}"]
 
 
 def new_stack(
-    data_dir: Path, *, web_port: int = 8000, prefect_port: int = 4200, database_url: str = ""
+    data_dir: Path,
+    *,
+    web_port: int = 8000,
+    prefect_port: int = 4200,
+    receiver_port: int = 11112,
+    handover_port: int = 14638,
+    database_url: str = "",
 ) -> Stack:
     """Return a stack on these ports, or on free ones where they are taken (0 for any)."""
     data_dir = data_dir.resolve()
@@ -74,7 +87,10 @@ def new_stack(
         data_dir=data_dir,
         web_port=free_port(web_port),
         prefect_port=free_port(prefect_port),
+        receiver_port=free_port(receiver_port),
+        handover_port=free_port(handover_port),
         prefect_password=secrets.token_urlsafe(12),
+        receiver_token=secrets.token_urlsafe(24),
         database_url=database_url or embedded_database_url(data_dir),
     )
 

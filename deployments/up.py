@@ -1,4 +1,4 @@
-"""Starts everything on this machine: Prefect, the dashboard and a worker, with embedded defaults.
+"""Starts everything on this machine: Prefect, the dashboard, a receiver and a worker, with embedded defaults.
 
 Data lie in `ADIT_DATA_DIR` (by default the user's data directory); ports are free ones if the usual
 are taken. The first start makes a user `admin` and prints the password. The environment is left in
@@ -21,12 +21,18 @@ def main() -> None:
     """Prepare the data directory and start supervisord in this process's place."""
     settings = get_settings()
     url = settings.database_url.get_secret_value() if settings.database_url else ""
-    stack = new_stack(settings.data_dir, database_url=url)
+    stack = new_stack(
+        settings.data_dir,
+        receiver_port=settings.receiver_port,
+        handover_port=settings.handover_port,
+        database_url=url,
+    )
     password = prepare(stack)
     print(f"Dashboard:  {stack.web_url}")
     print(f"Prefect UI: {stack.prefect_url}  (sign in with {stack.prefect_auth})")
     if password:
         print(f"Sign in as admin with the password {password} and change it.")
+    print(f"Receiver:   {settings.receiver_ae_title} at port {stack.receiver_port} (C-MOVE)")
     print(f"Logs:       {stack.data_dir / 'logs'}", flush=True)
     start(stack)
 

@@ -77,6 +77,7 @@ def submit_batch(
     name: str = "",
     urgent: bool = False,
     excluded_modalities: Sequence[str] = (),
+    direct_move: bool = True,
     user: str = "",
 ) -> NotebookJob:
     """Have the studies of a batch file transferred; a job that has to wait for Prefect says so.
@@ -89,6 +90,7 @@ def submit_batch(
         name: What to call the job.
         urgent: Whether it goes before others.
         excluded_modalities: Series of these are left out.
+        direct_move: Whether archives may send straight to each other, where both nodes allow it.
         user: In whose name; by default ADIT_USER, else the only active staff user.
 
     Raises:
@@ -112,7 +114,7 @@ def submit_batch(
         batch=studies,
         name=name,
         urgent=urgent,
-        options=TransferOptions(excluded_modalities=tuple(excluded_modalities)),
+        options=TransferOptions(excluded_modalities=tuple(excluded_modalities), direct_move=direct_move),
     )
     return NotebookJob(job_id, db, owner)
 

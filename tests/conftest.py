@@ -43,6 +43,13 @@ def dcmqrscp(tmp_path: Path) -> Iterator[servers.FileArchive]:
 
 
 @pytest.fixture(scope="session")
+def receiver_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.ReceiverServer]:
+    """Our receiver, with the AE title ADIT_RECEIVER; what earlier tests sent may wait in it."""
+    with servers.receiver(tmp_path_factory.mktemp("receiver")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
 def running_qrscp(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.QrscpServer]:
     with servers.qrscp(tmp_path_factory.mktemp("qrscp")) as server:
         yield server

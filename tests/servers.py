@@ -4,12 +4,15 @@ Each has a folder and ports of its own and is ended by its process id. A server 
 missing skips the test that asks for it, or fails it where CI is set.
 """
 
+import json
 import os
 import pwd
 import shutil
 import signal
 import sqlite3
+import ssl
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -23,12 +26,16 @@ import psycopg
 import pytest
 from pynetdicom import StoragePresentationContexts
 
+from adit_core.dicom.node import ServerNode, Service
+from adit_core.dicom.subscription import ReceiverAddress
 from deployments.demo.archives import CALLING_AE_TITLE, Archive, find_orthanc, start_orthanc, start_qrscp
-from deployments.demo.processes import HOST, on_free_ports, start_server
+from deployments.demo.processes import HOST, Server, on_free_ports, start_server
 from tests.factories import hashes, instances_in
 
 NO_DELAY = {"TCP_NODELAY": "1"}
 PEERS = {CALLING_AE_TITLE: 0}
+RECEIVER_USERS = (CALLING_AE_TITLE, "SOURCE", "DCMQRSCP", "QRSCP", "STORESCU", "MY PACS 1", "MY_PACS")
+"""The AE titles that the receiver knows, unless a test says otherwise."""
 
 
 def require(program: str | None, *, package: str) -> str:
@@ -60,8 +67,9 @@ class OrthancServer:
 
     def know(self, ae_title: str, port: int) -> None:
         """Let a peer of this machine use the archive, and be a destination of C-MOVE."""
+        name = ae_title.replace(" ", "-")
         self.rest.put(
-            f"/modalities/{ae_title}", json={"AET": ae_title, "Host": HOST, "Port": port}
+            f"/modalities/{name}", json={"AET": ae_title, "Host": HOST, "Port": port}
         ).raise_for_status()
 
     def _download(self, name: str, folder: Path) -> Path:
@@ -249,6 +257,74 @@ def storescp(
         yield FileArchive(archive)
     finally:
         archive.server.kill()
+
+
+@dataclass(frozen=True)
+class ReceiverServer:
+    """Our receiver, in a process of its own."""
+
+    server: Server
+    address: ReceiverAddress
+    spool: Path
+
+    @property
+    def node(self) -> ServerNode:
+        """The receiver as a node that archives, and we, can store to."""
+        return ServerNode(
+            *("receiver", self.address.ae_title, HOST, self.server.port),
+            services=frozenset({Service.STORE}),
+        )
+
+    def files(self) -> dict[str, str]:
+        """Return the data set hash of each instance that waits in the spool by its SOP Instance UID."""
+        return instances_in(self.spool / "studies")
+
+    def health(self) -> dict[str, object]:
+        """Return what the receiver says of itself."""
+        verify = ssl.create_default_context(cafile=self.address.ca_file) if self.address.ca_file else True
+        return httpx.get(f"{self.address.url}/health", verify=verify).raise_for_status().json()
+
+
+@contextmanager
+def receiver(
+    folder: Path,
+    ae_title: str = "ADIT_RECEIVER",
+    *,
+    ports: Sequence[int] = (),
+    **settings: object,
+) -> Iterator[ReceiverServer]:
+    """Run the receiver with these settings, on `ports` if it is to come back where it was."""
+    token = "a token for tests"
+    environment = {
+        "ADIT_DATA_DIR": str(folder),
+        "ADIT_RECEIVER_AE_TITLE": ae_title,
+        "ADIT_RECEIVER_TOKEN": token,
+        "ADIT_RECEIVER_CALLING_AE_TITLES": json.dumps(RECEIVER_USERS),
+        **{f"ADIT_{name.upper()}": str(value) for name, value in settings.items()},
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+
+    def start(ports: Sequence[int]) -> ReceiverServer:
+        dicom_port, http_port = ports
+        server = start_server(
+            [sys.executable, "-m", "deployments.receiver"],
+            ports=ports,
+            log=folder / "receiver.log",
+            environment={
+                **environment,
+                "ADIT_RECEIVER_PORT": str(dicom_port),
+                "ADIT_HANDOVER_PORT": str(http_port),
+            },
+        )
+        certificate = str(settings.get("handover_certificate", ""))
+        url = f"{'https' if certificate else 'http'}://{HOST}:{http_port}"
+        return ReceiverServer(server, ReceiverAddress(ae_title, url, token, certificate), folder / "spool")
+
+    running = start(ports) if ports else on_free_ports(2, start)
+    try:
+        yield running
+    finally:
+        running.server.kill()
 
 
 @dataclass(frozen=True)

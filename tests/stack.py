@@ -87,7 +87,7 @@ class RunningStack:
 @contextmanager
 def running_stack(folder: Path, environment: Mapping[str, str]) -> Iterator[RunningStack]:
     """Run the processes with these settings besides, and end them by their ids."""
-    stack = new_stack(folder, web_port=0, prefect_port=0)
+    stack = new_stack(folder, web_port=0, prefect_port=0, receiver_port=0, handover_port=0)
     database = Database(stack.database_url)
     database.upgrade()
     user = create_user(database, username="operator", password="a long password", staff=True)

@@ -60,6 +60,7 @@ class Node:
     calling_ae_title: str = ""
     query_root: QueryRoot | None = None
     services: tuple[Service | WebService, ...] = ()
+    allows_direct_move: bool | None = None
     profile: str = ""
     url: str = ""
     path: str = ""
@@ -100,6 +101,7 @@ class Node:
             calling_ae_title=row.calling_ae_title,
             query_root=row.query_root,
             services=tuple(sorted(services_of(row))),
+            allows_direct_move=row.allows_direct_move,
             profile=profile,
         )
 
@@ -131,6 +133,9 @@ def server(
     ] = False,
     max_associations: MaxAssociations = 2,
     profile: Profile = "",
+    direct_move: Annotated[
+        bool, typer.Option(help="Whether archives may send straight to each other, if it is one of them.")
+    ] = True,
     as_json: AsJson = False,
 ) -> None:
     """Add an archive that speaks DIMSE."""
@@ -147,6 +152,7 @@ def server(
             query_root=QueryRoot.PATIENT if patient_root else QueryRoot.STUDY,
             max_associations=max_associations,
             connection_profile=profile,
+            allows_direct_move=direct_move,
             actor=acting_user(ctx, db),
         )
         present(Node.of(db, row), _added, as_json=as_json)

@@ -40,6 +40,10 @@ def batch(
     exclude_modality: Annotated[
         list[str] | None, typer.Option(metavar="MODALITY", help="Leave out such series; may be given again.")
     ] = None,
+    direct_move: Annotated[
+        bool,
+        typer.Option(help="Whether archives may send straight to each other, where both nodes allow it."),
+    ] = True,
     watch: Annotated[
         bool, typer.Option("--watch", help="Show how the job goes, and end as `adit jobs watch` does.")
     ] = False,
@@ -61,7 +65,9 @@ def batch(
             batch=studies,
             name=name,
             urgent=urgent,
-            options=TransferOptions(excluded_modalities=tuple(exclude_modality or ())),
+            options=TransferOptions(
+                excluded_modalities=tuple(exclude_modality or ()), direct_move=direct_move
+            ),
         )
         job = show_job(db, user, job_id)
         warn_if_waiting(job, as_json=as_json)

@@ -51,6 +51,8 @@ class TransferOptions(BaseModel):
 
     excluded_modalities: tuple[str, ...] = ()
     """Series of these modalities are filtered: counted, but not transferred."""
+    direct_move: bool = True
+    """Whether the source may be asked to send straight to the destination, where both nodes allow it."""
 
 
 class Job(Table, table=True):

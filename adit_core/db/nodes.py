@@ -67,6 +67,8 @@ class DicomNode(Table, table=True):
     supports_get: bool = True
     supports_move: bool = False
     supports_store: bool = True
+    allows_direct_move: bool = True
+    """Whether it may be asked to send straight to destinations, and may be sent to by sources, by C-MOVE."""
     connection_profile_id: int | None = Field(
         default=None, foreign_key="connection_profile.id", ondelete="SET NULL"
     )

@@ -12,14 +12,16 @@ from the peer is checked, and bounded in size, before it is used.
         for fragment in association.data_set(): ...
 """
 
+import socket
 import struct
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import Self
 
+from adit_core.dicom.acceptance import Acceptance, AssociationRequest, accept_pdu, decode_request, reject_pdu
 from adit_core.dicom.command import Command
-from adit_core.dicom.connect import connect
+from adit_core.dicom.connect import accept, connect
 from adit_core.dicom.connection import Connection
 from adit_core.dicom.contexts import MOST_CONTEXTS, AcceptedContexts, PresentationContext, ProposedContext
 from adit_core.dicom.negotiation import (
@@ -32,11 +34,12 @@ from adit_core.dicom.negotiation import (
     decode_agreement,
     rejection,
 )
-from adit_core.dicom.node import ServerNode
+from adit_core.dicom.node import ConnectionProfile, ServerNode
 from adit_core.dicom.pdata import DataValue, DataValueReader, PeerReleased, message_batches
 from adit_core.dicom.tls import is_tls_alert
 from adit_core.errors import (
     AditError,
+    AssociationRejected,
     ConnectionFailed,
     NoPresentationContext,
     PeerAborted,
@@ -46,6 +49,7 @@ from adit_core.errors import (
 )
 
 _PDU_HEADER = struct.Struct(">BxL")
+_A_ASSOCIATE_RQ = 0x01
 _A_ASSOCIATE_AC = 0x02
 _A_ASSOCIATE_RJ = 0x03
 _A_ABORT = 0x07
@@ -72,14 +76,14 @@ class Association:
     association is of no use, and :meth:`operation` and the context manager abort it.
     """
 
-    def __init__(self, connection: Connection, agreement: Agreement, node: ServerNode) -> None:
+    def __init__(self, connection: Connection, agreement: Agreement, profile: ConnectionProfile) -> None:
         self.peer = connection.peer
         """Names the peer in messages."""
         self.contexts: AcceptedContexts = agreement.contexts
         self._connection = connection
         self._peer_max_length = agreement.max_pdu_length
-        self._release_timeout = node.profile.connect_timeout
-        self._values = DataValueReader(connection, node.profile.max_pdu_length)
+        self._release_timeout = profile.connect_timeout
+        self._values = DataValueReader(connection, profile.max_pdu_length)
         self._unread: PresentationContext | None = None
         self._is_open = True
         self._last_message_id = 0
@@ -103,7 +107,33 @@ class Association:
         with abort_early, connection.time_limit(node.profile.connect_timeout):
             connection.send([request])
             agreement = _read_agreement(connection, proposals, hint="" if node.profile.tls else _PERHAPS_TLS)
-        return cls(connection, agreement, node)
+        return cls(connection, agreement, node.profile)
+
+    @classmethod
+    def accept(cls, sock: socket.socket, peer: str, acceptance: Acceptance) -> Self:
+        """Negotiate as a provider, over a connection that `peer` has made.
+
+        Raises:
+            AssociationRejected: The peer's request was refused.
+            AditError: As for any other use of the association.
+        """
+        profile = acceptance.profile
+        connection = accept(sock, peer=peer, profile=profile)
+        abort_early = _unless_complete(lambda: connection.abort(A_ABORT))
+        with abort_early, connection.time_limit(profile.connect_timeout):
+            request = _read_request(connection)
+            refusal = acceptance.judge(request)
+            accepted = [] if refusal else acceptance.accepted(request)
+            limit = profile.max_pdu_length
+            connection.send([reject_pdu(refusal) if refusal else accept_pdu(request, accepted, limit)])
+        user = f"{request.calling_ae_title} ({peer})"
+        if refusal is not None:
+            connection.close()
+            raise AssociationRejected(
+                f"{user} was refused as a user of {request.called_ae_title}: {refusal.in_words()}"
+            )
+        connection.peer = user
+        return cls(connection, Agreement(AcceptedContexts((), accepted), request.max_pdu_length), profile)
 
     def __enter__(self) -> Self:
         return self
@@ -126,6 +156,14 @@ class Association:
     def is_usable(self) -> bool:
         """Tell whether another operation may be started: the peer has not ended the association."""
         return self._is_open and self._unread is None and not self._connection.has_input()
+
+    def has_input(self) -> bool:
+        """Tell whether :meth:`receive` would find something, be it only the end of the association."""
+        return self._connection.has_input()
+
+    def fileno(self) -> int:
+        """Return the file descriptor to wait for, together with others."""
+        return self._connection.fileno()
 
     def context_of(self, sop_class_uid: str) -> PresentationContext:
         """Return the context to use for a service.
@@ -153,13 +191,15 @@ class Association:
                 self._raise_last_words()
                 raise
 
-    def receive(self) -> Message:
+    def receive(self, patience: float | None = None) -> Message:
         """Wait for a message and return it as soon as its command set has come.
 
-        What was not read of the data set of the message before is skipped.
+        What was not read of the data set of the message before is skipped. `patience` is how long to
+        wait, in seconds, instead of the silence timeout.
         """
-        self._skip_data_set()
-        context, encoded = self._read_command()
+        self.skip_data_set()
+        with nullcontext() if patience is None else self._connection.time_limit(patience):
+            context, encoded = self._read_command()
         try:
             command = Command.decode(encoded)
         except ValueError as error:
@@ -193,6 +233,11 @@ class Association:
             while (fragment := self._values.take()) is not None:
                 yield fragment
 
+    def skip_data_set(self) -> None:
+        """Read what is left of the data set of the message that was just received, and forget it."""
+        for _ in self.data_set():
+            pass
+
     def read_data_set(self) -> bytes:
         """Return the data set of the message that was just received; for identifiers, which are short."""
         if self._unread is None:
@@ -209,7 +254,7 @@ class Association:
         if not self._is_open:
             return
         with suppress(AditError), self._connection.time_limit(self._release_timeout):
-            self._skip_data_set()
+            self.skip_data_set()
             self._connection.send([A_RELEASE_RQ])
             # Anything but an A-RELEASE-RP ends the association as well; there is nothing to say to it.
             self._connection.read(_PDU_HEADER.size)
@@ -221,10 +266,6 @@ class Association:
         if self._is_open:
             self._is_open = False
             self._connection.abort(A_ABORT)
-
-    def _skip_data_set(self) -> None:
-        for _ in self.data_set():
-            pass
 
     def _read_command(self) -> tuple[PresentationContext, bytearray]:
         encoded = bytearray()
@@ -283,6 +324,16 @@ def _unless_complete(abort: Callable[[], None]) -> Iterator[None]:
     finally:
         if not is_complete:
             abort()
+
+
+def _read_request(connection: Connection) -> AssociationRequest:
+    header = connection.read(_PDU_HEADER.size)
+    pdu_type, length = _PDU_HEADER.unpack(header)
+    if pdu_type != _A_ASSOCIATE_RQ:
+        raise ProtocolError(f"{connection.peer} began with a PDU of type 0x{pdu_type:02X}")
+    if length > _LONGEST_NEGOTIATION_PDU:
+        raise ProtocolError(f"{connection.peer} announced an A-ASSOCIATE-RQ PDU of {length} bytes")
+    return decode_request(connection.peer, header + connection.read(length))
 
 
 def _read_agreement(connection: Connection, proposals: Sequence[ProposedContext], *, hint: str) -> Agreement:

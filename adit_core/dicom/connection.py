@@ -74,6 +74,10 @@ class Connection:
         """Tell whether the peer sent something that was not read yet, or closed the connection."""
         return self._start < self._end or bool(self._poll.poll(0))
 
+    def fileno(self) -> int:
+        """Return the file descriptor of the socket."""
+        return self._socket.fileno()
+
     def send(self, buffers: Sequence[bytes | memoryview]) -> None:
         """Send all of `buffers`, one after the other.
 

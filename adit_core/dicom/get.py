@@ -1,8 +1,6 @@
 """C-GET: retrieving instances over the association that asked for them (PS3.4 C.4.3)."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import islice
+from collections.abc import Iterable, Sequence
 from typing import Self
 
 from adit_core.dicom.association import Association, Message
@@ -16,20 +14,19 @@ from adit_core.dicom.contexts import (
     storage_groups,
     storage_proposals,
 )
-from adit_core.dicom.identifier import encode_identifier, unique_keys
+from adit_core.dicom.identifier import encode_identifier
 from adit_core.dicom.node import QueryRoot, ServerNode, Service
 from adit_core.dicom.ports import Inlet, InstanceHeader, RetrieveRequest, SeriesPart
 from adit_core.dicom.query import InstanceResult
 from adit_core.dicom.references import is_valid_uid
 from adit_core.dicom.status import PENDING, SUCCESS, status_error
+from adit_core.dicom.wishes import MOST_INSTANCES, Wish, missing_wishes, narrowed, study_wish
 from adit_core.errors import AditError, NoPresentationContext, ProtocolError
 
 _GET_CLASSES = {
     QueryRoot.PATIENT: "1.2.840.10008.5.1.4.1.2.1.3",
     QueryRoot.STUDY: "1.2.840.10008.5.1.4.1.2.2.3",
 }
-_MOST_INSTANCES = 100
-"""Asked for in one request. The list of their UIDs must stay below 64 KiB, and archives read it."""
 _FAILED_SUBOPERATIONS = frozenset({0xA702, 0xB000})
 """Statuses that say that instances could not be sent (PS3.4 table C.4-3)."""
 
@@ -87,20 +84,6 @@ class DimseSource:
         retrieval.raise_failure()
 
 
-@dataclass(frozen=True, slots=True)
-class _Wish:
-    """The keys of one C-GET request, and which instances are expected by it."""
-
-    keys: Mapping[str, str]
-    sop_instance_uids: tuple[str, ...]
-
-    def singles(self) -> Iterator["_Wish"]:
-        """Yield the wishes for each instance of a list alone; nothing for other wishes."""
-        if self.keys["QueryRetrieveLevel"] == "IMAGE" and len(self.sop_instance_uids) > 1:
-            for uid in self.sop_instance_uids:
-                yield _Wish({**self.keys, "SOPInstanceUID": uid}, (uid,))
-
-
 class _Retrieval:
     """One retrieval: knows what came, and why the rest did not."""
 
@@ -118,9 +101,9 @@ class _Retrieval:
         for group in groups:
             parts = [_within(part, group) for part in request.parts]
             is_all = request.whole and len(groups) == 1
-            wishes = [_study_wish(self._node, request)] if is_all else self._missing(parts)
-            self._exchange(group, STORAGE_TRANSFER_SYNTAXES, wishes, patience=_MOST_INSTANCES)
-            self._exchange_compressed(group, parts, patience=_MOST_INSTANCES)
+            wishes = [study_wish(self._node, request)] if is_all else self._missing(parts)
+            self._exchange(group, STORAGE_TRANSFER_SYNTAXES, wishes, patience=MOST_INSTANCES)
+            self._exchange_compressed(group, parts, patience=MOST_INSTANCES)
 
     def search(self, request: RetrieveRequest, known_classes: Sequence[str]) -> None:
         """Retrieve what is of unknown SOP classes, by trying the common ones until nothing comes.
@@ -142,9 +125,9 @@ class _Retrieval:
         if self._failure is not None and not self._received:
             raise self._failure
 
-    def _missing(self, parts: Iterable[SeriesPart]) -> list[_Wish]:
+    def _missing(self, parts: Iterable[SeriesPart]) -> list[Wish]:
         """Return the wishes for what of `parts` has not been received."""
-        return [wish for part in parts for wish in _part_wishes(self._node, _without(part, self._received))]
+        return missing_wishes(self._node, parts, self._received)
 
     def _exchange_compressed(
         self, sop_classes: Sequence[str], parts: Sequence[SeriesPart], *, patience: int
@@ -166,7 +149,7 @@ class _Retrieval:
         self,
         sop_classes: Sequence[str],
         syntaxes: Sequence[str],
-        wishes: Sequence[_Wish],
+        wishes: Sequence[Wish],
         *,
         patience: int,
     ) -> None:
@@ -186,7 +169,7 @@ class _Retrieval:
                 if self._received.isdisjoint(wish.sop_instance_uids):
                     self._get_one_by_one(association, wish, patience)
 
-    def _get_one_by_one(self, association: Association, wish: _Wish, patience: int) -> None:
+    def _get_one_by_one(self, association: Association, wish: Wish, patience: int) -> None:
         """Ask for the instances of a list one after the other, until `patience` of them did not come.
 
         Some archives know no lists (pynetdicom's qrscp), others send nothing if they lack a single
@@ -199,7 +182,7 @@ class _Retrieval:
                 if not patience:
                     return
 
-    def _get(self, association: Association, wish: _Wish) -> None:
+    def _get(self, association: Association, wish: Wish) -> None:
         context = association.context_of(self._get_class)
         message_id = association.next_message_id()
         request = Command(CommandField.C_GET_RQ, message_id, self._get_class, has_data_set=True)
@@ -208,8 +191,7 @@ class _Retrieval:
         if status in _FAILED_SUBOPERATIONS:
             self._has_failed_suboperations = True
         if status != SUCCESS and self._failure is None:
-            level, study = wish.keys["QueryRetrieveLevel"], wish.keys["StudyInstanceUID"]
-            operation = f"{association.peer}: C-GET of study {study} at {level} level"
+            operation = f"{association.peer}: C-GET of {wish}"
             self._failure = status_error(status, Service.GET, operation)
 
     def _take_in_all(self, association: Association, request: Command) -> int:
@@ -257,44 +239,4 @@ def _sop_class(instance: InstanceResult) -> str:
 
 def _within(part: SeriesPart, sop_classes: Sequence[str]) -> SeriesPart:
     """Return what of the part is of the classes."""
-    return _part_of(
-        part, tuple(instance for instance in part.instances if instance.sop_class_uid in sop_classes)
-    )
-
-
-def _without(part: SeriesPart, received: set[str]) -> SeriesPart:
-    """Return what of the part has not been received."""
-    return _part_of(
-        part,
-        tuple(instance for instance in part.instances if instance.reference.sop_instance_uid not in received),
-    )
-
-
-def _part_of(part: SeriesPart, instances: tuple[InstanceResult, ...]) -> SeriesPart:
-    return SeriesPart(part.series, instances, part.whole and len(instances) == len(part.instances))
-
-
-def _study_wish(node: ServerNode, request: RetrieveRequest) -> _Wish:
-    instances = [instance for part in request.parts for instance in part.instances]
-    return _Wish(unique_keys(node, "STUDY", request.study), _uids(instances))
-
-
-def _part_wishes(node: ServerNode, part: SeriesPart) -> Iterator[_Wish]:
-    """Yield the whole series as one wish, or its instances in batches."""
-    series_uid = part.series.series_instance_uid
-    if part.whole and part.instances:
-        keys = unique_keys(node, "SERIES", part.series.study) | {"SeriesInstanceUID": series_uid}
-        yield _Wish(keys, _uids(part.instances))
-        return
-    instances = iter(part.instances)
-    while batch := tuple(islice(instances, _MOST_INSTANCES)):
-        uids = _uids(batch)
-        keys = unique_keys(node, "IMAGE", part.series.study) | {
-            "SeriesInstanceUID": series_uid,
-            "SOPInstanceUID": "\\".join(uids),
-        }
-        yield _Wish(keys, uids)
-
-
-def _uids(instances: Iterable[InstanceResult]) -> tuple[str, ...]:
-    return tuple(instance.reference.sop_instance_uid for instance in instances)
+    return narrowed(part, lambda instance: instance.sop_class_uid in sop_classes)

@@ -33,10 +33,10 @@ A_RELEASE_RP = struct.pack(">BBLL", 0x06, 0, 4, 0)
 A_ABORT = struct.pack(">BBLL", 0x07, 0, 4, 0)
 """By the service user, which needs no reason (PS3.8 9.3.8)."""
 
-_APPLICATION_CONTEXT_NAME = "1.2.840.10008.3.1.1.1"
+APPLICATION_CONTEXT_NAME = "1.2.840.10008.3.1.1.1"
 _SMALLEST_PDU_LENGTH = 128
 """That a peer may announce as its maximum; below, messages would be nothing but headers."""
-_DECODING_ERRORS = (
+DECODING_ERRORS = (
     AssertionError,
     AttributeError,
     IndexError,
@@ -94,7 +94,7 @@ def associate_request(
         request.calling_ae_title = node.calling_ae_title
     except ValueError as error:
         raise InvalidInput(InputProblem(f"the node {node.name} has an invalid AE title: {error}")) from error
-    request.application_context_name = _APPLICATION_CONTEXT_NAME
+    request.application_context_name = APPLICATION_CONTEXT_NAME
     request.presentation_context_definition_list = [
         _context_item(index * 2 + 1, proposal) for index, proposal in enumerate(proposals)
     ]
@@ -118,7 +118,7 @@ def decode_agreement(peer: str, pdu: bytes, proposals: Sequence[ProposedContext]
             accept.decode(pdu)
         user_information = accept.user_information
         max_length = user_information.maximum_length if user_information else None
-    except _DECODING_ERRORS as error:
+    except DECODING_ERRORS as error:
         raise ProtocolError(f"{peer} sent a malformed A-ASSOCIATE-AC PDU") from error
     if max_length is None:
         raise ProtocolError(f"{peer} accepted the association without saying its maximum PDU length")

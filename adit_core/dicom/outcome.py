@@ -38,6 +38,10 @@ class StudyOutcome:
     """Instances that were sent this time; the destination already held the other delivered ones."""
     bytes_sent: int = 0
     warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What is worth telling, but no reason to look at the study again."""
+    direct_failure: str = ""
+    """Why the source could move nothing directly, although it was asked to, in words."""
     is_retryable: bool = False
     """True if instances failed, and at least one of them may succeed when tried again."""
     error: str = ""
@@ -71,14 +75,14 @@ class StudyOutcome:
     def message(self) -> str:
         """Return the outcome in words: what is missing, by series, and why."""
         if self.is_complete:
-            return " ".join(self.warnings)
+            return " ".join((*self.warnings, *self.notes))
         missing = "; ".join(
             f"series {series.series_instance_uid}: {series.failed} of {series.planned} ({series.message})"
             for series in self.series
             if series.failed
         )
         text = f"{self.failed} of {self.planned} instances were not delivered. {missing}."
-        return " ".join(part for part in (self.error, text, *self.warnings) if part)
+        return " ".join(part for part in (self.error, text, *self.warnings, *self.notes) if part)
 
 
 @dataclass(slots=True)
@@ -94,6 +98,8 @@ class Ledger:
     deliveries: dict[str, Delivery] = field(default_factory=dict)
     bytes_sent: int = 0
     warnings: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    direct_failure: str = ""
     error: AditError | None = None
 
     def enter(self, delivery: Delivery, size: int) -> None:
@@ -123,6 +129,8 @@ class Ledger:
             sent=len(self.accepted()),
             bytes_sent=self.bytes_sent,
             warnings=(*self.warnings, *self._delivery_warnings()),
+            notes=tuple(self.notes),
+            direct_failure=self.direct_failure,
             is_retryable=self._is_retryable(failures),
             error=str(self.error) if self.error and failures else "",
         )

@@ -1,7 +1,9 @@
 """Part 10 files: an encoded data set behind a preamble and the file meta information (PS3.10 7.1)."""
 
 import struct
+import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from io import BytesIO
 from itertools import chain
@@ -11,6 +13,7 @@ from typing import BinaryIO
 from pydicom import dcmread
 
 from adit_core.dicom.ports import InstanceHeader
+from adit_core.dicom.quiet import quiet_pydicom
 from adit_core.dicom.references import InstanceReference, SeriesReference, StudyReference
 from adit_core.errors import InputProblem, InvalidInput
 
@@ -30,6 +33,7 @@ _MEDIA_STORAGE_SOP_INSTANCE_UID = 0x00020003
 _TRANSFER_SYNTAX_UID = 0x00020010
 _SOP_CLASS_UID = 0x00080016
 _SOP_INSTANCE_UID = 0x00080018
+_STUDY_INSTANCE_UID = 0x0020000D
 
 _LONG_VRS = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
 _LONGEST_VALUE = 1 << 20
@@ -38,6 +42,18 @@ _FRAGMENT = 1 << 18
 _ELEMENT_START = 8
 _SHORT_BEGINNING = 1 << 16
 _LONGEST_BEGINNING = 1 << 22
+_READING_ERRORS = (
+    AttributeError,
+    EOFError,
+    KeyError,
+    NotImplementedError,
+    OSError,
+    TypeError,
+    ValueError,
+    struct.error,
+    zlib.error,
+)
+"""What pydicom raises for data sets that it cannot read."""
 _REFERENCE_TAGS = ["PatientID", "StudyInstanceUID", "SeriesInstanceUID"]
 
 
@@ -149,6 +165,27 @@ def _layout_of(beginning: bytes | memoryview, *, may_go_on: bool) -> FileLayout 
     # At a cut the file meta information seems to end.
     is_cut = layout.data_set_offset + _ELEMENT_START > len(beginning)
     return None if is_cut and may_go_on else layout
+
+
+def read_study_instance_uid(file: BinaryIO, layout: FileLayout) -> str:
+    """Return the Study Instance UID of a seekable file, empty if it has none.
+
+    Raises InvalidInput if the data set cannot be read as far as that.
+    """
+    syntax = layout.header.transfer_syntax_uid
+    if syntax not in {_DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN, _EXPLICIT_VR_BIG_ENDIAN}:
+        file.seek(layout.data_set_offset)
+        with suppress(InvalidInput):  # sequences of undefined length and the like
+            implicit = syntax == _IMPLICIT_VR_LITTLE_ENDIAN
+            return _uid(_read_elements(file, _STUDY_INSTANCE_UID, implicit=implicit), _STUDY_INSTANCE_UID)
+    file.seek(0)
+    try:
+        with quiet_pydicom():
+            found = dcmread(file, force=True, stop_before_pixels=True, specific_tags=["StudyInstanceUID"])
+            return str(found.get("StudyInstanceUID", ""))
+    except _READING_ERRORS:
+        # Without its cause, whose text may hold a value.
+        raise _not_dicom("it is damaged before its Study Instance UID") from None
 
 
 def _encode_element(element: int, vr: bytes, value: bytes) -> bytes:

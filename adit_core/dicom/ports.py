@@ -22,6 +22,7 @@ from adit_core.dicom.query import (
     StudyResult,
 )
 from adit_core.dicom.references import InstanceReference, SeriesReference, StudyReference
+from adit_core.errors import AditError
 
 
 class Closable(Protocol):
@@ -112,6 +113,18 @@ class Source(Closable, Protocol):
         The source may send more or less than was asked for; the caller compares what arrived. That
         an operation ended with failed sub-operations is therefore no error here, unless nothing of
         it could be done: then the error says why.
+        """
+        ...
+
+
+class DirectMover(Protocol):
+    """Has the source send instances to the destination, without passing through here."""
+
+    def move(self, request: RetrieveRequest) -> AditError | None:
+        """Have the instances of `request` sent, and return what the source said went wrong, if anything.
+
+        What arrived is for the caller to find out, at the destination. Raises what kept the source from
+        being asked.
         """
         ...
 

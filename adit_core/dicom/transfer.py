@@ -1,5 +1,8 @@
 """How a study moves: plan, skip what is there, retrieve, deliver while retrieving, verify.
 
+Where the source can send to the destination by itself, it is asked to do so first, and what then is
+still missing takes the way through here.
+
 This is the main path of ADIT. It needs a searcher and a source on one side and a destination on the
 other (:mod:`adit_core.dicom.ports`), and holds at most the capacity of its pipe in memory, however
 large the study. It may be run again at any time: only what is missing is moved then.
@@ -13,7 +16,7 @@ from threading import Thread
 from adit_core.dicom.manifest import Manifest, Selection, describe, plan
 from adit_core.dicom.outcome import Ledger, StudyOutcome
 from adit_core.dicom.pipe import CAPACITY, InstancePipe, PipeAbandoned, PipedInstance
-from adit_core.dicom.ports import Destination, RetrieveRequest, Searcher, Source
+from adit_core.dicom.ports import Delivery, Destination, DirectMover, RetrieveRequest, Searcher, Source
 from adit_core.dicom.query import StudyResult
 from adit_core.dicom.references import StudyReference
 from adit_core.errors import AditError
@@ -37,13 +40,18 @@ class Verification:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """The two ends of a transfer."""
+    """The two ends of a transfer.
+
+    ``direct`` is only for transfers that change nothing, to a destination that can be asked what it
+    holds. What it moves is counted in instances, not in bytes, for nobody tells their size.
+    """
 
     searcher: Searcher
     source: Source
     destination: Destination
     verification: Verification = Verification()
     capacity: int = CAPACITY
+    direct: DirectMover | None = None
     describes_study: bool = False
     """True if the destination is told more of a study than its reference, which takes a query."""
 
@@ -65,6 +73,10 @@ def transfer_study(
     report = _Reporter(ledger, on_progress)
     report.now()
     request = manifest.request(without=ledger.held)
+    if request.parts and route.direct is not None:
+        _move_directly(route, route.direct, request, ledger)
+        report.now()
+        request = manifest.request(without=ledger.held | ledger.accepted())
     if request.parts:
         _move(route, request, ledger, report)
     return ledger.close(_confirmed(route, ledger))
@@ -75,6 +87,30 @@ def _agreed(route: Route, manifest: Manifest) -> Manifest:
     study = manifest.study
     description = describe(route.searcher, study) if route.describes_study else StudyResult(study)
     return manifest.filtering(route.destination.expect(manifest.expected(description)))
+
+
+def _move_directly(route: Route, direct: DirectMover, request: RetrieveRequest, ledger: Ledger) -> None:
+    """Have the source send what it can to the destination, and enter what is found there."""
+    try:
+        failure = direct.move(request)
+    except AditError as error:
+        failure = error
+    wanted = frozenset(
+        instance.reference.sop_instance_uid for part in request.parts for instance in part.instances
+    )
+    # If the source says that something failed, waiting for it would be in vain.
+    attempts = route.verification.attempts if failure is None else 1
+    found = wanted & (_await_held(route, ledger.manifest, wanted, attempts) or frozenset())
+    for uid in found:
+        ledger.enter(Delivery(uid), size=0)
+    if not found:
+        ledger.direct_failure = str(failure or "The source reported success, but nothing arrived.")
+    elif found < wanted:
+        ledger.notes.append(
+            f"The source sent {len(found)} of {len(wanted)} instances directly. {failure or ''}"
+        )
+    else:
+        ledger.notes.append(f"The source sent all {len(wanted)} instances directly.")
 
 
 def _move(route: Route, request: RetrieveRequest, ledger: Ledger, report: "_Reporter") -> None:
@@ -120,25 +156,29 @@ def _held(destination: Destination, manifest: Manifest) -> frozenset[str] | None
 def _confirmed(route: Route, ledger: Ledger) -> frozenset[str]:
     """Return the wanted instances that are at the destination, waiting a while for what it took."""
     accepted = ledger.accepted()
-    confirmed = ledger.held
     if not accepted:
-        return confirmed
+        return ledger.held
+    try:
+        found = _await_held(route, ledger.manifest, accepted, route.verification.attempts)
+    except AditError as error:
+        ledger.error = ledger.error or error
+        return ledger.held
+    return ledger.held | accepted if found is None else found
+
+
+def _await_held(
+    route: Route, manifest: Manifest, expected: frozenset[str], attempts: int
+) -> frozenset[str] | None:
+    """Return which wanted instances the destination has, after asking until it has all `expected`."""
     delay = route.verification.delay
-    for attempt in range(route.verification.attempts):
-        if attempt:
-            time.sleep(delay)
-            delay *= 2
-        try:
-            found = _held(route.destination, ledger.manifest)
-        except AditError as error:
-            ledger.error = ledger.error or error
-            return confirmed
-        if found is None:
-            return confirmed | accepted
-        confirmed = found
-        if accepted <= confirmed:
+    found = _held(route.destination, manifest)
+    for _ in range(attempts - 1):
+        if found is None or expected <= found:
             break
-    return confirmed
+        time.sleep(delay)
+        delay *= 2
+        found = _held(route.destination, manifest)
+    return found
 
 
 class _Retrieval(Thread):

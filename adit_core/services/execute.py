@@ -1,6 +1,6 @@
 """What a child process does: moves the study of one claimed task and tells how far it is."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 
 from adit_core.db import Job, SeriesProgress, TransferTask
@@ -10,14 +10,26 @@ from adit_core.db.secrets import Keyring
 from adit_core.dicom.manifest import Selection
 from adit_core.dicom.outcome import SeriesOutcome, StudyOutcome
 from adit_core.dicom.references import StudyReference
+from adit_core.dicom.subscription import ReceiverAddress
 from adit_core.dicom.transfer import transfer_study
 from adit_core.services.nodes import node_value
 from adit_core.services.progress import TaskCounts, record_progress
 from adit_core.services.routes import open_route
 
 
-def execute_task(database_url: str, keyring: Keyring, task_id: int, token: str) -> StudyOutcome:
+def execute_task(
+    database_url: str,
+    keyring: Keyring,
+    task_id: int,
+    token: str,
+    *,
+    receiver: ReceiverAddress | None = None,
+    direct_has_failed: bool = False,
+) -> StudyOutcome:
     """Move the study of a task that the caller has claimed with `token`.
+
+    `receiver` is where archives can send to that do not support C-GET. `direct_has_failed` says that
+    the source could not send straight to the destination before, and is not to be asked again.
 
     Progress is written to the database about once a second, and at the end.
 
@@ -40,7 +52,8 @@ def execute_task(database_url: str, keyring: Keyring, task_id: int, token: str) 
             counts=counts_of(task, outcome),
         )
 
-    with open_route(source, destination) as route:
+    direct = not direct_has_failed and may_move_directly(job, task, nodes)
+    with open_route(source, destination, receiver=receiver, direct=direct) as route:
         outcome = transfer_study(route, study_of(task), _selection(job, task), record)
     record(outcome)
     return outcome
@@ -49,6 +62,15 @@ def execute_task(database_url: str, keyring: Keyring, task_id: int, token: str) 
 def study_of(task: TransferTask) -> StudyReference:
     """Return the study that a task moves."""
     return StudyReference(task.study_instance_uid, task.patient_id)
+
+
+def may_move_directly(job: Job, task: TransferTask, nodes: Iterable[DicomNode]) -> bool:
+    """Tell whether the source may be asked to send the study of a task straight to the destination.
+
+    Job and nodes have to allow it, and nothing of the study is to be changed on its way.
+    """
+    is_changed = bool(task.pseudonym)
+    return job.options.direct_move and not is_changed and all(node.allows_direct_move for node in nodes)
 
 
 def counts_of(task: TransferTask, outcome: StudyOutcome) -> TaskCounts:

@@ -45,6 +45,7 @@ def add_server(
     services: Iterable[Service] = _DEFAULT_SERVICES,
     query_root: QueryRoot = QueryRoot.STUDY,
     max_associations: int = 2,
+    allows_direct_move: bool = True,
     connection_profile: str = "",
     actor: User | str = audit.SYSTEM,
 ) -> DicomNode:
@@ -60,6 +61,7 @@ def add_server(
         services: What it supports as a provider.
         query_root: The information model that it is asked in.
         max_associations: How many studies may be moved from or to it at the same time.
+        allows_direct_move: Whether sources may be asked to send straight to it, and it to destinations.
         connection_profile: The name of one; empty for the usual settings.
         actor: Who adds it.
 
@@ -85,6 +87,7 @@ def add_server(
         port=port,
         query_root=query_root,
         max_associations=max_associations,
+        allows_direct_move=allows_direct_move,
     )
     _set_services(node, frozenset(services))
     if connection_profile:

@@ -12,6 +12,7 @@ from adit_core.dicom.folder import FolderDestination
 from adit_core.dicom.folder_index import FolderIndex
 from adit_core.dicom.folder_source import FolderSearcher, FolderSource
 from adit_core.dicom.layout import needs_description
+from adit_core.dicom.move import DimseMoveSource, DirectMove
 from adit_core.dicom.nifti import NiftiDestination
 from adit_core.dicom.node import (
     ArchiveNode,
@@ -21,17 +22,29 @@ from adit_core.dicom.node import (
     NiftiNode,
     Node,
     ServerNode,
+    Service,
 )
 from adit_core.dicom.ports import Destination, Searcher, Source
+from adit_core.dicom.subscription import ReceiverAddress
 from adit_core.dicom.transfer import Route, Verification
 from adit_core.errors import ActionNotPossible
+from adit_core.settings import Settings
 
 _INDEXED_FOLDERS = 8
 
 
 @contextmanager
-def open_route(source: Node, destination: Node) -> Iterator[Route]:
+def open_route(
+    source: Node, destination: Node, *, receiver: ReceiverAddress | None = None, direct: bool = False
+) -> Iterator[Route]:
     """Yield the route from `source` to `destination`; its connections are closed at the end.
+
+    Args:
+        source: Where studies are retrieved, by C-GET if it can, else by C-MOVE.
+        destination: Where they are delivered.
+        receiver: Where the source can send to for C-MOVE.
+        direct: Whether the source knows the destination as a move destination, so that it may send to
+            it without a detour. Only for transfers that change nothing.
 
     Raises:
         ActionNotPossible: `source` is a node that nothing can be retrieved from.
@@ -39,11 +52,24 @@ def open_route(source: Node, destination: Node) -> Iterator[Route]:
     with ExitStack() as stack:
         yield Route(
             searcher=stack.enter_context(searcher_of(source)),
-            source=stack.enter_context(_source(source)),
+            source=stack.enter_context(_source(source, receiver)),
             destination=stack.enter_context(_destination(destination)),
             verification=_verification(destination),
+            direct=_direct_mover(source, destination) if direct else None,
             describes_study=_needs_description(destination),
         )
+
+
+def receiver_address(settings: Settings) -> ReceiverAddress | None:
+    """Return where the receiver of this worker is; None if there is none, for it has a token otherwise."""
+    if settings.receiver_token is None:
+        return None
+    return ReceiverAddress(
+        ae_title=settings.receiver_ae_title,
+        url=settings.receiver_url,
+        token=settings.receiver_token.get_secret_value(),
+        ca_file=settings.receiver_ca_file,
+    )
 
 
 def searcher_of(node: Node) -> Searcher:
@@ -63,16 +89,36 @@ def searcher_of(node: Node) -> Searcher:
             raise _no_source(node)
 
 
-def _source(node: Node) -> Source:
+def _source(node: Node, receiver: ReceiverAddress | None) -> Source:
     match node:
         case FolderNode():
             return FolderSource(node, _index_of(node.path))
         case DicomWebNode():
             return WebSource(node)
         case ServerNode():
-            return DimseSource(node)
+            return _dimse_source(node, receiver)
         case ArchiveNode() | NiftiNode():
             raise _no_source(node)
+
+
+def _dimse_source(node: ServerNode, receiver: ReceiverAddress | None) -> Source:
+    if Service.GET in node.services:
+        return DimseSource(node)
+    if Service.MOVE not in node.services:
+        raise ActionNotPossible(f"{node.name} supports neither C-GET nor C-MOVE.")
+    if receiver is None:
+        raise ActionNotPossible(f"{node.name} supports C-MOVE only, and there is no receiver for it.")
+    return DimseMoveSource(node, receiver)
+
+
+def _direct_mover(source: Node, destination: Node) -> DirectMove | None:
+    """Return how to move directly, None if the source cannot, or the destination cannot be asked."""
+    match source, destination:
+        case ServerNode(), ServerNode():
+            can_move = Service.MOVE in source.services and Service.FIND in destination.services
+            return DirectMove(source, destination.ae_title) if can_move else None
+        case _:
+            return None
 
 
 def _destination(node: Node) -> Destination:

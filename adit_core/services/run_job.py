@@ -34,6 +34,7 @@ from adit_core.services.claims import (
 from adit_core.services.execute import counts_of, execute_task
 from adit_core.services.launching import node_limit_name
 from adit_core.services.progress import TaskCounts
+from adit_core.services.routes import receiver_address
 from adit_core.services.run_heartbeat import RunHeartbeat
 from adit_core.settings import Settings
 
@@ -52,6 +53,7 @@ class JobRun:
         self._job_id = job_id
         self._settings = settings
         self._stop = Event()
+        self._direct_failed = Event()
         with db.session() as session:
             job = session.get_one(Job, job_id)
             nodes = [session.get_one(DicomNode, node_id) for node_id in (job.source_id, job.destination_id)]
@@ -113,18 +115,32 @@ class JobRun:
         token = str(uuid4())
         task = claim_task(self._db, task_id, token=token, lease=self._settings.claim_lease)
         if task is not None:
-            _Attempt(self._db, self._settings, self._stop, task, token).run(self._pool)
+            attempt = _Attempt(
+                self._db, self._settings, task, token, stop=self._stop, direct_failed=self._direct_failed
+            )
+            attempt.run(self._pool)
 
 
 class _Attempt:
     """One attempt at one task."""
 
-    def __init__(self, db: Database, settings: Settings, stop: Event, task: TransferTask, token: str) -> None:
+    def __init__(
+        self,
+        db: Database,
+        settings: Settings,
+        task: TransferTask,
+        token: str,
+        *,
+        stop: Event,
+        direct_failed: Event,
+    ) -> None:
         self._db = db
         self._settings = settings
-        self._stop = stop
         self._task = task
         self._token = token
+        self._stop = stop
+        self._direct_failed = direct_failed
+        """Is set once the source could not move a study directly; asking again may take as long each time."""
 
     def run(self, pool: ChildPool) -> None:
         try:
@@ -135,6 +151,8 @@ class _Attempt:
                 self._db.keyring,
                 self._task.id,
                 self._token,
+                receiver=receiver_address(self._settings),
+                direct_has_failed=self._direct_failed.is_set(),
             )
             state = self._watch(call)
             if state is ClaimState.CANCEL_REQUESTED:
@@ -173,6 +191,8 @@ class _Attempt:
 
     def _settle(self, outcome: StudyOutcome) -> None:
         counts = counts_of(self._task, outcome)
+        if outcome.direct_failure:
+            self._direct_failed.set()
         if outcome.is_complete:
             status = TaskStatus.WARNING if outcome.warnings else TaskStatus.SUCCESS
             self._finish(status, outcome.message(), counts)

@@ -133,8 +133,8 @@ def _source_problems(node: DicomNode) -> Iterator[InputProblem]:
     elif node.kind is NodeKind.WEB:
         if not (node.supports_qido and node.supports_wado):
             yield InputProblem(f"{node.name} does not support both QIDO-RS and WADO-RS.", field="source")
-    elif not (node.supports_find and node.supports_get):
-        yield InputProblem(f"{node.name} does not support both C-FIND and C-GET.", field="source")
+    elif not (node.supports_find and (node.supports_get or node.supports_move)):
+        yield InputProblem(f"{node.name} does not support C-FIND with C-GET or C-MOVE.", field="source")
 
 
 def _destination_problems(source: DicomNode, node: DicomNode) -> Iterator[InputProblem]:

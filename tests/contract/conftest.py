@@ -1,7 +1,7 @@
 """Every implementation of the ports, behind one face."""
 
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -14,6 +14,7 @@ from adit_core.dicom.dimse import DimseDestination, DimseSearcher, DimseSource
 from adit_core.dicom.folder import FolderDestination
 from adit_core.dicom.folder_index import FolderIndex
 from adit_core.dicom.folder_source import FolderSearcher, FolderSource
+from adit_core.dicom.move import DimseMoveSource
 from adit_core.dicom.nifti import NiftiDestination
 from adit_core.dicom.node import ArchiveFormat, ArchiveNode, FolderNode, NiftiNode
 from adit_core.dicom.ports import Destination, Searcher, Source
@@ -22,6 +23,7 @@ from deployments.demo.studies import StudySpec, write_study
 from tests.archives import archived_instances
 from tests.factories import instances_in
 from tests.fakes.archive import FakeArchive
+from tests.servers import PEERS, FileArchive, OrthancServer, ReceiverServer, dcmqrscp
 from tests.volumes import recorded_instances
 
 
@@ -30,6 +32,7 @@ class Lack(StrEnum):
 
     DETAILS = "answers only the keys that archives must support (PS3.4 C.6.2.1)"
     ALPHABETS = "answers in the Latin alphabet only"
+    COMPRESSED = "proposes no compressed transfer syntax when it sends for a C-MOVE"
     IMPLICIT = "sends in Explicit VR Little Endian what it has in Implicit, if it was offered that"
 
 
@@ -118,7 +121,41 @@ def _orthanc_web(request: pytest.FixtureRequest, folder: Path) -> SourceUnderTes
 
 _ORTHANC = _server("orthanc_source")
 _DCMQRSCP = _server("dcmqrscp", Lack.IMPLICIT)
-_QRSCP = _server("qrscp", *(set(Lack) - {Lack.IMPLICIT}))
+
+
+def _moving(name: str, *lacks: Lack) -> Callable[[pytest.FixtureRequest, Path], SourceUnderTest]:
+    """Return the builder of a server that is retrieved from by C-MOVE, through our receiver."""
+
+    def build(request: pytest.FixtureRequest, folder: Path) -> SourceUnderTest:
+        archive: Archive = request.getfixturevalue(name).archive
+        address = request.getfixturevalue("receiver_server").address
+        return SourceUnderTest(
+            lambda: DimseSearcher(archive.node),
+            lambda: DimseMoveSource(archive.node, address, grace=1),
+            archive.load,
+            folder,
+            frozenset(lacks),
+        )
+
+    return build
+
+
+@pytest.fixture
+def moving_orthanc(orthanc_source: OrthancServer, receiver_server: ReceiverServer) -> OrthancServer:
+    """An empty Orthanc that knows our receiver as a move destination."""
+    orthanc_source.know(receiver_server.address.ae_title, receiver_server.server.port)
+    return orthanc_source
+
+
+@pytest.fixture
+def moving_dcmqrscp(tmp_path: Path, receiver_server: ReceiverServer) -> Iterator[FileArchive]:
+    """An empty dcmqrscp that knows our receiver as a move destination."""
+    peers = {**PEERS, receiver_server.address.ae_title: receiver_server.server.port}
+    with dcmqrscp(tmp_path / "dcmqrscp", peers=peers) as server:
+        yield server
+
+
+_QRSCP = _server("qrscp", Lack.DETAILS, Lack.ALPHABETS)
 
 
 @pytest.fixture(
@@ -130,6 +167,12 @@ _QRSCP = _server("qrscp", *(set(Lack) - {Lack.IMPLICIT}))
         pytest.param(_orthanc_web, id="orthanc-web", marks=pytest.mark.system),
         pytest.param(_DCMQRSCP, id="dcmqrscp", marks=pytest.mark.system),
         pytest.param(_QRSCP, id="qrscp"),
+        pytest.param(_moving("moving_orthanc"), id="orthanc-move", marks=pytest.mark.system),
+        pytest.param(
+            _moving("moving_dcmqrscp", Lack.COMPRESSED, Lack.IMPLICIT),
+            id="dcmqrscp-move",
+            marks=pytest.mark.system,
+        ),
     ]
 )
 def archive(request: pytest.FixtureRequest, tmp_path: Path) -> SourceUnderTest:

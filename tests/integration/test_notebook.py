@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from adit_core.db import Job, JobStatus, TaskStatus, TransferTask
+from adit_core.db import Job, JobStatus, TaskStatus, TransferOptions, TransferTask
 from adit_core.db.engine import Database
 from adit_core.errors import ActionNotPossible, InvalidInput, JobFailed, NotFound
 from adit_core.services.claims import claim_task, finish_task, unfinished_task_ids
@@ -59,7 +59,7 @@ def test_a_file_is_submitted_and_followed(
 
     job = submit_batch(str(path), source="PACS", destination="Export", name="A", excluded_modalities=["SR"])
     assert job.status is JobStatus.PENDING
-    assert load(db, Job, job.id).options.excluded_modalities == ("SR",)
+    assert load(db, Job, job.id).options == TransferOptions(excluded_modalities=("SR",))
 
     end_all(db, job.id, TaskStatus.SUCCESS, COUNTS)
     assert job.follow().status is JobStatus.SUCCESS

@@ -134,7 +134,7 @@ def test_studies_that_keep_the_patients_name_need_a_permission_of_their_own(clin
 
 def test_studies_are_transferred_from_folders_of_files_only(clinic: Clinic) -> None:
     files = make_folder(clinic.db, "Files")
-    vault = make_folder(clinic.db, "Vault", storage=StorageForm.ZIP, archive_password="secret")
+    vault = make_folder(clinic.db, "Vault", storage=StorageForm.NIFTI)
     group = make_group(clinic.db, clinic.user)
     allow(clinic.db, group, files, as_source=True)
     allow(clinic.db, group, vault, as_source=True)
@@ -208,8 +208,9 @@ def test_nodes_must_support_what_a_transfer_needs(clinic: Clinic) -> None:
     root = make_user(clinic.db, "root", staff=True)
     make_server(clinic.db, "No query", supports_find=False)
     make_server(clinic.db, "No retrieval", supports_get=False)
+    make_server(clinic.db, "Moves", supports_get=False, supports_move=True)
     make_server(clinic.db, "No storage", supports_store=False)
-    make_folder(clinic.db, "Vault", storage=StorageForm.ZIP, archive_password="secret")
+    make_folder(clinic.db, "Vault", storage=StorageForm.NIFTI)
 
     def fields(source: str, destination: str) -> list[str | None]:
         with pytest.raises(InvalidInput) as caught:
@@ -222,6 +223,7 @@ def test_nodes_must_support_what_a_transfer_needs(clinic: Clinic) -> None:
     assert fields("PACS", "No storage") == ["destination"]
     assert fields("PACS", "PACS") == ["destination"]
     assert fields("Vault", "Vault") == ["source", "destination"]
+    assert clinic.submit(owner_id=root.id, source="Moves")
 
 
 def test_a_pseudonym_is_refused_rather_than_ignored(clinic: Clinic) -> None:

@@ -34,18 +34,18 @@ def test_dependencies_are_services() -> None:
         assert service.get("depends_on", {}).keys() <= COMPOSE["services"].keys()
 
 
-def test_only_the_dashboard_is_published_and_only_on_this_machine() -> None:
+def test_only_the_dashboard_on_this_machine_and_the_dicom_port_are_published() -> None:
     published = {
         name: service["ports"] for name, service in COMPOSE["services"].items() if "ports" in service
     }
-    assert published == {"web": ["127.0.0.1:8000:8000"]}
+    assert published == {"web": ["127.0.0.1:8000:8000"], "receiver": ["11112:11112"]}
 
 
 def test_no_password_and_no_key_has_a_default() -> None:
     text = (ROOT / "compose.yaml").read_text()
-    assert not re.findall(r"\$\{\w*(?:PASSWORD|KEYS):?-", text)
+    assert not re.findall(r"\$\{\w*(?:PASSWORD|KEYS|TOKEN):?-", text)
     example = (ROOT / "deployments/example.env").read_text()
-    assert re.findall(r"^\w*(?:PASSWORD|KEYS)=(.*)", example, re.MULTILINE) == ["", "", ""]
+    assert re.findall(r"^\w*(?:PASSWORD|KEYS|TOKEN)=(.*)", example, re.MULTILINE) == ["", "", "", ""]
 
 
 def test_the_image_holds_what_its_services_need() -> None:

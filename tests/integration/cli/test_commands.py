@@ -97,6 +97,7 @@ def test_a_server_is_added_with_what_it_supports(cli: CommandLine, admin: User) 
     added = cli.json(
         *("nodes", "add", "server", "Main PACS", *SERVER, "--no-get", "--no-store", "--move"),
         *("--patient-root", "--calling-ae-title", "ME", "--max-associations", 5),
+        "--no-direct-move",
     )
 
     assert added == {
@@ -109,6 +110,7 @@ def test_a_server_is_added_with_what_it_supports(cli: CommandLine, admin: User) 
         "calling_ae_title": "ME",
         "query_root": "PATIENT",
         "services": ["C-FIND", "C-MOVE"],
+        "allows_direct_move": False,
         "profile": "",
         "url": "",
         "path": "",

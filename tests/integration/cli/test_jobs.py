@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from adit_core.db import Job, StorageForm, TaskStatus, User
+from adit_core.db import Job, StorageForm, TaskStatus, TransferOptions, User
 from adit_core.services.claims import unfinished_task_ids
 from adit_core.services.progress import TaskCounts
 from tests.integration.cli.conftest import CommandLine, end_task, start_task
@@ -45,13 +45,15 @@ def end_all(cli: CommandLine, job: Job, *endings: tuple[TaskStatus, TaskCounts])
 def test_a_batch_is_submitted_and_waits_for_the_scheduler(
     cli: CommandLine, nodes: Sequence[str], batch: Path
 ) -> None:
-    result = cli.run("submit", "batch", batch, *nodes, "--name", "Study A", "--exclude-modality", "SR")
+    options = ("--name", "Study A", "--exclude-modality", "SR", "--no-direct-move")
+    result = cli.run("submit", "batch", batch, *nodes, *options)
 
     assert (result.exit_code, result.stdout) == (0, "Submitted job 1: `adit jobs watch 1`.\n")
     assert result.stderr.startswith("Warning: Job 1: Waits for the scheduler.")
     assert "make up" in result.stderr
     submitted = load(cli.db, Job, 1)
-    assert (submitted.name, submitted.options.excluded_modalities) == ("Study A", ("SR",))
+    assert submitted.name == "Study A"
+    assert submitted.options == TransferOptions(excluded_modalities=("SR",), direct_move=False)
 
 
 def test_a_submitted_job_is_told_to_programs_and_the_warning_too(

@@ -1,0 +1,96 @@
+"""Entry point of the receiver: takes in what archives send by C-MOVE, and hands it over to workers.
+
+Its settings begin with `ADIT_RECEIVER_` and `ADIT_HANDOVER_`, see `adit_core/settings.py`. There may be
+several receivers, each with an AE title, a spool and workers of its own.
+"""
+
+import logging
+import signal
+import ssl
+import sys
+from threading import Event
+
+from adit_core.api.handover import HandOverServer
+from adit_core.dicom.handover import HandOver
+from adit_core.dicom.receiver import Receiver, ReceiverSettings
+from adit_core.dicom.spool import Spool, SpoolLimits
+from adit_core.errors import AditError
+from adit_core.services.database import configured_database
+from adit_core.services.profiles import provider_profile
+from adit_core.services.senders import KnownSenders
+from adit_core.settings import Settings, get_settings
+
+
+def main() -> None:
+    """Receive and hand over until told to stop."""
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
+    for library in ("pydicom", "pynetdicom"):  # they log what they cannot read, and with it what is in it
+        logging.getLogger(library).setLevel(logging.CRITICAL)
+    try:
+        run(get_settings())
+    except AditError as error:
+        sys.exit(str(error))
+
+
+def run(settings: Settings) -> None:
+    """Receive and hand over until told to stop, with these settings.
+
+    Raises:
+        AditError: The spool or a port is in use.
+    """
+    if settings.receiver_token is None:
+        sys.exit("Set ADIT_RECEIVER_TOKEN, for receiver and workers alike: whoever has it gets all images.")
+    limits = SpoolLimits(
+        min_free_bytes=settings.receiver_min_free_bytes,
+        claim_age=settings.receiver_claim_age,
+        quarantine_age=settings.receiver_quarantine_age,
+        quarantine_files=settings.receiver_quarantine_files,
+    )
+    with Spool(settings.resolved_receiver_spool(), limits) as spool:
+        hand_over = HandOver(spool)
+        address = (settings.handover_bind, settings.handover_port)
+        token = settings.receiver_token.get_secret_value()
+        with (
+            HandOverServer(address, hand_over, token, _tls(settings)),
+            Receiver(_receiver_settings(settings), spool, hand_over),
+        ):
+            _told_to_stop().wait()
+
+
+def _told_to_stop() -> Event:
+    """Return an event that is set when the process is told to end."""
+    stop = Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    return stop
+
+
+def _tls(settings: Settings) -> ssl.SSLContext | None:
+    """Return how the hand-over speaks TLS, None if it has no certificate."""
+    if not settings.handover_certificate:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_cert_chain(settings.handover_certificate, settings.handover_key or None)
+    except OSError as error:
+        sys.exit(f"The certificate or the key of the hand-over cannot be read: {error.strerror or error}")
+    return context
+
+
+def _receiver_settings(settings: Settings) -> ReceiverSettings:
+    db = configured_database(settings)
+    listed = frozenset(settings.receiver_calling_ae_titles)
+    return ReceiverSettings(
+        ae_title=settings.receiver_ae_title,
+        is_known=listed.__contains__ if listed else KnownSenders(db),
+        host=settings.receiver_bind,
+        port=settings.receiver_port,
+        max_associations=settings.receiver_max_associations,
+        idle_timeout=settings.receiver_idle_timeout,
+        profile=provider_profile(db, settings.receiver_profile),
+    )
+
+
+if __name__ == "__main__":
+    main()
