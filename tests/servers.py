@@ -237,7 +237,10 @@ def _numbered(key: str, values: Iterable[str]) -> list[str]:
 
 @contextmanager
 def storescp(
-    folder: Path, ae_title: str = "STORESCP", options: Sequence[str | Path] = ()
+    folder: Path,
+    ae_title: str = "STORESCP",
+    options: Sequence[str | Path] = (),
+    environment: Mapping[str, str] = NO_DELAY,
 ) -> Iterator[FileArchive]:
     """Run DCMTK's storescp, which takes everything as it comes."""
     program = require(shutil.which("storescp"), package="dcmtk")
@@ -248,7 +251,7 @@ def storescp(
             [program, "+xa", "+B", "-aet", ae_title, "-od", folder / "store", *options, str(ports[0])],
             ports=ports,
             log=folder / "storescp.log",
-            environment=NO_DELAY,
+            environment=environment,
         )
         return Archive(ae_title, server, folder)
 

@@ -114,7 +114,7 @@ def _draw(axis: Axes, result: Result) -> None:
     speeds = [result.megabytes_per_second(timing) for timing in result.timings]
     colors = ["tab:gray" if name == names[0] else "tab:blue" for name in names]
     bars = axis.barh(names, speeds, color=colors)
-    axis.bar_label(bars, [f"{result.ratio(timing):.2f}×" for timing in result.timings], padding=3)
+    axis.bar_label(bars, [f"{result.ratio(timing):.2f} x" for timing in result.timings], padding=3)
     axis.invert_yaxis()
     axis.margins(x=0.12)
     axis.set_title(f"{result.name} (MB/s, and times {names[0]})", fontsize=10, loc="left")

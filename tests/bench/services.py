@@ -1,7 +1,7 @@
 """One service at a time, by one association, against the tool of DCMTK for it."""
 
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import BinaryIO
@@ -157,7 +157,7 @@ def _moving(studies: _Studies, node: ServerNode, target: FileArchive, source: So
 
 
 def _storage(
-    name: str, studies: _Studies, target: FileArchive, environment: dict[str, str], goal: float
+    name: str, studies: _Studies, target: FileArchive, environment: Mapping[str, str], goal: float
 ) -> Contest:
     node, store = target.archive.node, target.archive.folder / "store"
 

@@ -3,7 +3,7 @@
 import os
 import subprocess
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,14 +15,14 @@ from pynetdicom.presentation import build_context
 from adit_core.dicom.node import ServerNode
 from deployments.demo.studies import StudySpec
 
-NO_DELAY = {**os.environ, "TCP_NODELAY": "1"}
+NO_DELAY: Mapping[str, str] = {**os.environ, "TCP_NODELAY": "1"}
 """For DCMTK's tools: without Nagle's delay, which is not their default."""
-DEFAULT = {name: value for name, value in os.environ.items() if name != "TCP_NODELAY"}
+DEFAULT: Mapping[str, str] = {name: value for name, value in os.environ.items() if name != "TCP_NODELAY"}
 _STUDY_ROOT_GET = UID("1.2.840.10008.5.1.4.1.2.2.3")
 
 
 def getscu(
-    studies: Iterable[StudySpec], node: ServerNode, folder: Path, environment: dict[str, str] = NO_DELAY
+    studies: Iterable[StudySpec], node: ServerNode, folder: Path, environment: Mapping[str, str] = NO_DELAY
 ) -> None:
     """Retrieve studies into a folder by C-GET, one association for each."""
     for study in studies:
@@ -37,7 +37,7 @@ def movescu(studies: Iterable[StudySpec], node: ServerNode, destination: str) ->
         _run(NO_DELAY, "movescu", *options, node.host, node.port)
 
 
-def storescu(folders: Iterable[Path], node: ServerNode, environment: dict[str, str] = NO_DELAY) -> None:
+def storescu(folders: Iterable[Path], node: ServerNode, environment: Mapping[str, str] = NO_DELAY) -> None:
     """Store what is in folders, one association for each."""
     for folder in folders:
         _run(environment, "storescu", *_titles(node), node.host, node.port, "+sd", folder)
@@ -74,7 +74,7 @@ def _keys(study: StudySpec) -> Sequence[str]:
     return ("-k", "QueryRetrieveLevel=STUDY", "-k", f"StudyInstanceUID={study.study_instance_uid}")
 
 
-def _run(environment: dict[str, str], *command: object) -> None:
+def _run(environment: Mapping[str, str], *command: object) -> None:
     subprocess.run(
         list(map(str, command)),
         env=environment,
