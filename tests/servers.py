@@ -241,14 +241,15 @@ def storescp(
     ae_title: str = "STORESCP",
     options: Sequence[str | Path] = (),
     environment: Mapping[str, str] = NO_DELAY,
+    syntaxes: str = "+xa",
 ) -> Iterator[FileArchive]:
-    """Run DCMTK's storescp, which takes everything as it comes."""
+    """Run DCMTK's storescp, which takes everything as it comes, unless `syntaxes` says otherwise."""
     program = require(shutil.which("storescp"), package="dcmtk")
     (folder / "store").mkdir(parents=True)
 
     def start(ports: list[int]) -> Archive:
         server = start_server(
-            [program, "+xa", "+B", "-aet", ae_title, "-od", folder / "store", *options, str(ports[0])],
+            [program, syntaxes, "+B", "-aet", ae_title, "-od", folder / "store", *options, str(ports[0])],
             ports=ports,
             log=folder / "storescp.log",
             environment=environment,

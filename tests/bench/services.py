@@ -74,7 +74,7 @@ def _write(folder: Path, key: str, studies: int, instances: int) -> _Studies:
 
 def _with_quick_peers(servers: ExitStack, folder: Path, studies: _Studies) -> Iterator[Contest]:
     ours = servers.enter_context(receiver(folder / "receiver", _RECEIVER))
-    theirs = servers.enter_context(storescp(folder / "storescp", _STORESCP))
+    theirs = servers.enter_context(storescp(folder / "storescp", _STORESCP, syntaxes="+x="))
     known = {**PEERS, _RECEIVER: ours.server.port, _STORESCP: theirs.archive.server.port}
     archive = servers.enter_context(dcmqrscp(folder / "dcmqrscp", peers=known))
     for files in studies.files:
