@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from threading import RLock
 from typing import BinaryIO
 
+from adit_core.dicom.spare_files import open_for_reading
 from adit_core.dicom.spool import Spool, SpooledInstance
 
 
@@ -96,6 +97,7 @@ class HandOver:
                 self._forget(instance)
                 self._spool.set_aside(instance)
         self._spool.prune_quarantine()
+        self._spool.drop_spare_files()
         return len(unclaimed)
 
     def open_next(self, subscription: "StudySubscription") -> tuple[SpooledInstance, BinaryIO] | None:
@@ -107,8 +109,8 @@ class HandOver:
                 if instance is None:
                     continue
                 try:
-                    # Under the lock: afterwards others may have it deleted.
-                    return instance, instance.path.open("rb", buffering=0)
+                    # Under the lock: afterwards others may have it deleted, and written over.
+                    return instance, open_for_reading(instance.path)
                 except FileNotFoundError:  # removed by hand
                     self._forget(instance)
             return None

@@ -31,7 +31,7 @@ _CONNECT_TIMEOUT = 10.0
 _SILENCE_TIMEOUT = 30.0
 _LONGEST_HEAD = 1 << 14
 _END_OF_HEAD = b"\r\n\r\n"
-_ACKNOWLEDGED_AT_ONCE = 64
+_ACKNOWLEDGED_AT_ONCE = 8
 
 
 @dataclass(frozen=True, slots=True)

@@ -118,7 +118,7 @@ def test_a_removed_instance_takes_the_folder_of_its_study_along(tmp_path: Path) 
     with Spool(tmp_path, LIMITS) as spool:
         first, second = receive(spool, "1.2.3.1"), receive(spool, "1.2.3.2")
         spool.remove(first)
-        assert files(tmp_path) == [second.path]
+        assert files(tmp_path / "studies") == [second.path]
         spool.remove(second)
         spool.remove(second)
     assert list((tmp_path / "studies").iterdir()) == []
