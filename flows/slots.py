@@ -17,8 +17,11 @@ _LEASE = 60
 """Seconds after which Prefect frees the slots of a holder that has died."""
 _PATIENCE = 5
 """Seconds between looks at whether the job is being stopped, while it waits for a slot."""
-_LONGEST = 5.0
-"""Seconds after which a slot is given back at the end of the study, so that other jobs get a turn."""
+_LONGEST = 15.0
+"""Seconds after which a slot is given back at the end of the study, so that other jobs get a turn.
+
+A busy scheduler takes up to a second to give it to somebody anew.
+"""
 _IDLE = 1.0
 """Seconds after which a slot that no study has needed is given back."""
 
