@@ -221,7 +221,7 @@ class Writing:
             raise InvalidInput(InputProblem("the instance has no valid Study Instance UID"))
         self._file.truncate(self._size)  # what was written over may have been longer
         self._spare.sync(self._file.fileno())
-        folder = self._make_folder(study)
+        folder = self._studies / layout.safe_name(study)
         token = self._path.name.removesuffix(_TEMPORARY_SUFFIX)
         path = folder / f"{layout.safe_name(self._header.sop_instance_uid)}~{token}{layout.SUFFIX}"
         self._rename(self._path, path)
@@ -237,19 +237,13 @@ class Writing:
         with self._path.open("rb") as file:
             return read_study_instance_uid(file, file_layout)
 
-    def _make_folder(self, study_instance_uid: str) -> Path:
-        folder = self._studies / layout.safe_name(study_instance_uid)
-        with suppress(FileExistsError):
-            folder.mkdir(mode=0o700)
-            _sync_folder(self._studies)
-        return folder
-
     def _rename(self, temporary: Path, path: Path) -> None:
         try:
             temporary.rename(path)
-        except FileNotFoundError:  # the folder was empty for a moment, and so removed
+        except FileNotFoundError:  # it is the first of its study, or the folder was empty, and so removed
             with suppress(FileExistsError):
                 path.parent.mkdir(mode=0o700)
+                _sync_folder(self._studies)
             temporary.rename(path)
 
 

@@ -39,7 +39,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--parts", nargs="+", choices=_PARTS, default=_PARTS)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--studies", type=int, default=10)
+    parser.add_argument("--studies", type=int, default=12)
     parser.add_argument("--instances", type=int, default=40, help="CT images of 512 x 512 in each study")
     parser.add_argument("--small", type=int, default=200, help="studies of one instance")
     return parser.parse_args()
@@ -55,8 +55,9 @@ def _contests(options: argparse.Namespace, folder: Path) -> Iterator[Result]:
             for contest in web.contests(servers, folder, options.instances):
                 yield hold(contest, options.rounds)
     if "archives" in options.parts:
-        with archives.open_arena(folder / "archives") as arena:
-            yield hold(archives.contest(arena, options.studies, options.instances), options.rounds)
+        with ExitStack() as servers:
+            arena = servers.enter_context(archives.open_arena(folder / "archives"))
+            yield hold(archives.contest(servers, arena, options.studies, options.instances), options.rounds)
 
 
 def _figures(options: argparse.Namespace, folder: Path) -> Figures:

@@ -28,6 +28,7 @@ from tests.stack import RunningStack, running_stack
 
 SEVERAL = 4
 """Associations at a time where a node allows several."""
+MoveStudies = Callable[[Sequence[StudySpec]], object]
 _SOURCE, _DESTINATION = "SOURCE", "DESTINATION"
 _POLL = 0.1
 
@@ -77,8 +78,9 @@ def open_arena(folder: Path) -> Iterator[Arena]:
         yield Arena(source, destination, adit, folder / "written")
 
 
-def contest(arena: Arena, studies: int, instances: int) -> Contest:
+def contest(servers: ExitStack, arena: Arena, studies: int, instances: int) -> Contest:
     """Return the contest in moving CT studies."""
+    move_by_cores = servers.enter_context(several_cores(*arena.nodes))
     specs = _ct_studies("archives", studies, instances)
     megabytes = arena.load(specs)
     return Contest(
@@ -88,7 +90,7 @@ def contest(arena: Arena, studies: int, instances: int) -> Contest:
             "getscu + storescu": lambda: tools.getscu_and_storescu(specs, *arena.nodes),
             "pynetdicom": lambda: tools.pynetdicom(specs, *arena.nodes),
             "ADIT core, 1 association": lambda: move_by_core(specs, *arena.nodes),
-            f"ADIT core, {SEVERAL} associations": lambda: move_by_cores(specs, *arena.nodes),
+            f"ADIT core, {SEVERAL} associations": lambda: move_by_cores(specs),
             "ADIT job, from submission": lambda: move_by_job(arena.adit, specs),
         },
         arena.check,
@@ -105,16 +107,17 @@ def orchestration(arena: Arena, *, studies: int, instances: int, rounds: int) ->
     specs = _ct_studies("orchestration", studies, instances)
     arena.load(specs)
     core, job, begin = [], [], []
-    for _ in range(rounds):
-        arena.destination.clear()
-        core.append(_seconds(lambda: move_by_cores(specs, *arena.nodes)))
-        arena.destination.clear()
-        view = move_by_job(arena.adit, specs)
-        assert view.started_at is not None
-        assert view.ended_at is not None
-        job.append((view.ended_at - view.started_at).total_seconds())
-        begin.append((view.started_at - view.created_at).total_seconds())
-        arena.check()
+    with several_cores(*arena.nodes) as move_by_cores:
+        for _ in range(rounds):
+            arena.destination.clear()
+            core.append(_seconds(lambda: move_by_cores(specs)))
+            arena.destination.clear()
+            view = move_by_job(arena.adit, specs)
+            assert view.started_at is not None
+            assert view.ended_at is not None
+            job.append((view.ended_at - view.started_at).total_seconds())
+            begin.append((view.started_at - view.created_at).total_seconds())
+    arena.check()
     core_seconds, job_seconds = sorted(core)[rounds // 2], sorted(job)[rounds // 2]
     return {
         "core, s": core_seconds,
@@ -159,11 +162,13 @@ def move_by_core(studies: Sequence[StudySpec], source: ServerNode, destination: 
         assert outcome.is_complete, outcome.message()
 
 
-def move_by_cores(studies: Sequence[StudySpec], source: ServerNode, destination: ServerNode) -> None:
-    """Move several studies at a time, each in a process of its own as jobs do."""
+@contextmanager
+def several_cores(source: ServerNode, destination: ServerNode) -> Iterator[MoveStudies]:
+    """Yield what moves several studies at a time, each in a process that waits for it as those of jobs do."""
     move = partial(move_by_core, source=source, destination=destination)
     with ProcessPoolExecutor(SEVERAL) as pool:
-        list(pool.map(move, [[study] for study in studies]))
+        list(pool.map(move, [[]] * SEVERAL))
+        yield lambda studies: list(pool.map(move, [[study] for study in studies]))
 
 
 def move_by_job(adit: RunningStack, studies: Sequence[StudySpec]) -> JobView:

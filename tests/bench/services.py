@@ -15,7 +15,7 @@ from deployments.demo.studies import StudySpec, write_study
 from tests.bench import tools
 from tests.bench.contest import Contest
 from tests.factories import ct_study, instances_in, request_for_study
-from tests.servers import PEERS, FileArchive, dcmqrscp, receiver, storescp
+from tests.servers import PEERS, FileArchive, ReceiverServer, dcmqrscp, orthanc, receiver, storescp
 
 _RECEIVER, _STORESCP = "ADIT_RECEIVER", "STORESCP"
 
@@ -89,7 +89,13 @@ def _with_quick_peers(servers: ExitStack, folder: Path, studies: _Studies) -> It
         },
         goal=1.0,
     )
-    yield _moving(studies, node, theirs, DimseMoveSource(node, ours.address))
+    yield _moving("dcmqrscp", studies, node, theirs, ours)
+    server = servers.enter_context(orthanc(folder / "orthanc"))
+    for ae_title in (_RECEIVER, _STORESCP):
+        server.know(ae_title, known[ae_title])
+    for files in studies.files:
+        server.archive.load(files)
+    yield _moving("Orthanc", studies, server.archive.node, theirs, ours)
     yield _storage("C-STORE", studies, theirs, tools.NO_DELAY, goal=1.0)
 
 
@@ -132,7 +138,9 @@ def _retrieval(
     )
 
 
-def _moving(studies: _Studies, node: ServerNode, target: FileArchive, source: Source) -> Contest:
+def _moving(
+    name: str, studies: _Studies, node: ServerNode, target: FileArchive, ours: ReceiverServer
+) -> Contest:
     """Return C-MOVE: movescu has the archive send to a storescp, ADIT to its receiver."""
     place, store = studies.folder.with_name("moved"), target.archive.folder / "store"
 
@@ -144,11 +152,11 @@ def _moving(studies: _Studies, node: ServerNode, target: FileArchive, source: So
         assert {**instances_in(place), **instances_in(store)} == studies.hashes
 
     return Contest(
-        "C-MOVE to a folder",
+        f"C-MOVE from {name} to a folder",
         studies.megabytes,
         {
             "movescu + storescp": lambda: tools.movescu(studies.specs, node, _STORESCP),
-            "ADIT": lambda: _retrieve(studies, source, place),
+            "ADIT": lambda: _retrieve(studies, DimseMoveSource(node, ours.address), place),
         },
         check,
         before_each,

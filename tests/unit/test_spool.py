@@ -46,8 +46,9 @@ def test_a_file_is_synced_before_it_gets_its_name(tmp_path: Path, monkeypatch: p
         sync(descriptor)
 
     def renaming(self: Path, target: Path) -> Path:
+        renamed = rename(self, target)
         steps.append("rename")
-        return rename(self, target)
+        return renamed
 
     monkeypatch.setattr(os, "fsync", syncing)
     monkeypatch.setattr(Path, "rename", renaming)
