@@ -23,7 +23,7 @@ from adit_core.dicom.node import ConnectionProfile
 from adit_core.dicom.pdata import PeerReleased
 from adit_core.dicom.ports import InstanceHeader
 from adit_core.dicom.references import is_valid_uid
-from adit_core.dicom.spool import Spool
+from adit_core.dicom.spool import Spool, SpooledInstance
 from adit_core.dicom.status import SUCCESS
 from adit_core.errors import (
     AditError,
@@ -172,16 +172,25 @@ class Receiver:
             message = association.receive(self._settings.idle_timeout)
             operation = message.command.field
             if operation is CommandField.C_STORE_RQ:
-                status = self._store(association, message)
+                self._store(association, message)
             elif operation is CommandField.C_ECHO_RQ:
-                status = SUCCESS
+                _answer(association, message, SUCCESS)
             else:
                 raise ProtocolError(f"{association.peer} sent a {operation.name} message to a receiver")
-            association.skip_data_set()
-            association.send(message.context, message.command.response(status))
 
-    def _store(self, association: Association, message: Message) -> int:
-        """Take in an instance and return the status to answer with."""
+    def _store(self, association: Association, message: Message) -> None:
+        """Take in an instance, answer, and hand it over while the peer sends the next one."""
+        taken = self._take_in(association, message)
+        if not isinstance(taken, SpooledInstance):
+            _answer(association, message, taken)
+            return
+        try:
+            _answer(association, message, SUCCESS)
+        finally:
+            self._hand_over.arrived(taken)
+
+    def _take_in(self, association: Association, message: Message) -> SpooledInstance | int:
+        """Return an instance that is safe in the spool, or the status that says why it is not."""
         command, context = message.command, message.context
         if not command.has_data_set or command.sop_class_uid != context.sop_class_uid:
             raise ProtocolError(f"{association.peer} sent a C-STORE request that does not fit its context")
@@ -192,15 +201,13 @@ class Receiver:
             with self._spool.receive(header) as writing:
                 for fragment in association.data_set():
                     writing.write(fragment)
-                instance = writing.keep()
+                return writing.keep()
         except DestinationFull as error:
             return _failure(association, error, _OUT_OF_RESOURCES)
         except InvalidInput as error:
             return _failure(association, error, _CANNOT_UNDERSTAND)
         except OperationFailed as error:
             return _failure(association, error, _PROCESSING_FAILURE)
-        self._hand_over.arrived(instance)
-        return SUCCESS
 
     def _sweep(self) -> None:
         while not self._is_stopping.wait(_SWEEP_INTERVAL):
@@ -232,6 +239,11 @@ def is_storage_class(sop_class_uid: str) -> bool:
         return is_sendable_uid(sop_class_uid)
     name = UID(sop_class_uid).name if is_valid_uid(sop_class_uid) else ""
     return "Storage" in name and "Commitment" not in name and "Directory" not in name
+
+
+def _answer(association: Association, message: Message, status: int) -> None:
+    association.skip_data_set()
+    association.send(message.context, message.command.response(status))
 
 
 def _failure(association: Association, error: AditError, status: int) -> int:
