@@ -22,6 +22,8 @@ _LONGEST = 15.0
 
 A busy scheduler takes up to a second to give it to somebody anew.
 """
+_LOOK = 0.1
+"""Seconds between looks at whether a slot is free again, while another one is being taken."""
 _IDLE = 1.0
 """Seconds after which a slot that no study has needed is given back."""
 
@@ -35,6 +37,8 @@ class NodeSlots:
     def __init__(self) -> None:
         self._lock = Lock()
         self._holders: list[_Holder] = []
+        self._taking = Lock()
+        """Prefect tells those who ask for slots at the same moment to come again in seconds."""
 
     def __enter__(self) -> Self:
         return self
@@ -51,19 +55,28 @@ class NodeSlots:
 
         It is waited for as long as it takes; `check_stopped` raises once that has become pointless.
         """
-        holder = self._lent() or self._taken(limits, check_stopped)
+        holder = self._lent_or_taken(list(limits), check_stopped)
         try:
             yield
         finally:
             holder.end_loan()
+
+    def _lent_or_taken(self, limits: list[str], check_stopped: Callable[[], None]) -> "_Holder":
+        while True:
+            if (holder := self._lent()) is not None:
+                return holder
+            if self._taking.acquire(timeout=_LOOK):
+                with ExitStack() as turn:
+                    turn.callback(self._taking.release)
+                    return self._taken(limits, check_stopped)
 
     def _lent(self) -> "_Holder | None":
         with self._lock:
             self._holders = [holder for holder in self._holders if holder.is_alive()]
             return next((holder for holder in self._holders if holder.lend()), None)
 
-    def _taken(self, limits: Iterable[str], check_stopped: Callable[[], None]) -> "_Holder":
-        holder = _Holder(list(limits), check_stopped)
+    def _taken(self, limits: list[str], check_stopped: Callable[[], None]) -> "_Holder":
+        holder = _Holder(limits, check_stopped)
         holder.start()
         holder.wait_until_held()
         with self._lock:

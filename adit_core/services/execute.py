@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Sequence
 from functools import cache
 
+from sqlmodel import select
+
 from adit_core.db import Job, SeriesProgress, TransferTask
 from adit_core.db.engine import Database
 from adit_core.db.nodes import DicomNode
@@ -57,6 +59,12 @@ def execute_task(
         outcome = transfer_study(route, study_of(task), _selection(job, task), record)
     record(outcome)
     return outcome
+
+
+def prepare_child(database_url: str, keyring: Keyring) -> None:
+    """Do ahead what the first task of a child process would have to wait for: connect to the database."""
+    with _database(database_url, keyring).reading() as session:
+        session.exec(select(TransferTask).limit(1)).one_or_none()
 
 
 def study_of(task: TransferTask) -> StudyReference:

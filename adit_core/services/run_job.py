@@ -31,13 +31,14 @@ from adit_core.services.claims import (
     renew_claim,
     unfinished_task_ids,
 )
-from adit_core.services.execute import counts_of, execute_task
+from adit_core.services.execute import counts_of, execute_task, prepare_child
 from adit_core.services.launching import node_limit_name
 from adit_core.services.progress import TaskCounts
 from adit_core.services.routes import receiver_address
 from adit_core.services.run_heartbeat import RunHeartbeat
 from adit_core.settings import Settings
 
+_PREPARATION_TIMEOUT = 60.0
 _POLL = 1.0
 """Seconds between looks at the claim, and so the longest time until a cancel is noticed."""
 
@@ -59,13 +60,16 @@ class JobRun:
             nodes = [session.get_one(DicomNode, node_id) for node_id in (job.source_id, job.destination_id)]
         self.node_limits = {node_limit_name(node.id): node.max_associations for node in nodes}
         """The concurrency limits that each study takes a slot of, with their sizes."""
-        width = min(settings.studies_in_flight, *self.node_limits.values())
-        self._turns = BoundedSemaphore(width)
-        self._pool = ChildPool(width)
+        self._width = min(settings.studies_in_flight, *self.node_limits.values())
+        self._turns = BoundedSemaphore(self._width)
+        self._pool = ChildPool(self._width)
         self._heartbeat = RunHeartbeat(db, job_id, run_number=job.run_number, lease=settings.claim_lease)
 
     def __enter__(self) -> Self:
         self._heartbeat.__enter__()
+        # The children start while slots are waited for. What goes wrong is told by the first task.
+        for _ in range(self._width):
+            self._pool.call(_PREPARATION_TIMEOUT, prepare_child, self._db.url, self._db.keyring)
         return self
 
     def __exit__(self, *exc_info: object) -> None:
