@@ -1,30 +1,32 @@
 """The provider's part of negotiating an association: A-ASSOCIATE-RQ read, -AC or -RJ answered (PS3.8 9.3).
 
-It happens once per association, so pynetdicom's PDU classes do the encoding and decoding, as in
-:mod:`adit_core.dicom.negotiation`, which is the user's part.
+Archives open an association for each C-MOVE and propose more than a hundred contexts in it, of which
+pynetdicom's PDU classes make objects that check each UID several times: longer than a series takes. So the
+items (PS3.8 9.3.2) are read and written here. :mod:`adit_core.dicom.negotiation` is the user's part.
 """
 
 import struct
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 
-from pynetdicom.pdu import A_ASSOCIATE_AC, A_ASSOCIATE_RQ
-from pynetdicom.pdu_items import PresentationContextItemRQ
-from pynetdicom.pdu_primitives import A_ASSOCIATE, ImplementationVersionNameNotification
-from pynetdicom.presentation import PresentationContext as ContextItem
-
 from adit_core.dicom.contexts import MESSAGE_TRANSFER_SYNTAXES, PresentationContext
-from adit_core.dicom.negotiation import APPLICATION_CONTEXT_NAME, DECODING_ERRORS
+from adit_core.dicom.negotiation import APPLICATION_CONTEXT_NAME
 from adit_core.dicom.node import ConnectionProfile
 from adit_core.dicom.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
-from adit_core.dicom.quiet import quiet_pydicom
 from adit_core.errors import ProtocolError
 
-_AE_TITLES = slice(10, 42)
-"""Called and calling, in A-ASSOCIATE-RQ and -AC alike; the latter repeats them (PS3.8 table 9-17)."""
-_TITLE_LENGTH = 16
-_PLACEHOLDER = "ADIT"
+_FIXED = struct.Struct(">BxLH2x16s16s32s")
+"""What A-ASSOCIATE-RQ and -AC begin with: type, length, protocol version, called and calling AE title,
+and what is reserved; -AC repeats the titles and what is reserved (PS3.8 table 9-17)."""
+_HEADER_LENGTH = 6
+_ITEM = struct.Struct(">BxH")
+_LENGTH = struct.Struct(">L")
+_ACCEPT = 0x02
+_APPLICATION_CONTEXT, _REQUESTED_CONTEXT, _ANSWERED_CONTEXT = 0x10, 0x20, 0x21
+_ABSTRACT_SYNTAX, _TRANSFER_SYNTAX, _USER_INFORMATION = 0x30, 0x40, 0x50
+_MAX_LENGTH, _IMPLEMENTATION_CLASS, _IMPLEMENTATION_VERSION = 0x51, 0x52, 0x55
+_VERSION_1 = 1
 _SMALLEST_SENT = 16384
 """The longest PDU that we send to a peer that says no maximum, in bytes."""
 
@@ -66,8 +68,8 @@ class AssociationRequest:
     max_pdu_length: int
     is_version_1: bool
     application_context_name: str
-    titles: bytes
-    """Both AE titles as they came, for the answer."""
+    repeated: tuple[bytes, bytes, bytes]
+    """Both AE titles and what is reserved, as they came, for the answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,29 +106,14 @@ def decode_request(peer: str, pdu: bytes) -> AssociationRequest:
     Raises:
         ProtocolError: It is malformed.
     """
-    rq = A_ASSOCIATE_RQ()
     try:
-        with quiet_pydicom():
-            rq.decode(pdu)
-            contexts = tuple(map(_requested, rq.presentation_context))
-            user_information = rq.user_information
-            max_length = user_information.maximum_length if user_information else None
-            application_context_name = str(rq.application_context_name or "")
-    except DECODING_ERRORS as error:
+        request = _decoded(pdu)
+    except (ValueError, struct.error) as error:
         raise ProtocolError(f"{peer} sent a malformed A-ASSOCIATE-RQ PDU") from error
-    identifiers = [context.context_id for context in contexts]
+    identifiers = [context.context_id for context in request.contexts]
     if len(set(identifiers)) < len(identifiers) or any(number % 2 == 0 for number in identifiers):
         raise ProtocolError(f"{peer} proposed presentation contexts with invalid identifiers")
-    titles = pdu[_AE_TITLES]
-    return AssociationRequest(
-        called_ae_title=_title(titles[:_TITLE_LENGTH]),
-        calling_ae_title=_title(titles[_TITLE_LENGTH:]),
-        contexts=contexts,
-        max_pdu_length=_SMALLEST_SENT if max_length is None else max_length,
-        is_version_1=bool(rq.protocol_version & 1),
-        application_context_name=application_context_name,
-        titles=titles,
-    )
+    return request
 
 
 def accept_pdu(
@@ -134,22 +121,18 @@ def accept_pdu(
 ) -> bytes:
     """Return the A-ASSOCIATE-AC PDU that accepts these of the requested contexts."""
     syntaxes = {context.context_id: context.transfer_syntax_uid for context in accepted}
-    answer = A_ASSOCIATE()
-    answer.called_ae_title = answer.calling_ae_title = _PLACEHOLDER
-    answer.application_context_name = APPLICATION_CONTEXT_NAME
-    with quiet_pydicom():  # of UIDs that are no valid ones
-        answer.presentation_context_definition_results_list = [
-            _result(context.context_id, syntaxes.get(context.context_id)) for context in request.contexts
-        ]
-    answer.maximum_length_received = max_pdu_length
-    answer.implementation_class_uid = IMPLEMENTATION_CLASS_UID
-    version = ImplementationVersionNameNotification()
-    version.implementation_version_name = IMPLEMENTATION_VERSION_NAME
-    answer.user_information += [version]
-    with quiet_pydicom():
-        pdu = bytearray(A_ASSOCIATE_AC(answer).encode())
-    pdu[_AE_TITLES] = request.titles
-    return bytes(pdu)
+    items = [
+        _item(_APPLICATION_CONTEXT, APPLICATION_CONTEXT_NAME.encode()),
+        *(_answer(context.context_id, syntaxes.get(context.context_id)) for context in request.contexts),
+        _item(
+            _USER_INFORMATION,
+            _item(_MAX_LENGTH, _LENGTH.pack(max_pdu_length)),
+            _item(_IMPLEMENTATION_CLASS, IMPLEMENTATION_CLASS_UID.encode()),
+            _item(_IMPLEMENTATION_VERSION, IMPLEMENTATION_VERSION_NAME.encode()),
+        ),
+    ]
+    length = _FIXED.size - _HEADER_LENGTH + sum(map(len, items))
+    return b"".join([_FIXED.pack(_ACCEPT, length, _VERSION_1, *request.repeated), *items])
 
 
 def reject_pdu(refusal: Refusal) -> bytes:
@@ -157,21 +140,70 @@ def reject_pdu(refusal: Refusal) -> bytes:
     return struct.pack(">BxLxBBB", 0x03, 4, *refusal.value)
 
 
+def _decoded(pdu: bytes) -> AssociationRequest:
+    _, _, version, called, calling, reserved = _FIXED.unpack_from(pdu)
+    contexts: list[RequestedContext] = []
+    application_context_name, max_length = "", None
+    for kind, value in _items(memoryview(pdu)[_FIXED.size :]):
+        if kind == _APPLICATION_CONTEXT:
+            application_context_name = _uid(value)
+        elif kind == _REQUESTED_CONTEXT:
+            contexts.append(_requested(value))
+        elif kind == _USER_INFORMATION:
+            max_length = _max_length(value)
+    return AssociationRequest(
+        called_ae_title=_title(called),
+        calling_ae_title=_title(calling),
+        contexts=tuple(contexts),
+        max_pdu_length=_SMALLEST_SENT if max_length is None else max_length,
+        is_version_1=bool(version & _VERSION_1),
+        application_context_name=application_context_name,
+        repeated=(called, calling, reserved),
+    )
+
+
+def _items(encoded: memoryview) -> Iterator[tuple[int, memoryview]]:
+    """Yield type and value of each item; raises ValueError or struct.error if one is cut off."""
+    while encoded:
+        kind, length = _ITEM.unpack_from(encoded)
+        value = encoded[_ITEM.size : _ITEM.size + length]
+        if len(value) < length:
+            raise ValueError("an item is longer than what it is in")
+        yield kind, value
+        encoded = encoded[_ITEM.size + length :]
+
+
+def _requested(encoded: memoryview) -> RequestedContext:
+    abstract, transfer = "", []
+    for kind, value in _items(encoded[4:]):
+        if kind == _ABSTRACT_SYNTAX:
+            abstract = _uid(value)
+        elif kind == _TRANSFER_SYNTAX:
+            transfer.append(_uid(value))
+    if not abstract or not transfer:
+        raise ValueError("a presentation context without abstract or transfer syntax")
+    return RequestedContext(encoded[0], abstract, tuple(transfer))
+
+
+def _max_length(user_information: memoryview) -> int | None:
+    lengths = [value for kind, value in _items(user_information) if kind == _MAX_LENGTH]
+    return _LENGTH.unpack(lengths[0])[0] if lengths else None
+
+
+def _uid(value: memoryview) -> str:
+    return bytes(value).decode("ascii", "replace").rstrip("\0 ")
+
+
 def _title(padded: bytes) -> str:
     return padded.decode("ascii", "replace").strip(" \0")
 
 
-def _requested(item: PresentationContextItemRQ) -> RequestedContext:
-    syntaxes = tuple(map(str, item.transfer_syntax))
-    if not syntaxes or item.abstract_syntax is None:
-        raise ValueError("a presentation context without abstract or transfer syntax")
-    return RequestedContext(item.context_id or 0, str(item.abstract_syntax), syntaxes)
+def _item(kind: int, *values: bytes) -> bytes:
+    return b"".join([_ITEM.pack(kind, sum(map(len, values))), *values])
 
 
-def _result(context_id: int, syntax: str | None) -> ContextItem:
-    item = ContextItem()
-    item.context_id = context_id
+def _answer(context_id: int, syntax: str | None) -> bytes:
+    result = _ACCEPTED if syntax else _ABSTRACT_SYNTAX_NOT_SUPPORTED
     # The standard wants a transfer syntax of refused contexts too, although it has no meaning there.
-    item.add_transfer_syntax(syntax or MESSAGE_TRANSFER_SYNTAXES[-1])
-    item.result = _ACCEPTED if syntax else _ABSTRACT_SYNTAX_NOT_SUPPORTED
-    return item
+    name = _item(_TRANSFER_SYNTAX, (syntax or MESSAGE_TRANSFER_SYNTAXES[-1]).encode("ascii"))
+    return _item(_ANSWERED_CONTEXT, bytes([context_id, 0, result, 0]), name)

@@ -36,7 +36,7 @@ A_ABORT = struct.pack(">BBLL", 0x07, 0, 4, 0)
 APPLICATION_CONTEXT_NAME = "1.2.840.10008.3.1.1.1"
 _SMALLEST_PDU_LENGTH = 128
 """That a peer may announce as its maximum; below, messages would be nothing but headers."""
-DECODING_ERRORS = (
+_DECODING_ERRORS = (
     AssertionError,
     AttributeError,
     IndexError,
@@ -118,7 +118,7 @@ def decode_agreement(peer: str, pdu: bytes, proposals: Sequence[ProposedContext]
             accept.decode(pdu)
         user_information = accept.user_information
         max_length = user_information.maximum_length if user_information else None
-    except DECODING_ERRORS as error:
+    except _DECODING_ERRORS as error:
         raise ProtocolError(f"{peer} sent a malformed A-ASSOCIATE-AC PDU") from error
     if max_length is None:
         raise ProtocolError(f"{peer} accepted the association without saying its maximum PDU length")
