@@ -8,7 +8,7 @@ connection that broke is noticed. The first frame of all names the subscription 
 
 import json
 import struct
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from adit_core.dicom.ports import InstanceHeader
 from adit_core.errors import ProtocolError
@@ -45,7 +45,7 @@ def decode_greeting(encoded: bytes) -> str:
 
 def encode_instance(header: InstanceHeader, size: int) -> bytes:
     """Return the beginning of a frame, which `size` bytes of data set have to follow."""
-    return _frame({**asdict(header), "size": size})
+    return _frame({name: getattr(header, name) for name in InstanceHeader.__slots__} | {"size": size})
 
 
 def decode_instance(encoded: bytes) -> HandedInstance:
