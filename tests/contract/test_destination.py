@@ -71,9 +71,10 @@ def test_large_instance_arrives(receiver: DestinationUnderTest, tmp_path: Path):
 
 
 def test_study_of_all_forms_and_transfer_syntaxes_arrives(receiver: DestinationUnderTest, tmp_path: Path):
+    spec = factories.mixed_study()
     if receiver.is_converting:
-        pytest.skip("not all forms are images")
-    assert_all_arrive(receiver, factories.mixed_study(), tmp_path / "in")
+        spec = replace(spec, series=tuple(one for one in spec.series if one.form is not Form.REPORT))
+    assert_all_arrive(receiver, spec, tmp_path / "in")
 
 
 def test_private_elements_arrive(receiver: DestinationUnderTest, tmp_path: Path):

@@ -233,6 +233,17 @@ def accounts(outcomes: list[StudyOutcome]) -> list[tuple[int, int, int]]:
     return [(outcome.delivered, outcome.filtered, outcome.failed) for outcome in outcomes]
 
 
+def assert_reasons_are_told(outcomes: list[StudyOutcome]) -> None:
+    """Check what is said of series that did not arrive: that they hold no images, or never came."""
+    for series in (series for outcome in outcomes for series in outcome.series):
+        if series.filtered:
+            assert series.message == "modality SR has no images"
+        elif series.failed:
+            assert series.message == f"{series.failed} not received from the source"
+        else:
+            assert not series.message
+
+
 SOURCES = ("get_orthanc", "get_dcmqrscp", "move_orthanc", "move_dcmqrscp", "wado_orthanc", "from_folder")
 DESTINATIONS = (
     *("store_orthanc", "store_dcmqrscp", "stow_orthanc"),
@@ -258,6 +269,7 @@ def test_studies_arrive_whole_and_a_second_run_sends_nothing(
 
     first = transfer_all(origin, arrival)
     assert accounts(first) == expected, [outcome.message() for outcome in first]
+    assert_reasons_are_told(first)
     assert arrival.contents() == {uid: hashes[uid] for uid in delivered}
 
     again = transfer_all(origin, arrival)
