@@ -17,6 +17,7 @@ from adit_core.dicom.node import SidecarContent
 IMAGE_SUFFIX = ".nii"
 
 _CONVERTED = re.compile(rb"^Convert (\d+) DICOM ", re.MULTILINE)
+_DISK_FULL = b"(disk full?)"
 _OPTIONS = (
     *("-f", "image"),  # the names of volumes: image, image_e2 for a second echo, and so on
     *("-b", "y"),  # sidecars
@@ -33,6 +34,7 @@ class Conversion(StrEnum):
     DOUBTFUL = "converted, but dcm2niix found the series irregular, such as slices of unequal distance"
     PARTIAL = "dcm2niix could not convert some instances of the series"
     NO_IMAGES = "the series holds no images that NIfTI can hold"
+    NO_SPACE = "no space was left for the volumes"
     CRASHED = "dcm2niix could not be run, or crashed"
     TIMED_OUT = "dcm2niix took too long"
 
@@ -60,6 +62,7 @@ def convert(
     any          some         fewer                    PARTIAL
     not negative none                                  NO_IMAGES
     negative     any                                   CRASHED
+    any          dcm2niix says that the disk is full   NO_SPACE
     ============ ============ ======================== =========
 
     Args:
@@ -75,8 +78,7 @@ def convert(
         run = subprocess.run(
             command,
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            capture_output=True,
             timeout=timeout,
             check=False,
         )
@@ -84,6 +86,8 @@ def convert(
         return Conversion.TIMED_OUT
     except OSError:
         return Conversion.CRASHED
+    if _DISK_FULL in run.stderr:
+        return Conversion.NO_SPACE
     converted = sum(map(int, _CONVERTED.findall(run.stdout)))
     has_volumes = any(into.glob(f"*{IMAGE_SUFFIX}"))
     return _outcome(run.returncode, converted if has_volumes else 0, count)

@@ -25,6 +25,12 @@ def read_items(data_set: JsonDataSet, keyword: str) -> list[JsonDataSet]:
     return [item for item in values_of(data_set, keyword) if isinstance(item, dict)]
 
 
+def has_sequence(data_set: JsonDataSet, keyword: str) -> bool:
+    """Tell whether a sequence is there, even if it has no items."""
+    element = data_set.get(f"{tag_for_keyword(keyword):08X}")
+    return isinstance(element, dict) and isinstance(element.get("Value", []), list)
+
+
 def values_of(data_set: JsonDataSet, keyword: str) -> list[Any]:
     """Return the values of an attribute, none if it is missing, empty or malformed."""
     element = data_set.get(f"{tag_for_keyword(keyword):08X}")

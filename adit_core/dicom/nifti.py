@@ -15,6 +15,7 @@ could be converted in part only, or not at all       fail, and nothing is writte
 """
 
 import contextlib
+import errno
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -132,6 +133,8 @@ class NiftiDestination:
                 timeout=self._node.timeout,
                 sidecars=self._node.sidecars,
             )
+            if conversion is Conversion.NO_SPACE:
+                raise OSError(errno.ENOSPC, conversion.value)
             if conversion.is_complete:
                 self._publish(series, output)
             intake.settle(series, _verdict(conversion))

@@ -12,7 +12,7 @@ from uuid import uuid4
 import requests
 
 from adit_core.dicom.command import is_sendable_uid
-from adit_core.dicom.dicom_json import JsonDataSet, read_items, values_of
+from adit_core.dicom.dicom_json import JsonDataSet, has_sequence, read_items, values_of
 from adit_core.dicom.multipart import encode_parts, encoded_length
 from adit_core.dicom.node import DicomWebNode, Service, WebService
 from adit_core.dicom.part10 import encode_file_header
@@ -30,6 +30,7 @@ _MOST_BYTES = 4 << 20
 _PART = "application/dicom"
 _JSON = "application/dicom+json"
 
+_NOT_NAMED = "not named among what was stored"
 _TAKEN = frozenset({HTTPStatus.OK, HTTPStatus.ACCEPTED})
 _ABOUT_INSTANCES = _TAKEN | {
     HTTPStatus.BAD_REQUEST,
@@ -283,19 +284,23 @@ class _Receipt:
     """The warnings of instances that were stored, empty if there is none, by their UID."""
     failed: dict[str, int | None]
     """The failure reasons of instances that were not, by their UID."""
+    lists_stored: bool
+    """Whether it has a list of what was stored. Then what is not in it was not: Orthanc 1.10 leaves out
+    what it could not write, of status 200 though it is."""
 
     def delivery(self, uid: str) -> Delivery | None:
         """Return what became of an instance, None if the server does not say."""
         if uid in self.failed:
             return _failed_delivery(uid, self.failed[uid])
-        if uid in self.stored or self.status == HTTPStatus.OK:
+        if uid in self.stored or (self.status == HTTPStatus.OK and not self.lists_stored):
             return Delivery(uid, warning=self.stored.get(uid, ""))
         return None
 
     def failure(self, uid: str) -> Delivery:
         """Return what became of an instance if that has to be told from the status alone."""
         is_unclear = self.status in _TAKEN
-        return Delivery(uid, failure=http_in_words(self.status), retryable=is_unclear)
+        failure = _NOT_NAMED if is_unclear and self.lists_stored else http_in_words(self.status)
+        return Delivery(uid, failure=failure, retryable=is_unclear)
 
 
 def _read_receipt(response: requests.Response) -> _Receipt:
@@ -311,6 +316,7 @@ def _read_receipt(response: requests.Response) -> _Receipt:
         response.status_code,
         {uid: _warning(item) for uid, item in _items(data_sets, "ReferencedSOPSequence")},
         {uid: _reason(item, "FailureReason") for uid, item in _items(data_sets, "FailedSOPSequence")},
+        lists_stored=any(has_sequence(each, "ReferencedSOPSequence") for each in data_sets),
     )
 
 

@@ -6,6 +6,7 @@ from threading import Thread
 import pytest
 
 from adit_core.dicom.part10 import read_file_instance
+from adit_core.dicom.query import InstanceResult
 from adit_core.errors import ConnectionFailed
 from deployments.demo.studies import write_study
 from tests import factories
@@ -64,6 +65,16 @@ def test_connection_breaks_in_the_middle_of_an_instance_once(archive: FakeArchiv
     assert list(retrieve(archive).hashes) == UIDS
 
 
+def test_connection_breaks_in_the_middle_of_a_search_once(archive: FakeArchive):
+    archive.faults.breaks_search_after = 2
+    searcher, series = archive.searcher(), factories.series_reference(SPEC, 0)
+    found: list[InstanceResult] = []
+    with pytest.raises(ConnectionFailed):
+        found.extend(searcher.find_instances(series))
+    assert len(found) == 2
+    assert len(list(searcher.find_instances(series))) == 4
+
+
 def test_retrieval_stalls_until_it_may_go_on(archive: FakeArchive):
     archive.faults.stalls = True
     arrivals = Arrivals()
@@ -83,6 +94,14 @@ def test_instance_is_refused(files: list[Path]):
     archive.faults.refuses = {UIDS[3]}
     assert deliver(archive, files) == ["", "", "", "refused"]
     assert set(archive.contents()) == set(UIDS[:3])
+
+
+def test_archive_that_is_gone_takes_nothing(files: list[Path]):
+    archive = FakeArchive()
+    archive.faults.is_gone = True
+    with pytest.raises(ConnectionFailed):
+        deliver(archive, files)
+    assert archive.contents() == {}
 
 
 def test_full_archive_takes_nothing(files: list[Path]):

@@ -5,8 +5,9 @@ from datetime import date
 import pytest
 
 from adit_core.dicom.ports import Searcher
-from adit_core.dicom.query import DateRange, PatientQuery, SeriesQuery, StudyQuery
-from deployments.demo.studies import Form, SeriesSpec, StudySpec
+from adit_core.dicom.query import DateRange, InstanceResult, PatientQuery, SeriesQuery, StudyQuery
+from adit_core.errors import TransientError
+from deployments.demo.studies import Form, SeriesSpec, StudySpec, write_study
 from tests import factories
 from tests.contract.conftest import Lack, SourceUnderTest
 
@@ -167,13 +168,58 @@ def test_instances_are_told_with_their_class_and_number(archive: SourceUnderTest
     )
 
 
-def test_all_of_200_instances_are_found(archive: SourceUnderTest):
-    spec = factories.ct_study(200, rows=16, key="many to be found")
+def test_instances_of_all_forms_and_transfer_syntaxes_are_found(archive: SourceUnderTest):
+    spec = factories.mixed_study(size=32, key="mixed to be found")
     archive.holding(spec)
     with archive.searcher() as searcher:
+        series = {one.reference for one in searcher.find_series(SeriesQuery(factories.study_reference(spec)))}
+        instances = [
+            one.reference.sop_instance_uid for each in series for one in searcher.find_instances(each)
+        ]
+    assert series == set(factories.series_references(spec))
+    assert sorted(instances) == sorted(spec.sop_instance_uids())
+
+
+def test_what_the_archive_was_given_twice_is_found_once(archive: SourceUnderTest):
+    archive.holding(CT)
+    archive.holding(CT)
+    with archive.searcher() as searcher:
+        (study,) = searcher.find_studies(StudyQuery())
+        (series,) = searcher.find_series(SeriesQuery(study.reference))
+        assert len(list(searcher.find_instances(series.reference))) == 2
+
+
+def test_empty_archive_answers_nothing(archive: SourceUnderTest):
+    with archive.searcher() as searcher:
+        assert list(searcher.find_patients(PatientQuery())) == []
+        assert list(searcher.find_studies(StudyQuery())) == []
+
+
+def test_study_whose_texts_do_not_fit_their_character_set_is_found(archive: SourceUnderTest):
+    spec = factories.ct_study(2, key="misdeclared", patient_name="Müller^Jörg", character_set="ISO_IR 100")
+    files = write_study(spec, archive.folder)
+    for path in files:
+        factories.misdeclare_character_set(path)
+    archive.load(files)
+    with archive.searcher() as searcher:
+        (study,) = searcher.find_studies(StudyQuery(accession_number="T0001"))
         instances = list(searcher.find_instances(factories.series_reference(spec, 0)))
-    assert len(instances) == 200
+    assert study.reference == factories.study_reference(spec)
+    assert study.patient_name.startswith("M")
     assert {one.reference.sop_instance_uid for one in instances} == spec.sop_instance_uids()
+
+
+def test_peer_that_leaves_in_an_answer_is_a_passing_condition(archive: SourceUnderTest):
+    archive.allow_for(Lack.PEER)
+    spec = factories.ct_study(200, rows=16, key="peer leaves")
+    archive.holding(spec)
+    series = factories.series_reference(spec, 0)
+    found: list[InstanceResult] = []
+    with archive.leaving_searcher() as searcher, pytest.raises(TransientError):
+        found.extend(searcher.find_instances(series))
+    assert len(found) < 200
+    with archive.searcher() as searcher:
+        assert len(list(searcher.find_instances(series))) == 200
 
 
 def test_searcher_can_be_used_again_after_a_query_was_given_up(archive: SourceUnderTest):

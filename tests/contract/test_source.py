@@ -7,11 +7,11 @@ import pytest
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEG2000Lossless, RLELossless
 
 from adit_core.dicom.ports import RetrieveRequest
-from adit_core.errors import AditError
+from adit_core.errors import AditError, TransientError
 from deployments.demo.studies import Form, SeriesSpec, StudySpec, write_study
 from tests import factories
 from tests.contract.arrivals import Arrivals, InletFailed
-from tests.contract.conftest import Lack, SourceUnderTest
+from tests.contract.conftest import Lack, ManyInstances, SourceUnderTest
 
 
 def retrieve(archive: SourceUnderTest, request: RetrieveRequest) -> Arrivals:
@@ -57,12 +57,17 @@ def test_chosen_instances_of_a_series_arrive(archive: SourceUnderTest, indexes: 
     assert arrived == {uid: expected[uid] for uid in wanted}
 
 
-def test_each_of_200_instances_arrives_once(archive: SourceUnderTest):
-    spec = factories.ct_study(200, key="many")
-    expected = archive.holding(spec)
-    arrivals = retrieve(archive, factories.request_for_study(spec))
-    assert arrivals.hashes == expected
-    assert arrivals.count == 200
+def test_each_of_2000_instances_is_found_and_arrives_once(
+    archive: SourceUnderTest, many_instances: ManyInstances
+):
+    many = many_instances.first(archive.most_instances)
+    archive.load(many.files)
+    with archive.searcher() as searcher:
+        instances = list(searcher.find_instances(factories.series_reference(many.spec, 0)))
+    assert sorted(one.reference.sop_instance_uid for one in instances) == sorted(many.hashes)
+    arrivals = retrieve(archive, factories.request_for_study(many.spec))
+    assert arrivals.hashes == many.hashes
+    assert arrivals.count == len(many.hashes)
 
 
 def test_all_but_one_of_200_instances_arrive_when_asked_for_one_by_one(archive: SourceUnderTest):
@@ -151,6 +156,25 @@ def test_instances_that_are_there_come_although_another_one_is_not(archive: Sour
     archive.load([path for path in files if path != missing])
     arrived = retrieve(archive, factories.request_for_instances(spec, 0, range(3))).hashes
     assert set(arrived) == spec.sop_instance_uids() - {missing.stem}
+
+
+def test_instances_that_the_archive_was_given_twice_arrive_once(archive: SourceUnderTest):
+    spec = factories.ct_study(3, key="given twice")
+    expected = archive.holding(spec)
+    archive.holding(spec)
+    arrivals = retrieve(archive, factories.request_for_study(spec))
+    assert arrivals.hashes == expected
+    assert arrivals.count == 3
+
+
+def test_peer_that_leaves_half_way_is_a_passing_condition(archive: SourceUnderTest):
+    spec = factories.ct_study(20, rows=128, key="peer leaves")
+    expected = archive.holding(spec)
+    arrivals = Arrivals()
+    with archive.leaving_source() as source, pytest.raises(TransientError):
+        source.retrieve(factories.request_for_study(spec), arrivals)
+    assert arrivals.hashes.items() <= expected.items()
+    assert retrieve(archive, factories.request_for_study(spec)).hashes == expected
 
 
 def test_what_the_inlet_raises_ends_the_retrieval(archive: SourceUnderTest):

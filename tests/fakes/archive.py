@@ -48,6 +48,10 @@ class Faults:
     """Instances that are handed out in addition to what was asked for."""
     breaks_after: int | None = None
     """The connection breaks in the middle of the instance after so many, once."""
+    breaks_search_after: int | None = None
+    """The connection breaks after so many instances have been found, once."""
+    is_gone: bool = False
+    """Whoever brings something finds the connection broken."""
     refuses: set[str] = field(default_factory=set)
     """Instances that are not taken."""
     never_takes: dict[str, str] = field(default_factory=dict)
@@ -157,9 +161,17 @@ class FakeSearcher(_Closable):
                 yield series
 
     def find_instances(self, series: SeriesReference) -> Iterator[InstanceResult]:
-        for held in list(self._archive.held.values()):
-            if held.series.reference.series_instance_uid == series.series_instance_uid:
-                yield held.instance
+        faults = self._archive.faults
+        found = [
+            held.instance
+            for held in self._archive.held.values()
+            if held.series.reference.series_instance_uid == series.series_instance_uid
+        ]
+        for number, instance in enumerate(found):
+            if number == faults.breaks_search_after:
+                faults.breaks_search_after = None
+                raise ConnectionFailed("the fake broke the connection")
+            yield instance
 
 
 class FakeSource(_Closable):
@@ -236,6 +248,8 @@ class FakeDestination(_Closable):
         for instance in instances:
             uid = instance.header.sop_instance_uid
             data_set = b"".join(instance.fragments())
+            if faults.is_gone:
+                raise ConnectionFailed("the fake is gone")
             self._archive.delivered.append(uid)
             if faults.is_full:
                 yield Delivery(uid, failure="out of resources", retryable=True)

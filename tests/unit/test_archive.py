@@ -27,6 +27,7 @@ from adit_core.errors import DestinationFull, InvalidInput, OperationFailed, Pee
 from deployments.demo.studies import StudySpec, write_study
 from tests import factories
 from tests.archives import archive_files, archived_instances, extract
+from tests.disks import small_disk
 from tests.factories import instances_in
 from tests.fakes.archive import FakeArchive
 
@@ -254,20 +255,13 @@ def test_a_killed_process_leaves_the_archive_as_it_was_and_a_retry_completes_it(
 
 
 def test_a_full_disk_leaves_the_archive_as_it_was(tmp_path: Path, node: ArchiveNode):
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", node.path], check=False, capture_output=True
-    )
-    if mounted.returncode:
-        pytest.skip("only root may mount a file system")
-    try:
+    with small_disk(node.path, "256k"):
         deliver(node, incoming(tmp_path))
         files = {path.name: path.read_bytes() for path in node.path.iterdir()}
         large = factories.ct_study(8, rows=512, key="large")
         with pytest.raises(DestinationFull):
             deliver(node, incoming(tmp_path, large))
         assert {path.name: path.read_bytes() for path in node.path.iterdir()} == files
-    finally:
-        subprocess.run(["umount", node.path], check=True)
 
 
 def test_a_missing_folder_is_not_made(tmp_path: Path):

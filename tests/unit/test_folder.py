@@ -23,6 +23,7 @@ from adit_core.dicom.references import InstanceReference
 from adit_core.errors import AditError, ConnectionFailed, DestinationFull, OperationFailed
 from deployments.demo.studies import StudySpec, write_study
 from tests import factories
+from tests.disks import small_disk
 
 SPEC = factories.ct_study(3, patient_id="0004711", key="folder")
 
@@ -288,17 +289,8 @@ def test_file_that_another_process_writes_is_left_alone(
 @pytest.fixture
 def tiny_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of one megabyte."""
-    path = tmp_path / "tiny"
-    path.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", path], check=False, capture_output=True
-    )
-    if mounted.returncode:
-        pytest.skip("only root may mount a file system")
-    try:
+    with small_disk(tmp_path / "tiny", "1m") as path:
         yield path
-    finally:
-        subprocess.run(["umount", path], check=True)
 
 
 def test_full_disk_is_told_and_what_fitted_stays_whole(tiny_disk: Path, tmp_path: Path):

@@ -27,6 +27,7 @@ from adit_core.dicom.transfer import Route, Verification, transfer_study
 from adit_core.errors import DestinationFull, OperationFailed
 from deployments.demo.studies import Form, SeriesSpec, StudySpec, write_study
 from tests import factories
+from tests.disks import small_disk
 from tests.fakes.archive import FakeArchive
 from tests.volumes import read_volume, recorded_instances
 
@@ -259,18 +260,19 @@ def test_a_missing_folder_is_not_made(tmp_path: Path):
 
 
 def test_a_full_disk_is_told_and_leaves_nothing(root: Path, tmp_path: Path):
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", root], check=False, capture_output=True
-    )
-    if mounted.returncode:
-        pytest.skip("only root may mount a file system")
-    try:
+    with small_disk(root, "256k"):
         spec = factories.ct_study(4, rows=512, key="full")
         with pytest.raises(DestinationFull):
             deliver(NiftiNode("research", root), incoming(tmp_path, spec))
         assert everything_in(root) == []
-    finally:
-        subprocess.run(["umount", root], check=True)
+
+
+def test_a_disk_that_holds_the_instances_but_not_their_volume_is_full(root: Path, tmp_path: Path):
+    spec = factories.ct_study(8, rows=512, key="nearly full")
+    with small_disk(root, "6m"):
+        with pytest.raises(DestinationFull):
+            deliver(NiftiNode("research", root), incoming(tmp_path, spec), announcement(spec))
+        assert everything_in(root) == []
 
 
 STUCK_IN_A_SERIES = """

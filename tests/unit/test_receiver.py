@@ -11,6 +11,7 @@ from adit_core.dicom.node import ConnectionProfile
 from adit_core.dicom.receiver import Receiver, ReceiverSettings, is_storage_class
 from adit_core.dicom.spool import SpoolLimits
 from adit_core.errors import ConnectionFailed
+from tests.disks import small_disk
 from tests.fakes.peer import PeerGone, data_pdu, encode_command, message_pdus, store_request
 from tests.fakes.ports import CT, EXPLICIT, IMPLICIT, J2K, MR
 from tests.fakes.sender import (
@@ -196,6 +197,20 @@ def test_out_of_resources_is_answered_when_the_disk_is_low(tmp_path: Path) -> No
         assert sender.store("1.2.3.2", data_set("1.2.3.2", size=500_000)) == OUT_OF_RESOURCES
         assert sender.echo() == SUCCESS
         assert running.waiting() == {}
+
+
+def test_out_of_resources_is_answered_when_the_disk_becomes_full_half_way(tmp_path: Path) -> None:
+    with (
+        small_disk(tmp_path / "spool", "1m") as folder,
+        running_receiver(folder) as running,
+        Sender(running.receiver.port) as sender,
+    ):
+        sender.associate()
+        assert sender.store("1.2.3.1") == SUCCESS
+        assert sender.store("1.2.3.2", data_set("1.2.3.2", size=2 << 20)) == OUT_OF_RESOURCES
+        assert not list((folder / "incoming").iterdir())
+        assert sender.store("1.2.3.3") == SUCCESS
+        assert running.waiting() == {uid: data_set(uid) for uid in ("1.2.3.1", "1.2.3.3")}
 
 
 def test_an_instance_that_nobody_could_claim_is_refused_and_the_next_one_taken(

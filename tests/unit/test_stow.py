@@ -185,6 +185,15 @@ def test_success_that_names_nobody_is_a_success(content: object):
         assert deliver(fake, *small(1)) == [Delivery(uid(1))]
 
 
+def test_success_that_names_others_only_is_none():
+    nothing = {"00081198": {"vr": "SQ"}, "00081199": {"vr": "SQ"}}
+    with FakeWebPeer(answers(200, receipt(stored=[item(1)])), answers(200, nothing)) as fake:
+        first, second = deliver(fake, *small(1, 2))
+    assert [exchange.parts for exchange in fake.exchanges] == [[file(1), file(2)], [file(2)]]
+    assert first == Delivery(uid(1))
+    assert second == Delivery(uid(2), failure="not named among what was stored", retryable=True)
+
+
 @pytest.mark.parametrize(
     ("status", "error"),
     [
