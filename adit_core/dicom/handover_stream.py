@@ -45,7 +45,8 @@ def decode_greeting(encoded: bytes) -> str:
 
 def encode_instance(header: InstanceHeader, size: int) -> bytes:
     """Return the beginning of a frame, which `size` bytes of data set have to follow."""
-    return _frame({name: getattr(header, name) for name in InstanceHeader.__slots__} | {"size": size})
+    uids = {name: getattr(header, name) for name in InstanceHeader.__slots__}
+    return _frame({**uids, "size": size})
 
 
 def decode_instance(encoded: bytes) -> HandedInstance:
