@@ -81,22 +81,44 @@ PATIENTS = (
 """Specific Character Sets with fitting names."""
 
 
-def mixed_study(*, key: str = "all kinds", size: int = 64) -> StudySpec:
-    """Return a study of all modalities, transfer syntaxes and forms; images have an edge of `size` pixels."""
+def mixed_studies(count: int = 20, *, size: int = 64) -> tuple[StudySpec, ...]:
+    """Return studies of all modalities, transfer syntaxes, forms and character sets in turn.
 
+    `size` is the edge of images in pixels.
+    """
+    kinds = _kinds_of_series(size)
+    return tuple(
+        study(
+            *kinds[number % len(kinds)],
+            patient_id=f"{number // 2:07}",
+            key="mixed",
+            accession_number=f"M{number:05}",
+            patient_name=PATIENTS[number % len(PATIENTS)][1],
+            character_set=PATIENTS[number % len(PATIENTS)][0],
+            study_date=f"2023{number % 12 + 1:02}{number % 28 + 1:02}",
+        )
+        for number in range(count)
+    )
+
+
+def mixed_study(*, key: str = "all kinds", size: int = 64) -> StudySpec:
+    """Return one study that has a series of each kind."""
+    return study(*(series for kind in _kinds_of_series(size) for series in kind), key=key)
+
+
+def _kinds_of_series(size: int) -> tuple[tuple[SeriesSpec, ...], ...]:
     def images(form: Form, count: int, syntax: str = ExplicitVRLittleEndian, frames: int = 1) -> SeriesSpec:
         description = f"{form} {UID(syntax).name}"
         return SeriesSpec(form, count, description, size, size, frames, syntax, private=form is Form.MR)
 
-    return study(
-        *(images(Form.CT, 12), SeriesSpec(Form.REPORT, 1, "Report")),
-        *(images(Form.MR, 8, ImplicitVRLittleEndian), images(Form.MR, 4)),
-        *(images(Form.CT, 6, JPEG2000Lossless), images(Form.CT, 3)),
-        *(images(Form.CT, 6, RLELossless), images(Form.SECONDARY_CAPTURE, 2, RLELossless)),
-        *(images(Form.CR, 2), images(Form.CR, 1, JPEG2000Lossless)),
-        *(images(Form.US_CINE, 2, frames=12), images(Form.SECONDARY_CAPTURE, 2)),
-        *(images(Form.ENHANCED_CT, 1, frames=10), images(Form.CT, 2, DeflatedExplicitVRLittleEndian)),
-        key=key,
+    return (
+        (images(Form.CT, 12), SeriesSpec(Form.REPORT, 1, "Report")),
+        (images(Form.MR, 8, ImplicitVRLittleEndian), images(Form.MR, 4)),
+        (images(Form.CT, 6, JPEG2000Lossless), images(Form.CT, 3)),
+        (images(Form.CT, 6, RLELossless), images(Form.SECONDARY_CAPTURE, 2, RLELossless)),
+        (images(Form.CR, 2), images(Form.CR, 1, JPEG2000Lossless)),
+        (images(Form.US_CINE, 2, frames=12), images(Form.SECONDARY_CAPTURE, 2)),
+        (images(Form.ENHANCED_CT, 1, frames=10), images(Form.CT, 2, DeflatedExplicitVRLittleEndian)),
     )
 
 
