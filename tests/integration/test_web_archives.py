@@ -12,7 +12,7 @@ from adit_core.dicom.manifest import Selection
 from adit_core.dicom.node import DicomWebNode, FolderNode, Node
 from adit_core.dicom.query import StudyQuery
 from adit_core.dicom.transfer import transfer_study
-from adit_core.errors import ActionNotPossible, ConnectionFailed, OperationFailed, TlsFailed
+from adit_core.errors import ConnectionFailed, OperationFailed, TlsFailed
 from adit_core.services.routes import open_route
 from deployments.demo.studies import StudySpec, write_study
 from tests import factories
@@ -120,8 +120,3 @@ def test_unknown_authority_is_not_believed(guarded: GuardedOrthanc):
 def search(node: DicomWebNode) -> None:
     with WebSearcher(node) as searcher:
         list(searcher.find_studies(StudyQuery()))
-
-
-def test_folder_is_no_source(tmp_path: Path):
-    with pytest.raises(ActionNotPossible), open_route(FolderNode("a", tmp_path), FolderNode("b", tmp_path)):
-        pass
