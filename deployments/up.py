@@ -12,14 +12,28 @@ import sys
 from collections.abc import Mapping
 
 from adit_core.db.engine import Database
+from adit_core.errors import AditError
+from adit_core.services.database import configured_database
+from adit_core.services.profiles import provider_profile
 from adit_core.services.users import create_user, list_users
-from adit_core.settings import STACK_ENVIRONMENT, get_settings
+from adit_core.settings import STACK_ENVIRONMENT, Settings, get_settings
 from deployments.stack import HOME, Stack, new_stack
 
 
 def main() -> None:
     """Prepare the data directory and start supervisord in this process's place."""
-    settings = get_settings()
+    try:
+        run(get_settings())
+    except AditError as error:
+        sys.exit(str(error))
+
+
+def run(settings: Settings) -> None:
+    """Do what `main` does, with these settings.
+
+    Raises:
+        AditError: The connection profile of the receiver cannot be used.
+    """
     url = settings.database_url.get_secret_value() if settings.database_url else ""
     stack = new_stack(
         settings.data_dir,
@@ -27,12 +41,17 @@ def main() -> None:
         handover_port=settings.handover_port,
         database_url=url,
     )
+    # Before anything else is made: the receiver could say only in its log that it cannot start.
+    db = configured_database(settings)
+    db.upgrade()
+    receiver = provider_profile(db, settings.receiver_profile)
     password = prepare(stack)
     print(f"Dashboard:  {stack.web_url}")
     print(f"Prefect UI: {stack.prefect_url}  (sign in with {stack.prefect_auth})")
     if password:
         print(f"Sign in as admin with the password {password} and change it.")
-    print(f"Receiver:   {settings.receiver_ae_title} at port {stack.receiver_port} (C-MOVE)")
+    security = "over TLS" if receiver.tls else "without TLS"
+    print(f"Receiver:   {settings.receiver_ae_title} at port {stack.receiver_port} (C-MOVE, {security})")
     print(f"Logs:       {stack.data_dir / 'logs'}", flush=True)
     start(stack)
 

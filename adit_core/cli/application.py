@@ -16,7 +16,7 @@ from adit_core.errors import AditError
 
 _SUMMARIES = {
     "nodes": "Archives and folders that studies move between.",
-    "profiles": "How servers are spoken to: timeouts and TLS.",
+    "profiles": "How servers are spoken to: timeouts, TLS, credentials.",
     "secrets": "The keys that secrets in the database are encrypted with.",
     "find": "Ask an archive what it holds.",
     "submit": "Have studies transferred.",

@@ -7,10 +7,12 @@ from pydicom.uid import UID
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from adit_core.dicom.folder_probe import FolderAnswers
 from adit_core.dicom.node import QueryRoot, Service
 from adit_core.dicom.probe import ServerAnswers, StorageAnswer
 from adit_core.dicom.web_probe import WebAnswer
-from adit_core.services.node_check import Difference, NodeCheck
+from adit_core.services.node_check import NodeCheck
+from adit_core.services.node_differences import Difference
 from adit_core.terminal import cell, new_table, numbers
 
 _ROOTS = (QueryRoot.STUDY, QueryRoot.PATIENT)
@@ -19,20 +21,40 @@ _QUERIES_AND_RETRIEVALS = (Service.FIND, Service.GET, Service.MOVE)
 
 def shown(check: NodeCheck) -> RenderableType:
     """Return what was found out about a node, the differences at the end, where they are seen."""
-    parts: list[RenderableType] = [cell(_first_line(check))]
-    if not check.server.failure:
-        parts += [_services_table(check.server), "", *_storage(check.server.storage)]
+    parts: list[RenderableType] = []
+    if check.server:
+        parts += _server(check.node, check.server)
     if check.web:
-        parts += ["", _web_table(check.web)]
+        parts += [*([""] if parts else []), _web_table(check.web)]
+    if check.folder:
+        parts += [cell(_folder_line(check.node, check.folder))]
     return Group(*parts, "", *_differences(check.differences))
 
 
-def _first_line(check: NodeCheck) -> str:
-    server = check.server
+def _server(name: str, server: ServerAnswers) -> Iterator[RenderableType]:
+    yield cell(_first_line(name, server))
+    if not server.failure:
+        yield _services_table(server)
+        yield ""
+        yield from _storage(server.storage)
+
+
+def _first_line(name: str, server: ServerAnswers) -> str:
     if server.echo_seconds is None:
-        return f"{check.node} does not answer a C-ECHO."
+        return f"{name} does not answer a C-ECHO."
     encryption = server.tls_version or ("TLS" if server.encryption == "TLS" else "no encryption")
-    return f"{check.node} answered after {server.echo_seconds * 1000:.1f} ms, with {encryption}."
+    return f"{name} answered after {server.echo_seconds * 1000:.1f} ms, with {encryption}."
+
+
+def _folder_line(name: str, folder: FolderAnswers) -> str:
+    words = {
+        (True, True): "can be read and written",
+        (True, False): "can be read, but not written",
+        (False, True): "can be written, but not read",
+        (False, False): "can neither be read nor written",
+    }[not folder.reading, not folder.writing]
+    room = "" if folder.free_bytes is None else f", {folder.free_bytes / 1e9:.1f} GB are free"
+    return f"{name} {words} on {folder.host}{room}."
 
 
 def _services_table(server: ServerAnswers) -> RenderableType:

@@ -1,25 +1,27 @@
 """`adit nodes …`: the archives and folders that studies move between."""
 
-import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
 from rich.console import RenderableType
 
+from adit_core.cli.asked_secrets import asked_secret
 from adit_core.cli.command import new_app
 from adit_core.cli.output import AsJson, present
 from adit_core.cli.wiring import acting_user, open_database
 from adit_core.db import DicomNode, NodeKind, StorageForm
 from adit_core.db.engine import Database
-from adit_core.dicom.node import DicomWebNode, QueryRoot, ServerNode, Service, SidecarContent, WebService
+from adit_core.dicom.node import QueryRoot, ServerNode, Service, SidecarContent, WebService
 from adit_core.errors import ActionNotPossible
 from adit_core.services.nodes import (
+    KINDS_IN_WORDS,
     add_folder,
     add_server,
     add_web_server,
     change_server,
+    change_web_server,
     get_node,
     list_nodes,
     node_value,
@@ -34,6 +36,8 @@ app = new_app("Archives and folders that studies move between.")
 _add = new_app("Add an archive or a folder.")
 app.add_typer(_add, name="add")
 
+S = TypeVar("S", Service, WebService)
+
 _PASSWORD_VARIABLE = "ADIT_ARCHIVE_PASSWORD"  # noqa: S105 - the name of a variable
 
 Name = Annotated[str, typer.Argument(help="What users call the node.")]
@@ -44,7 +48,9 @@ MaxAssociations = Annotated[
     int, typer.Option(help="How many studies may be moved from or to it at the same time.")
 ]
 
-Profile = Annotated[str, typer.Option(help="A connection profile, for TLS or other timeouts than usual.")]
+Profile = Annotated[
+    str, typer.Option(help="A connection profile, for TLS, credentials or other timeouts than usual.")
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +177,7 @@ def web(
     wado_prefix: Annotated[str, typer.Option(help="What follows the URL for WADO-RS.")] = "",
     stow_prefix: Annotated[str, typer.Option(help="What follows the URL for STOW-RS.")] = "",
     max_associations: MaxAssociations = 2,
+    profile: Profile = "",
     as_json: AsJson = False,
 ) -> None:
     """Add an archive that speaks DICOMweb."""
@@ -184,6 +191,7 @@ def web(
             prefixes=prefixes,
             services=[service for service, yes in supported.items() if yes],
             max_associations=max_associations,
+            connection_profile=profile,
             actor=acting_user(ctx, db),
         )
         present(Node.of(db, row), _added, as_json=as_json)
@@ -223,7 +231,7 @@ def folder(
         series=series,
         instance=instance,
         archive=archive,
-        password=_archive_password() if holds in ARCHIVES else "",
+        password=asked_secret(_PASSWORD_VARIABLE, "Password", is_new=True) if holds in ARCHIVES else "",
         sidecars=SidecarContent.EVERYTHING if full_sidecars else SidecarContent.TECHNICAL,
     )
     with open_database() as db:
@@ -248,6 +256,9 @@ def change(
     move: Annotated[bool | None, typer.Option(help="Whether it supports C-MOVE.")] = None,
     store: Annotated[bool | None, typer.Option(help="Whether it supports C-STORE.")] = None,
     root: Annotated[QueryRoot | None, typer.Option(help="The information model that it is asked in.")] = None,
+    qido: Annotated[bool | None, typer.Option(help="Whether it supports QIDO-RS.")] = None,
+    wado: Annotated[bool | None, typer.Option(help="Whether it supports WADO-RS.")] = None,
+    stow: Annotated[bool | None, typer.Option(help="Whether it supports STOW-RS.")] = None,
     profile: Annotated[
         str | None, typer.Option(help="A connection profile; empty for the usual settings.")
     ] = None,
@@ -255,18 +266,24 @@ def change(
 ) -> None:
     """Change how an archive is spoken to; what is not given stays as it is."""
     said = {Service.FIND: find, Service.GET: get, Service.MOVE: move, Service.STORE: store}
+    said_of_web = {WebService.QIDO: qido, WebService.WADO: wado, WebService.STOW: stow}
     with open_database() as db:
-        before = services_of(get_node(db, name))
-        row = change_server(
-            db,
-            name,
-            services=[
-                service for service, yes in said.items() if (service in before if yes is None else yes)
-            ],
-            query_root=root,
-            connection_profile=profile,
-            actor=acting_user(ctx, db),
-        )
+        before = get_node(db, name)
+        actor = acting_user(ctx, db)
+        if before.kind is NodeKind.WEB:
+            _refuse_options_of_others(before, root, *said.values())
+            services = _as_said(said_of_web, web_services_of(before))
+            row = change_web_server(db, name, services=services, connection_profile=profile, actor=actor)
+        else:
+            _refuse_options_of_others(before, *said_of_web.values())
+            row = change_server(
+                db,
+                name,
+                services=_as_said(said, services_of(before)),
+                query_root=root,
+                connection_profile=profile,
+                actor=actor,
+            )
         present(Node.of(db, row), _changed, as_json=as_json)
 
 
@@ -283,10 +300,11 @@ def echo(name: Name, as_json: AsJson = False) -> None:
     from adit_core.dicom import dimse  # noqa: PLC0415 - slow to import, and only needed here
 
     with open_database() as db:
-        node = node_value(db, get_node(db, name))
+        row = get_node(db, name)
+        node = node_value(db, row)
         if not isinstance(node, ServerNode):
-            what = "reached by DICOMweb" if isinstance(node, DicomWebNode) else "a folder"
-            raise ActionNotPossible(f"{name} is {what}; only archives that speak DIMSE answer a C-ECHO.")
+            what = KINDS_IN_WORDS[row.kind]
+            raise ActionNotPossible(f"{name} is {what}; only those that speak DIMSE answer a C-ECHO.")
         answer = Echo(name, dimse.echo(node))
     present(
         answer,
@@ -310,14 +328,19 @@ def check(
     web_url: Annotated[
         str,
         typer.Option(
-            metavar="URL", help="The base of its DICOMweb services, if it has any.", show_default=False
+            metavar="URL",
+            help="The base of DICOMweb services that an archive has besides DIMSE.",
+            show_default=False,
         ),
     ] = "",
     as_json: AsJson = False,
 ) -> None:
-    """Find out what an archive really supports, and what of that differs from its configuration.
+    """Find out what a node really supports, and what of that differs from its configuration.
 
-    Nothing is stored, sent or changed. Exit status 1 if jobs would fail because of a difference.
+    Archives are asked for each service; of folders it is found out whether they can be read and written on
+    this machine. Nothing is stored, sent or changed.
+
+    Exit status 1 if jobs would fail because of a difference.
     """
     from adit_core.cli.node_check import shown  # noqa: PLC0415 - slow to import, and only needed here
     from adit_core.services.node_check import check_node  # noqa: PLC0415 - as above
@@ -329,9 +352,14 @@ def check(
         raise typer.Exit(1)
 
 
-def _archive_password() -> str:
-    given = os.environ.get(_PASSWORD_VARIABLE)
-    return given or typer.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
+def _as_said(said: Mapping[S, bool | None], before: frozenset[S]) -> list[S]:
+    """Return the services of which it was said that they are supported, or nothing was said and they were."""
+    return [service for service, yes in said.items() if (service in before if yes is None else yes)]
+
+
+def _refuse_options_of_others(row: DicomNode, *options: object) -> None:
+    if any(option is not None for option in options):
+        raise typer.BadParameter(f"{row.name} is {KINDS_IN_WORDS[row.kind]}; these services are of others.")
 
 
 def _added(node: Node) -> RenderableType:

@@ -8,17 +8,18 @@ from typing import Annotated
 import typer
 from rich.console import RenderableType
 
+from adit_core.cli.asked_secrets import asked_credentials, asked_proxy
 from adit_core.cli.command import new_app
 from adit_core.cli.output import AsJson, present
 from adit_core.cli.wiring import acting_user, open_database
-from adit_core.db import ConnectionProfile
+from adit_core.db import ConnectionProfile, CredentialsKind
 from adit_core.dicom import node as values
 from adit_core.dicom.tls import TlsSettings
 from adit_core.services.pem import expiry
 from adit_core.services.profiles import add_profile, list_profiles, remove_profile, replace_profile
 from adit_core.terminal import cell, new_table, numbers
 
-app = new_app("Connection profiles: timeouts, and certificates for TLS.")
+app = new_app("Connection profiles: timeouts, certificates for TLS, credentials for DICOMweb.")
 
 _USUAL = values.ConnectionProfile()
 
@@ -29,7 +30,7 @@ _FILE = {"metavar": "FILE", "exists": True, "dir_okay": False}
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """What is shown of a connection profile; of its key, only that there is one."""
+    """What is shown of a connection profile; of its secrets, only that and of which kind they are."""
 
     name: str
     connect_timeout: float
@@ -37,6 +38,10 @@ class Profile:
     max_pdu_length: int
     verify_attempts: int
     verify_delay: float
+    busy_timeout: float
+    parallel_uploads: int
+    credentials: CredentialsKind | None
+    has_proxy: bool
     tls: bool
     verifies_host_name: bool
     has_ca: bool
@@ -54,6 +59,10 @@ class Profile:
             max_pdu_length=row.max_pdu_length,
             verify_attempts=row.verify_attempts,
             verify_delay=row.verify_delay,
+            busy_timeout=row.busy_timeout,
+            parallel_uploads=row.parallel_uploads,
+            credentials=row.credentials_kind,
+            has_proxy=row.proxy is not None,
             tls=row.tls,
             verifies_host_name=row.tls_verify_host_name,
             has_ca=bool(row.tls_ca),
@@ -96,12 +105,39 @@ def add(
     verify_delay: Annotated[
         float, typer.Option(help="Seconds before it is asked again; then doubled.")
     ] = _USUAL.verify_delay,
+    basic: Annotated[
+        str, typer.Option(metavar="USER", help="Tell DICOMweb servers this user and a password.")
+    ] = "",
+    bearer: Annotated[
+        bool, typer.Option("--bearer", help="Tell DICOMweb servers a token that does not change.")
+    ] = False,
+    header: Annotated[
+        str, typer.Option(metavar="NAME", help="Send DICOMweb servers a header, an API key for instance.")
+    ] = "",
+    client: Annotated[
+        str, typer.Option(metavar="ID", help="Get tokens for DICOMweb servers by OAuth client credentials.")
+    ] = "",
+    token_url: Annotated[str, typer.Option(metavar="URL", help="Where these tokens come from.")] = "",
+    scope: Annotated[str, typer.Option(help="What these tokens are asked for, if that must be said.")] = "",
+    proxy: Annotated[
+        str, typer.Option(metavar="URL", help="The HTTP proxy to DICOMweb servers: http://user@proxy:3128.")
+    ] = "",
+    busy_timeout: Annotated[
+        float, typer.Option(help="Seconds in all that a busy DICOMweb server is waited for.")
+    ] = _USUAL.busy_timeout,
+    parallel_uploads: Annotated[
+        int, typer.Option(help="How many requests bring one study to a DICOMweb server at the same time.")
+    ] = _USUAL.parallel_uploads,
     replace: Annotated[
         bool, typer.Option("--replace", help="Put it in the place of the one that has the name, as a whole.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Add a connection profile; `adit nodes change NODE --profile NAME` assigns it."""
+    """Add a connection profile; `adit nodes change NODE --profile NAME` assigns it.
+
+    The secret of --basic, --bearer, --header or --client is asked for, unless it is in ADIT_WEB_SECRET, and
+    so is the password of a proxy's user, unless it is in ADIT_PROXY_PASSWORD.
+    """
     if not tls and (ca or certificate or key or not verify_host_name):
         raise typer.BadParameter("Certificates and host names are for TLS only.", param_hint="--tls")
     settings = TlsSettings(
@@ -117,6 +153,12 @@ def add(
         verify_attempts=verify_attempts,
         verify_delay=verify_delay,
         tls=settings if tls else None,
+        credentials=asked_credentials(
+            basic=basic, bearer=bearer, header=header, client=client, token_url=token_url, scope=scope
+        ),
+        proxy=asked_proxy(proxy),
+        busy_timeout=busy_timeout,
+        parallel_uploads=parallel_uploads,
     )
     with open_database() as db:
         keep = replace_profile if replace else add_profile
@@ -160,13 +202,22 @@ def _table(profiles: list[Profile]) -> RenderableType:
     if not profiles:
         return "There are no connection profiles yet: `adit profiles add --help`."
     table = new_table(
-        "name", "TLS", "certificates until", numbers("connect"), numbers("silence"), numbers("longest PDU")
+        "name",
+        "TLS",
+        "certificates until",
+        "credentials",
+        "proxy",
+        numbers("connect"),
+        numbers("silence"),
+        numbers("longest PDU"),
     )
     for profile in profiles:
         table.add_row(
             cell(profile.name),
             cell(_security(profile)),
             cell(f"{profile.expires_at:%Y-%m-%d}" if profile.expires_at else ""),
+            cell(profile.credentials),
+            cell("yes" if profile.has_proxy else ""),
             cell(f"{profile.connect_timeout:g} s"),
             cell(f"{profile.silence_timeout:g} s"),
             cell(profile.max_pdu_length),

@@ -13,13 +13,21 @@ from adit_core.db.jobs import (
     TransferOptions,
     TransferTask,
 )
-from adit_core.db.nodes import ConnectionProfile, DicomNode, NodeAccess, NodeKind, StorageForm
+from adit_core.db.nodes import (
+    ConnectionProfile,
+    CredentialsKind,
+    DicomNode,
+    NodeAccess,
+    NodeKind,
+    StorageForm,
+)
 from adit_core.db.studies import Series, Study
 from adit_core.db.users import Group, GroupPermission, Membership, Permission, User, WebSession
 
 __all__ = [
     "AuditEvent",
     "ConnectionProfile",
+    "CredentialsKind",
     "DicomNode",
     "Group",
     "GroupPermission",

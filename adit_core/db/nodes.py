@@ -30,6 +30,15 @@ class StorageForm(StrEnum):
     """NIfTI volumes."""
 
 
+class CredentialsKind(StrEnum):
+    """How a DICOMweb server is told who we are; `adit_core.dicom.credentials` has what belongs to each."""
+
+    BASIC = "basic"
+    BEARER = "bearer"
+    HEADER = "header"
+    CLIENT = "client credentials"
+
+
 class ConnectionProfile(Table, table=True):
     """Named settings of connections; `adit_core.dicom.node.ConnectionProfile` says what each means."""
 
@@ -45,6 +54,12 @@ class ConnectionProfile(Table, table=True):
     tls_certificate: str = ""
     tls_private_key: Sealed | None = Field(default=None, sa_type=SealedSecret)
     tls_verify_host_name: bool = True
+    credentials_kind: CredentialsKind | None = Field(default=None, sa_type=words(CredentialsKind))
+    """What the next column holds: nobody needs a key to be told that much."""
+    credentials: Sealed | None = Field(default=None, sa_type=SealedSecret)
+    proxy: Sealed | None = Field(default=None, sa_type=SealedSecret)
+    busy_timeout: float = 30.0
+    parallel_uploads: int = 2
 
 
 class DicomNode(Table, table=True):
@@ -69,8 +84,9 @@ class DicomNode(Table, table=True):
     supports_store: bool = True
     allows_direct_move: bool = True
     """Whether it may be asked to send straight to destinations, and may be sent to by sources, by C-MOVE."""
+    # A server that lost its profile would be spoken to by the usual settings, without TLS for instance.
     connection_profile_id: int | None = Field(
-        default=None, foreign_key="connection_profile.id", ondelete="SET NULL"
+        default=None, foreign_key="connection_profile.id", ondelete="RESTRICT"
     )
 
     base_url: str = Field(default="", max_length=1024)

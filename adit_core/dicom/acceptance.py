@@ -41,8 +41,9 @@ class Refusal(Enum):
     CALLING_AE_TITLE = (1, 1, 3)
     CALLED_AE_TITLE = (1, 1, 7)
     PROTOCOL_VERSION = (1, 2, 2)
+    TEMPORARY_CONGESTION = (2, 3, 1)
     LOCAL_LIMIT = (2, 3, 2)
-    """The only one that passes: the peer may try again later."""
+    """These two pass: the peer may try again later."""
 
     def in_words(self) -> str:
         """Say it for a message."""

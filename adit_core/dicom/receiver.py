@@ -32,6 +32,7 @@ from adit_core.errors import (
     InvalidInput,
     OperationFailed,
     ProtocolError,
+    TransientError,
 )
 
 _VERIFICATION = "1.2.840.10008.1.1"
@@ -56,7 +57,10 @@ class ReceiverSettings:
 
     ae_title: str
     is_known: Callable[[str], bool]
-    """Tells whether a calling AE title may send; called once for each association."""
+    """Tells whether a calling AE title may send; called once for each association.
+
+    It raises a TransientError while that is not known; the peer is rejected for the time being then.
+    """
     host: str = "127.0.0.1"
     port: int = 11112
     """0 for any that is free."""
@@ -158,7 +162,12 @@ class Receiver:
     def _refusal(self, request: AssociationRequest) -> Refusal | None:
         if request.called_ae_title != self._settings.ae_title:
             return Refusal.CALLED_AE_TITLE
-        if not self._settings.is_known(request.calling_ae_title):
+        try:
+            is_known = self._settings.is_known(request.calling_ae_title)
+        except TransientError as error:
+            _log.warning("receiver: %s", error)
+            return Refusal.TEMPORARY_CONGESTION
+        if not is_known:
             return Refusal.CALLING_AE_TITLE
         with self._lock:
             if len(self._admitted) >= self._settings.max_associations:

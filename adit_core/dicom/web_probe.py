@@ -15,9 +15,11 @@ from uuid import uuid4
 
 import requests
 
+from adit_core.dicom.node import DicomWebNode, WebService
 from adit_core.dicom.probe import Verdict
-
-QIDO, WADO, STOW = "QIDO-RS", "WADO-RS", "STOW-RS"
+from adit_core.dicom.web_session import WebSession, service_url
+from adit_core.dicom.web_status import in_words, translated_failures
+from adit_core.errors import AditError
 
 _JSON = "application/dicom+json"
 _ANY_JSON = frozenset({_JSON, "application/json"})
@@ -48,31 +50,28 @@ _NOTHING_TO_STORE = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class WebUrls:
-    """Where each service is, without a slash at the end; ``/studies`` follows."""
-
-    qido: str
-    wado: str
-    stow: str
-
-
-@dataclass(frozen=True, slots=True)
 class WebAnswer:
     """What a server does with a DICOMweb service."""
 
-    service: str
+    service: WebService
     verdict: Verdict
     words: str = ""
     """Why, where the verdict does not say all."""
+    is_reached: bool = True
+    """Whether there was an answer at all."""
 
 
-def probe_web(session: requests.Session, urls: WebUrls, *, timeout: float) -> tuple[WebAnswer, ...]:
-    """Ask for each service over `session`, which knows credentials and certificates; never raises.
+def probe_web(node: DicomWebNode) -> tuple[WebAnswer, ...]:
+    """Ask `node` for each service, with all that its profile says; its services do not matter.
 
-    `timeout` is for each answer to begin, in seconds.
+    That a server is not reached, or refuses us, is part of the answers and does not raise.
+
+    Raises:
+        TlsFailed: A certificate or the key of the profile cannot be used.
     """
-    probe = _WebProbe(session, urls, timeout)
-    return probe.qido(), probe.wado(), probe.stow()
+    with WebSession(node) as session:
+        probe = _WebProbe(session, node)
+        return probe.qido(), probe.wado(), probe.stow()
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,37 +85,40 @@ class _Reply:
 
 
 class _WebProbe:
-    def __init__(self, session: requests.Session, urls: WebUrls, timeout: float) -> None:
+    def __init__(self, session: WebSession, node: DicomWebNode) -> None:
         self._session = session
-        self._urls = urls
-        self._timeout = timeout
+        self._qido = service_url(node, node.qido_prefix)
+        self._wado = service_url(node, node.wado_prefix)
+        self._stow = service_url(node, node.stow_prefix)
 
     def qido(self) -> WebAnswer:
-        reply = self._search(f"{self._urls.qido}/studies")
+        reply = self._search(f"{self._qido}/studies")
         is_answer = reply.status == HTTPStatus.NO_CONTENT or reply.media_type in _ANY_JSON
-        return _judged(QIDO, reply, is_success=_is_success(reply) and is_answer)
+        return _judged(WebService.QIDO, reply, is_success=_is_success(reply) and is_answer)
 
     def wado(self) -> WebAnswer:
         path = self._path_of_an_instance()
         if path is not None:
-            reply = self._retrieve(f"{self._urls.wado}{path}")
-            return _judged(WADO, reply, is_success=_is_success(reply) and reply.media_type in _DICOM)
-        reply = self._retrieve(f"{self._urls.wado}/studies/2.25.{uuid4().int}")
+            reply = self._retrieve(f"{self._wado}{path}")
+            return _judged(
+                WebService.WADO, reply, is_success=_is_success(reply) and reply.media_type in _DICOM
+            )
+        reply = self._retrieve(f"{self._wado}/studies/2.25.{uuid4().int}")
         if reply.status == HTTPStatus.NOT_FOUND:  # the study, or the service?
-            return WebAnswer(WADO, Verdict.UNCLEAR, "no instance was found to ask for")
-        return _judged(WADO, reply, is_success=False)
+            return WebAnswer(WebService.WADO, Verdict.UNCLEAR, "no instance was found to ask for")
+        return _judged(WebService.WADO, reply, is_success=False)
 
     def stow(self) -> WebAnswer:
         content_type = f'multipart/related; type="application/dicom"; boundary={_BOUNDARY}'
         headers = {"Content-Type": content_type, "Accept": _JSON}
-        reply = self._ask("POST", f"{self._urls.stow}/studies", headers, data=_NO_PARTS)
-        return _judged(STOW, reply, is_success=reply.status in _NOTHING_TO_STORE)
+        reply = self._ask("POST", f"{self._stow}/studies", headers, data=_NO_PARTS)
+        return _judged(WebService.STOW, reply, is_success=reply.status in _NOTHING_TO_STORE)
 
     def _path_of_an_instance(self) -> str | None:
         """Return the path of one instance, from the first study and series that a search names."""
         path = ""
         for level, tag in (("studies", _STUDY_UID), ("series", _SERIES_UID), ("instances", _INSTANCE_UID)):
-            uid = next(_uids(self._search(f"{self._urls.qido}{path}/{level}"), tag), None)
+            uid = next(_uids(self._search(f"{self._qido}{path}/{level}"), tag), None)
             if uid is None:
                 return None
             path = f"{path}/{level}/{quote(uid, safe='')}"
@@ -131,24 +133,24 @@ class _WebProbe:
     def _ask(self, method: str, url: str, headers: dict[str, str], **request: Any) -> _Reply:
         """Send a request and read what matters of the answer; of instances, nothing but the header."""
         try:
-            with self._session.request(
-                method, url, headers=headers, stream=True, timeout=self._timeout, **request
-            ) as response:
+            with (
+                translated_failures(self._session.peer),
+                self._session.request(method, url, headers=headers, stream=True, **request) as response,
+            ):
                 media_type = _media_type(response)
                 results = _results(response) if media_type in _ANY_JSON and method == "GET" else ()
                 return _Reply(response.status_code, media_type, results=results)
-        except requests.RequestException as error:
-            # Its text holds the URL, and that may hold a password.
-            return _Reply(None, words=f"no answer ({type(error).__name__})")
+        except AditError as error:  # its own, or one of the server that gives out tokens
+            return _Reply(None, words=str(error))
 
 
-def _judged(service: str, reply: _Reply, *, is_success: bool) -> WebAnswer:
+def _judged(service: WebService, reply: _Reply, *, is_success: bool) -> WebAnswer:
     """Judge a reply: by `is_success` where it is one, else by its status."""
     if is_success:
         return WebAnswer(service, Verdict.SUPPORTED)
     if reply.status is None:
-        return WebAnswer(service, Verdict.UNCLEAR, reply.words)
-    words = f"HTTP status {reply.status}"
+        return WebAnswer(service, Verdict.UNCLEAR, reply.words, is_reached=False)
+    words = in_words(reply.status)
     if reply.status in _REFUSED:
         return WebAnswer(service, Verdict.REFUSED, words)
     if reply.status in _UNSUPPORTED:

@@ -14,9 +14,9 @@ from adit_core.db.engine import Database
 from adit_core.dicom.node import Node, QueryRoot, ServerNode, Service, WebService
 from adit_core.errors import InputProblem, InvalidInput, NotFound
 from adit_core.services import audit
-from adit_core.services.profiles import get_profile, profile_value
+from adit_core.services.profiles import assignable_profile_id, profile_value
 from adit_core.services.storage import Storage, folder_value, set_storage
-from adit_core.services.web_nodes import url_problems, web_row, web_value
+from adit_core.services.web_nodes import set_web_services, url_problems, web_row, web_value
 
 # The default character repertoire without backslash and control characters (PS3.5 6.2, VR AE).
 _AE_TITLE = re.compile(r"[ -\[\]-~]{1,16}")
@@ -24,6 +24,11 @@ _NAME = re.compile(r"[^\x00-\x1f\x7f]{1,64}")
 _HOST = re.compile(r"[A-Za-z0-9._:%-]{1,255}")
 _MOST_ASSOCIATIONS = 100
 _DEFAULT_SERVICES = frozenset({Service.FIND, Service.GET, Service.STORE})
+KINDS_IN_WORDS = {
+    NodeKind.SERVER: "an archive that speaks DIMSE",
+    NodeKind.WEB: "an archive that is reached by DICOMweb",
+    NodeKind.FOLDER: "a folder",
+}
 _NO_PREFIXES: Mapping[WebService, str] = {}
 
 
@@ -90,9 +95,7 @@ def add_server(
         allows_direct_move=allows_direct_move,
     )
     _set_services(node, frozenset(services))
-    if connection_profile:
-        node.connection_profile_id = get_profile(db, connection_profile).id
-    return _add(db, node, actor)
+    return _add(db, node, actor, connection_profile)
 
 
 def add_web_server(
@@ -131,9 +134,7 @@ def add_web_server(
         services=frozenset(services),
         max_associations=max_associations,
     )
-    if connection_profile:
-        node.connection_profile_id = get_profile(db, connection_profile).id
-    return _add(db, node, actor)
+    return _add(db, node, actor, connection_profile)
 
 
 def add_folder(
@@ -185,23 +186,29 @@ def change_server(
 
     Raises:
         NotFound: There is no such node, or no such connection profile.
-        InvalidInput: The node is a folder.
+        InvalidInput: The node is something else.
     """
-    node = get_node(db, name)
-    if node.kind is not NodeKind.SERVER:
-        raise InvalidInput(InputProblem(f"{name} is a folder; only servers have services.", field="name"))
+    node = _node_of_kind(db, name, NodeKind.SERVER)
     if services is not None:
         _set_services(node, frozenset(services))
     if query_root is not None:
         node.query_root = query_root
-    if connection_profile is not None:
-        profile = get_profile(db, connection_profile) if connection_profile else None
-        node.connection_profile_id = profile.id if profile else None
-    with db.session() as session:
-        session.add(node)
-        audit.record(session, AuditAction.NODE_CHANGED, actor=actor, object_kind="node", object_id=name)
-        session.commit()
-    return node
+    return _change(db, node, actor, connection_profile)
+
+
+def change_web_server(
+    db: Database,
+    name: str,
+    *,
+    services: Iterable[WebService] | None = None,
+    connection_profile: str | None = None,
+    actor: User | str = audit.SYSTEM,
+) -> DicomNode:
+    """Change how an archive is reached by DICOMweb, and return it; see `change_server`."""
+    node = _node_of_kind(db, name, NodeKind.WEB)
+    if services is not None:
+        set_web_services(node, frozenset(services))
+    return _change(db, node, actor, connection_profile)
 
 
 def list_nodes(db: Database) -> list[DicomNode]:
@@ -318,9 +325,18 @@ def _named(name: str, nodes: list[DicomNode]) -> DicomNode:
     raise NotFound(f"There is no node called {name}. Known nodes: {known}.")
 
 
-def _add(db: Database, node: DicomNode, actor: User | str) -> DicomNode:
+def _node_of_kind(db: Database, name: str, kind: NodeKind) -> DicomNode:
+    node = get_node(db, name)
+    if node.kind is not kind:
+        problem = f"{name} is {KINDS_IN_WORDS[node.kind]}, not {KINDS_IN_WORDS[kind]}."
+        raise InvalidInput(InputProblem(problem, field="name"))
+    return node
+
+
+def _add(db: Database, node: DicomNode, actor: User | str, connection_profile: str = "") -> DicomNode:
     try:
         with db.session() as session:
+            _set_profile(session, node, connection_profile)
             session.add(node)
             audit.record(
                 session, AuditAction.NODE_ADDED, actor=actor, object_kind="node", object_id=node.name
@@ -330,6 +346,20 @@ def _add(db: Database, node: DicomNode, actor: User | str) -> DicomNode:
         taken = InputProblem(f"There is a node called {node.name} already.", field="name")
         raise InvalidInput(taken) from error
     return node
+
+
+def _change(db: Database, node: DicomNode, actor: User | str, connection_profile: str | None) -> DicomNode:
+    with db.session() as session:
+        if connection_profile is not None:
+            _set_profile(session, node, connection_profile)
+        session.add(node)
+        audit.record(session, AuditAction.NODE_CHANGED, actor=actor, object_kind="node", object_id=node.name)
+        session.commit()
+    return node
+
+
+def _set_profile(session: Session, node: DicomNode, name: str) -> None:
+    node.connection_profile_id = assignable_profile_id(session, name) if name else None
 
 
 def _set_services(node: DicomNode, services: frozenset[Service]) -> None:

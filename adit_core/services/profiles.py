@@ -2,31 +2,41 @@
 
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, select
+from sqlmodel.sql.expression import SelectOfScalar
 
 from adit_core.db import ConnectionProfile, DicomNode, User
 from adit_core.db.audit import AuditAction
 from adit_core.db.columns import storable
 from adit_core.db.engine import Database
+from adit_core.db.secrets import Sealed
 from adit_core.dicom import node as values
 from adit_core.dicom.tls import TlsSettings, server_context
 from adit_core.errors import ActionNotPossible, InputProblem, InvalidInput, NotFound
 from adit_core.services import audit
 from adit_core.services.pem import certificates_problems, identity_problems
+from adit_core.services.web_credentials import (
+    credentials_problems,
+    decode_credentials,
+    encode_credentials,
+    kind_of,
+    proxy_problems,
+)
 
 _LONGEST_TIME = 3600.0
 _SHORTEST_PDU, _LONGEST_PDU = 4096, 1 << 28
 _MOST_ATTEMPTS = 100
 _LONGEST_DELAY = 60.0
+_MOST_UPLOADS = 16
 
 
 def add_profile(
     db: Database, name: str, profile: values.ConnectionProfile, *, actor: User | str = audit.SYSTEM
 ) -> ConnectionProfile:
-    """Add a connection profile under a name that no other one has. Its private key is sealed.
+    """Add a connection profile under a name that no other one has. Its secrets are sealed.
 
     Raises:
         InvalidInput: With all that is wrong.
-        SecretUnreadable: There is no key to seal the private key with.
+        SecretUnreadable: There is no key to seal secrets with.
     """
     _refuse(*_name_problems(name), *_problems(profile))
     row = ConnectionProfile(name=name.strip())
@@ -52,12 +62,12 @@ def replace_profile(
     Raises:
         NotFound: There is no connection profile of that name.
         InvalidInput: With all that is wrong.
-        SecretUnreadable: There is no key to seal the private key with.
+        SecretUnreadable: There is no key to seal secrets with.
     """
-    row = get_profile(db, name)
     _refuse(*_problems(profile))
-    _fill(db, row, profile)
     with db.session() as session:
+        row = _named(session, select(ConnectionProfile).with_for_update(), name)
+        _fill(db, row, profile)
         session.add(row)
         _record(session, AuditAction.PROFILE_REPLACED, actor, name)
         session.commit()
@@ -71,8 +81,9 @@ def remove_profile(db: Database, name: str, *, actor: User | str = audit.SYSTEM)
         NotFound: There is no connection profile of that name.
         ActionNotPossible: Servers use it; the message names them.
     """
-    row = get_profile(db, name)
     with db.session() as session:
+        # Waits for those that are assigning it at this moment, see `assignable_profile_id`.
+        row = _named(session, select(ConnectionProfile).with_for_update(), name)
         users = session.exec(
             select(DicomNode.name).where(DicomNode.connection_profile_id == row.id).order_by(DicomNode.name)
         ).all()
@@ -83,8 +94,17 @@ def remove_profile(db: Database, name: str, *, actor: User | str = audit.SYSTEM)
         session.commit()
 
 
+def assignable_profile_id(session: Session, name: str) -> int:
+    """Return the id of a profile, which cannot be removed before the transaction of `session` ends.
+
+    Raises:
+        NotFound: There is no connection profile of that name.
+    """
+    return _named(session, select(ConnectionProfile).with_for_update(read=True, key_share=True), name).id
+
+
 def list_profiles(db: Database) -> list[ConnectionProfile]:
-    """Return all connection profiles by name; their private keys stay sealed."""
+    """Return all connection profiles by name; their secrets stay sealed."""
     with db.reading() as session:
         return list(session.exec(select(ConnectionProfile).order_by(ConnectionProfile.name)))
 
@@ -95,19 +115,15 @@ def get_profile(db: Database, name: str) -> ConnectionProfile:
     Raises:
         NotFound: There is none; the message lists those that there are.
     """
-    profiles = list_profiles(db)
-    for profile in profiles:
-        if profile.name == name:
-            return profile
-    known = ", ".join(profile.name for profile in profiles) or "none"
-    raise NotFound(f"There is no connection profile called {name}. Known profiles: {known}.")
+    with db.reading() as session:
+        return _named(session, select(ConnectionProfile), name)
 
 
 def profile_value(db: Database, profile_id: int | None) -> values.ConnectionProfile:
-    """Return a profile as what a transfer works with, its private key unsealed; None is the usual one.
+    """Return a profile as what a transfer works with, its secrets unsealed; None is the usual one.
 
     Raises:
-        SecretUnreadable: The private key was sealed with a key that is not at hand.
+        SecretUnreadable: A secret was sealed with a key that is not at hand.
     """
     if profile_id is None:
         return values.ConnectionProfile()
@@ -120,6 +136,10 @@ def profile_value(db: Database, profile_id: int | None) -> values.ConnectionProf
         verify_attempts=row.verify_attempts,
         verify_delay=row.verify_delay,
         tls=_tls_value(db, row) if row.tls else None,
+        credentials=decode_credentials(db.keyring.unseal(row.credentials)) if row.credentials else None,
+        proxy=_unsealed(db, row.proxy),
+        busy_timeout=row.busy_timeout,
+        parallel_uploads=row.parallel_uploads,
     )
 
 
@@ -130,7 +150,7 @@ def provider_profile(db: Database, name: str) -> values.ConnectionProfile:
 
     Raises:
         NotFound: There is no connection profile of that name.
-        SecretUnreadable: Its private key was sealed with a key that is not at hand.
+        SecretUnreadable: A secret of it was sealed with a key that is not at hand.
         TlsFailed: It says TLS, but has no certificate that can be shown to users.
     """
     if not name:
@@ -145,7 +165,7 @@ def _tls_value(db: Database, row: ConnectionProfile) -> TlsSettings:
     return TlsSettings(
         ca=row.tls_ca,
         certificate=row.tls_certificate,
-        private_key=db.keyring.unseal(row.tls_private_key) if row.tls_private_key else "",
+        private_key=_unsealed(db, row.tls_private_key),
         verify_host_name=row.tls_verify_host_name,
     )
 
@@ -160,8 +180,31 @@ def _fill(db: Database, row: ConnectionProfile, profile: values.ConnectionProfil
     row.tls = profile.tls is not None
     row.tls_ca = tls.ca
     row.tls_certificate = tls.certificate
-    row.tls_private_key = db.keyring.seal(tls.private_key) if tls.private_key else None
+    row.tls_private_key = _sealed(db, tls.private_key)
     row.tls_verify_host_name = tls.verify_host_name
+    row.credentials_kind = kind_of(profile.credentials) if profile.credentials else None
+    row.credentials = _sealed(db, encode_credentials(profile.credentials) if profile.credentials else "")
+    row.proxy = _sealed(db, profile.proxy)
+    row.busy_timeout = profile.busy_timeout
+    row.parallel_uploads = profile.parallel_uploads
+
+
+def _sealed(db: Database, secret: str) -> Sealed | None:
+    return db.keyring.seal(secret) if secret else None
+
+
+def _unsealed(db: Database, sealed: Sealed | None) -> str:
+    return db.keyring.unseal(sealed) if sealed else ""
+
+
+def _named(session: Session, profiles: SelectOfScalar[ConnectionProfile], name: str) -> ConnectionProfile:
+    """Return the one of `profiles` that has the name; raises NotFound."""
+    row = session.exec(profiles.where(ConnectionProfile.name == name)).one_or_none()
+    if row is None:
+        names = session.exec(select(ConnectionProfile.name).order_by(ConnectionProfile.name)).all()
+        known = ", ".join(names) or "none"
+        raise NotFound(f"There is no connection profile called {name}. Known profiles: {known}.")
+    return row
 
 
 def _record(session: Session, action: AuditAction, actor: User | str, name: str) -> None:
@@ -174,7 +217,12 @@ def _refuse(*problems: InputProblem) -> None:
 
 
 def _problems(profile: values.ConnectionProfile) -> list[InputProblem]:
-    return [*_range_problems(profile), *_tls_problems(profile.tls)]
+    return [
+        *_range_problems(profile),
+        *_tls_problems(profile.tls),
+        *(credentials_problems(profile.credentials) if profile.credentials else ()),
+        *proxy_problems(profile.proxy),
+    ]
 
 
 def _name_problems(name: str) -> list[InputProblem]:
@@ -191,6 +239,8 @@ def _range_problems(profile: values.ConnectionProfile) -> list[InputProblem]:
         "max_pdu_length": (profile.max_pdu_length, _SHORTEST_PDU, _LONGEST_PDU, "bytes"),
         "verify_attempts": (profile.verify_attempts, 1, _MOST_ATTEMPTS, "questions"),
         "verify_delay": (profile.verify_delay, 0, _LONGEST_DELAY, "seconds"),
+        "busy_timeout": (profile.busy_timeout, 0, _LONGEST_TIME, "seconds"),
+        "parallel_uploads": (profile.parallel_uploads, 1, _MOST_UPLOADS, "requests"),
     }
     return [
         InputProblem(f"From {least:g} to {most:g} {unit}.", field=field)

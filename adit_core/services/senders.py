@@ -1,5 +1,6 @@
 """Which archives may send to the receiver: the nodes that support C-MOVE."""
 
+import math
 import time
 from threading import Lock
 
@@ -12,6 +13,8 @@ from adit_core.errors import DatabaseUnavailable
 
 _MAX_AGE = 10.0
 """Seconds after which the database is asked again."""
+_RETRY_DELAY = 1.0
+"""Seconds after which a database that could not be reached is asked again."""
 
 
 class KnownSenders:
@@ -20,23 +23,35 @@ class KnownSenders:
     While the database cannot be reached, what it said last is valid.
     """
 
-    def __init__(self, db: Database) -> None:
+    def __init__(self, db: Database, *, max_age: float = _MAX_AGE, retry_delay: float = _RETRY_DELAY) -> None:
         self._db = db
+        self._max_age = max_age
+        self._retry_delay = retry_delay
         self._lock = Lock()
-        self._titles: frozenset[str] = frozenset()
-        self._asked_at = -_MAX_AGE
+        self._titles: frozenset[str] | None = None
+        self._ask_at = -math.inf
 
     def __call__(self, ae_title: str) -> bool:
-        """Return whether `ae_title` may send."""
+        """Return whether `ae_title` may send.
+
+        Raises:
+            DatabaseUnavailable: The database has never said anything yet, so nobody knows.
+        """
         with self._lock:
-            if time.monotonic() - self._asked_at >= _MAX_AGE:
-                try:
-                    self._titles = self._ask()
-                except DatabaseUnavailable:
-                    pass
-                else:
-                    self._asked_at = time.monotonic()
+            if time.monotonic() >= self._ask_at:
+                self._titles = self._ask_or_remember()
+            if self._titles is None:
+                raise DatabaseUnavailable("Which archives may send is not known yet.")
             return ae_title in self._titles
+
+    def _ask_or_remember(self) -> frozenset[str] | None:
+        try:
+            titles = self._ask()
+        except DatabaseUnavailable:
+            self._ask_at = time.monotonic() + self._retry_delay
+            return self._titles
+        self._ask_at = time.monotonic() + self._max_age
+        return titles
 
     def _ask(self) -> frozenset[str]:
         moving = select(DicomNode.ae_title).where(

@@ -22,7 +22,7 @@ def web_row(
     max_associations: int,
 ) -> DicomNode:
     """Return the row of a node."""
-    return DicomNode(
+    row = DicomNode(
         kind=NodeKind.WEB,
         name=name,
         max_associations=max_associations,
@@ -30,10 +30,16 @@ def web_row(
         qido_prefix=prefixes.get(WebService.QIDO, ""),
         wado_prefix=prefixes.get(WebService.WADO, ""),
         stow_prefix=prefixes.get(WebService.STOW, ""),
-        supports_qido=WebService.QIDO in services,
-        supports_wado=WebService.WADO in services,
-        supports_stow=WebService.STOW in services,
     )
+    set_web_services(row, services)
+    return row
+
+
+def set_web_services(row: DicomNode, services: Collection[WebService]) -> None:
+    """Say what the server supports."""
+    row.supports_qido = WebService.QIDO in services
+    row.supports_wado = WebService.WADO in services
+    row.supports_stow = WebService.STOW in services
 
 
 def web_services_of(row: DicomNode) -> frozenset[WebService]:

@@ -2,7 +2,7 @@
 
 import socket
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -65,11 +65,12 @@ def running_receiver(
     profile: ConnectionProfile = PATIENT,
     idle_timeout: float = 20,
     max_associations: int = 32,
+    is_known: Callable[[str], bool] = SENDER.__eq__,
 ) -> Iterator[RunningReceiver]:
-    """Run a receiver called RECEIVER, which knows the AE title MY_PACS 1."""
+    """Run a receiver called RECEIVER, which knows the AE title MY_PACS 1 unless `is_known` says otherwise."""
     settings = ReceiverSettings(
         RECEIVER,
-        is_known=lambda title: title == SENDER,
+        is_known=is_known,
         port=0,
         max_associations=max_associations,
         idle_timeout=idle_timeout,

@@ -1,24 +1,47 @@
 """Connection profiles: what may be stored, how secrets are stored, and that servers are reached by them."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import text
-from sqlalchemy.exc import StatementError
-from sqlmodel import select
+from sqlalchemy.exc import IntegrityError, StatementError
+from sqlmodel import Session, select
 
-from adit_core.db import AuditEvent, migrations
+from adit_core.db import AuditEvent, DicomNode, NodeKind, migrations
 from adit_core.db import ConnectionProfile as ProfileRow
 from adit_core.db.engine import Database
 from adit_core.db.secrets import Keyring, new_key
+from adit_core.dicom.credentials import (
+    BasicCredentials,
+    BearerToken,
+    ClientCredentials,
+    Credentials,
+    HeaderCredentials,
+)
 from adit_core.dicom.dimse import echo
-from adit_core.dicom.node import ConnectionProfile, QueryRoot, ServerNode, Service
+from adit_core.dicom.node import (
+    ConnectionProfile,
+    DicomWebNode,
+    QueryRoot,
+    ServerNode,
+    Service,
+    WebService,
+)
 from adit_core.dicom.tls import TlsSettings
 from adit_core.errors import ActionNotPossible, InvalidInput, NotFound, SecretUnreadable, TlsFailed
-from adit_core.services.nodes import add_server, change_server, get_node, node_value
+from adit_core.services.nodes import (
+    add_server,
+    add_web_server,
+    change_server,
+    change_web_server,
+    get_node,
+    list_nodes,
+    node_value,
+)
 from adit_core.services.profiles import (
     add_profile,
     get_profile,
@@ -29,12 +52,14 @@ from adit_core.services.profiles import (
     replace_profile,
 )
 from adit_core.services.secret_rotation import SecretCounts, count_secrets, rotate_secrets
+from adit_core.services.web_credentials import kind_of
 from tests.certificates import Authority, Identity, encrypted
-from tests.rows import make_folder, make_server
+from tests.rows import make_folder, make_server, make_web_server
 from tests.servers import OrthancServer
 
 CREATED = "0e63a926d195"
 """The revision before profiles knew TLS."""
+WITHOUT_CREDENTIALS = "00e71f570b4b"
 
 
 @pytest.fixture
@@ -62,6 +87,15 @@ def problems(db: Database, profile: ConnectionProfile, name: str = "TLS") -> dic
     return {problem.field: problem.message for problem in caught.value.problems}
 
 
+PROXY = "http://adit:hidden@proxy.example.org:3128"
+CREDENTIALS = [
+    BasicCredentials("adit", "hidden"),
+    BearerToken("hidden"),
+    HeaderCredentials("X-API-Key", "hidden"),
+    ClientCredentials("https://id.example.org/token", "adit", "hidden", "dicom"),
+]
+
+
 def test_a_profile_comes_back_as_it_was_given(db: Database, tls: TlsSettings) -> None:
     given = ConnectionProfile(5, 7, 65536, 3, 0.25, replace(tls, verify_host_name=False))
 
@@ -77,6 +111,33 @@ def test_a_profile_comes_back_as_it_was_given(db: Database, tls: TlsSettings) ->
         "connection profile added",
         "TLS",
     )
+
+
+@pytest.mark.parametrize("credentials", CREDENTIALS, ids=lambda each: type(each).__name__)
+def test_what_only_dicomweb_needs_comes_back_as_it_was_given(db: Database, credentials: Credentials) -> None:
+    given = ConnectionProfile(credentials=credentials, proxy=PROXY, busy_timeout=7, parallel_uploads=5)
+
+    row = add_profile(db, "web", given)
+
+    assert profile_value(db, row.id) == given
+    assert (row.credentials_kind, list_profiles(db)) == (kind_of(credentials), [row])
+    replace_profile(db, "web", ConnectionProfile())
+    assert profile_value(db, row.id) == ConnectionProfile()
+    assert get_profile(db, "web").credentials_kind is None
+
+
+@pytest.mark.parametrize("credentials", CREDENTIALS, ids=lambda each: type(each).__name__)
+def test_secrets_are_nowhere_in_the_database_and_in_no_text(db: Database, credentials: Credentials) -> None:
+    row = add_profile(db, "web", ConnectionProfile(credentials=credentials, proxy=PROXY))
+
+    with db.reading() as session:
+        tables = [
+            session.execute(text(f"SELECT * FROM {table}")).all()
+            for table in ("connection_profile", "audit_event")
+        ]
+    value = profile_value(db, row.id)
+    for shown in (str(tables), repr(row), repr(list_profiles(db)), repr(value)):
+        assert "hidden" not in shown
 
 
 def test_the_private_key_is_nowhere_in_the_database(db: Database, tls: TlsSettings) -> None:
@@ -119,6 +180,21 @@ def test_secrets_are_rotated_to_the_first_key(db: Database, tls: TlsSettings) ->
         assert profile_value(newest, row.id).tls == tls
         with pytest.raises(SecretUnreadable):
             profile_value(db, row.id)
+    both.dispose()
+    newest.dispose()
+
+
+def test_credentials_and_proxies_are_rotated_too(db: Database, tls: TlsSettings) -> None:
+    given = ConnectionProfile(tls=tls, credentials=BearerToken("hidden"), proxy=PROXY)
+    row = add_profile(db, "web", given)
+    new = new_key()
+    both = Database(db.url, Keyring((new, *db.keyring.keys)))
+    newest = Database(db.url, Keyring((new,)))
+
+    assert rotate_secrets(both) == 3
+
+    assert profile_value(newest, row.id) == given
+    assert count_secrets(db) == SecretCounts(0, 3)
     both.dispose()
     newest.dispose()
 
@@ -176,10 +252,48 @@ def test_what_is_refused_quotes_no_key(db: Database, tls: TlsSettings, authority
         {"max_pdu_length": 0},
         {"verify_attempts": 0},
         {"verify_delay": -1},
+        {"busy_timeout": -1},
+        {"parallel_uploads": 0},
     ],
 )
 def test_numbers_out_of_range_are_refused(db: Database, changes: dict[str, float]) -> None:
     assert problems(db, replace(ConnectionProfile(), **changes)).keys() == changes.keys()
+
+
+@pytest.mark.parametrize(
+    ("credentials", "fields"),
+    [
+        (BasicCredentials("", ""), {"username", "password"}),
+        (BasicCredentials("a:hidden", "b"), {"username"}),
+        (BasicCredentials("a", "hidden\n"), {"password"}),
+        (BearerToken("hidden token"), {"token"}),
+        (BearerToken("hidden\r\nX: y"), {"token"}),
+        (HeaderCredentials("a header", "hidden\n"), {"header", "value"}),
+        (HeaderCredentials("Content-Type", "hidden"), {"header"}),
+        (HeaderCredentials("X-Key", ""), {"value"}),
+        (ClientCredentials("id.example.org", "", ""), {"token_url", "client_id", "client_secret"}),
+        (ClientCredentials("https://a:hidden@id.example.org", "a", "b"), {"token_url"}),
+        (ClientCredentials("https://id.example.org", "a", "b", 'a"b'), {"scope"}),
+    ],
+)
+def test_credentials_that_cannot_work_are_refused_without_being_quoted(
+    db: Database, credentials: Credentials, fields: set[str]
+) -> None:
+    found = problems(db, ConnectionProfile(credentials=credentials))
+
+    assert found.keys() == fields
+    assert "hidden" not in str(found)
+
+
+@pytest.mark.parametrize(
+    "proxy",
+    ["proxy", "socks5://hidden", "http://", "http://a:b@hidden:0", "http://hidden/x", "http://hid den"],
+)
+def test_what_is_no_proxy_is_refused_without_being_quoted(db: Database, proxy: str) -> None:
+    found = problems(db, ConnectionProfile(proxy=proxy))
+
+    assert found.keys() == {"proxy"}
+    assert "hid" not in str(found)
 
 
 @pytest.mark.parametrize("name", ["", " ", "a\nb", "x" * 65, "a\x00"])
@@ -228,6 +342,73 @@ def test_a_profile_is_removed_once_no_server_uses_it(db: Database) -> None:
     remove_profile(db, "slow")
 
     assert list_profiles(db) == []
+
+
+@pytest.fixture
+def assigning(db: Database) -> Iterator[Session]:
+    """A transaction in which the server PACS has just got the profile "slow"."""
+    add_profile(db, "slow", ConnectionProfile(silence_timeout=600))
+    make_server(db)
+    with db.session() as session:
+        node = session.exec(select(DicomNode)).one()
+        node.connection_profile_id = session.exec(select(ProfileRow.id)).one()
+        session.flush()
+        yield session
+
+
+def test_a_profile_that_is_being_assigned_is_not_removed(db: Database, assigning: Session) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        removal = pool.submit(remove_profile, db, "slow")
+        with pytest.raises(TimeoutError):
+            removal.result(0.3)
+        assigning.commit()
+        with pytest.raises(ActionNotPossible, match="in use by PACS"):
+            removal.result(20)
+
+    assert [profile.name for profile in list_profiles(db)] == ["slow"]
+    node = node_value(db, get_node(db, "PACS"))
+    assert isinstance(node, ServerNode)
+    assert node.profile.silence_timeout == 600
+
+
+@pytest.mark.parametrize("assign", ["change", "add"])
+def test_a_profile_that_is_being_removed_is_not_assigned(db: Database, assign: str) -> None:
+    add_profile(db, "slow", ConnectionProfile())
+    make_server(db)
+    with db.session() as session, ThreadPoolExecutor(1) as pool:
+        session.delete(session.exec(select(ProfileRow)).one())
+        session.flush()
+        if assign == "change":
+            assignment = pool.submit(change_server, db, "PACS", connection_profile="slow")
+        else:
+            url = "http://pacs.example.org"
+            assignment = pool.submit(add_web_server, db, "WEB", base_url=url, connection_profile="slow")
+        with pytest.raises(TimeoutError):
+            assignment.result(0.3)
+        session.commit()
+        with pytest.raises(NotFound, match="no connection profile called slow"):
+            assignment.result(20)
+
+    assert [(node.name, node.connection_profile_id) for node in list_nodes(db)] == [("PACS", None)]
+
+
+def test_no_database_lets_a_profile_go_that_a_server_has(db: Database, assigning: Session) -> None:
+    assigning.commit()
+    with db.session() as session:
+        with pytest.raises(IntegrityError):
+            session.execute(text("DELETE FROM connection_profile"))
+        session.rollback()
+
+    assert get_node(db, "PACS").connection_profile_id is not None
+
+
+def test_ids_of_nodes_are_not_used_again(db: Database) -> None:
+    first = make_server(db).id
+    with db.session() as session:
+        session.execute(text("DELETE FROM dicom_node"))
+        session.commit()
+
+    assert make_server(db).id > first
 
 
 def test_secrets_that_no_key_opens_are_counted(db: Database, tls: TlsSettings) -> None:
@@ -291,6 +472,23 @@ def test_what_a_server_supports_is_changed(db: Database) -> None:
         change_server(db, "Export", services=[])
 
 
+def test_a_web_server_gets_a_profile_and_other_services(db: Database) -> None:
+    add_profile(db, "web", ConnectionProfile(credentials=BearerToken("hidden")))
+    make_web_server(db)
+    make_server(db)
+
+    change_web_server(db, "WEB", services=[WebService.QIDO], connection_profile="web")
+    change_web_server(db, "WEB")
+
+    node = node_value(db, get_node(db, "WEB"))
+    assert isinstance(node, DicomWebNode)
+    assert (node.services, node.profile.credentials) == ({WebService.QIDO}, BearerToken("hidden"))
+    with pytest.raises(InvalidInput, match="WEB is an archive that is reached by DICOMweb, not"):
+        change_server(db, "WEB", connection_profile="")
+    with pytest.raises(InvalidInput, match="PACS is an archive that speaks DIMSE, not"):
+        change_web_server(db, "PACS", services=[])
+
+
 def test_profiles_from_before_tls_stay_as_they_were(database_url: str) -> None:
     db = Database(database_url)
     _upgrade_to(db, CREATED)
@@ -305,6 +503,26 @@ def test_profiles_from_before_tls_stay_as_they_were(database_url: str) -> None:
     (row,) = list_profiles(db)
     assert row.name == "old"
     assert profile_value(db, row.id) == ConnectionProfile(1.5, 2.5, 4096, 3, 0.5)
+    db.dispose()
+
+
+def test_servers_keep_their_profiles_when_these_get_credentials(database_url: str) -> None:
+    db = Database(database_url)
+    _upgrade_to(db, WITHOUT_CREDENTIALS)
+    with db.session() as session:
+        profile = "7, 'old', 1, 2, 4096, 3, 0, false, '', '', NULL, true"
+        session.execute(text(f"INSERT INTO connection_profile VALUES ({profile})"))
+        node = {**DicomNode(kind=NodeKind.SERVER, name="PACS", connection_profile_id=7).model_dump(), "id": 3}
+        columns = ", ".join(node)
+        values = ", ".join(f":{name}" for name in node)
+        session.execute(text(f"INSERT INTO dicom_node ({columns}) VALUES ({values})"), node)
+        session.commit()
+
+    db.upgrade()
+
+    value = node_value(db, get_node(db, "PACS"))
+    assert isinstance(value, ServerNode)
+    assert value.profile == ConnectionProfile(1, 2, 4096, 3, 0)
     db.dispose()
 
 

@@ -5,7 +5,6 @@ presentation data values, so that bytes take the same way as in a provider.
 """
 
 import hashlib
-import shutil
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -26,7 +25,7 @@ from deployments.demo.studies import write_study
 from tests.certificates import Authority, Identity
 from tests.factories import ct_study, large_study
 from tests.fakes.peer import C_STORE_RQ, Conversation, FakePeer, Received, decode
-from tests.servers import NO_DELAY, require
+from tests.tls_servers import dcmtk_user
 
 pytestmark = pytest.mark.system
 
@@ -124,18 +123,8 @@ def dcmtk(
     files: Sequence[Path] = (),
 ) -> subprocess.CompletedProcess[str]:
     """Run a user of DCMTK that shows a certificate and trusts an authority."""
-    certificate, key = user.write(folder / "user")
-    trusted = folder / "user" / "ca.pem"
-    trusted.write_text(trusting.certificate)
-    path = require(shutil.which(program), package="dcmtk")
-    tls = ["+tls", key, certificate, "+cf", trusted]
-    return subprocess.run(
-        [path, "-v", "-to", "20", *tls, *options, HOST, str(provider.port), *files],
-        env=NO_DELAY,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
+    return dcmtk_user(
+        program, provider.port, folder, identity=user, trusting=trusting, options=options, files=files
     )
 
 

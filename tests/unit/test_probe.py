@@ -8,7 +8,7 @@ from adit_core.dicom.node import ConnectionProfile, QueryRoot, ServerNode, Servi
 from adit_core.dicom.probe import Encryption, ServerAnswers, ServiceAnswer, Verdict, probe_server
 from adit_core.dicom.tls import TlsSettings
 from adit_core.errors import AditError
-from adit_core.services.node_check import Difference, differences
+from adit_core.services.node_differences import Difference, server_differences
 from tests.fakes.peer import (
     C_ECHO_RQ,
     C_FIND_RQ,
@@ -195,7 +195,7 @@ def test_a_plain_server_is_known_as_such_although_tls_is_configured():
 
     assert answers.encryption is Encryption.NONE
     node = ServerNode("fake", "FAKE", "127.0.0.1", 1, profile=profile)
-    assert [each.about for each in differences(node, answers)] == ["encryption", "connection"]
+    assert [each.about for each in server_differences(node, answers)] == ["encryption", "connection"]
 
 
 def test_of_a_host_where_nobody_listens_nothing_is_known():
@@ -224,7 +224,7 @@ def configured(*services: Service, root: QueryRoot = QueryRoot.STUDY) -> ServerN
 
 def told(node: ServerNode, *answers: ServiceAnswer) -> dict[str, Difference]:
     found = ServerAnswers(echo_seconds=0.1, move_destination="ADIT", services=answers)
-    return {each.about: each for each in differences(node, found)}
+    return {each.about: each for each in server_differences(node, found)}
 
 
 def test_what_is_configured_but_not_supported_is_harmful_and_the_other_root_is_named():

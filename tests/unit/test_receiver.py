@@ -10,7 +10,7 @@ import pytest
 from adit_core.dicom.node import ConnectionProfile
 from adit_core.dicom.receiver import Receiver, ReceiverSettings, is_storage_class
 from adit_core.dicom.spool import SpoolLimits
-from adit_core.errors import ConnectionFailed
+from adit_core.errors import ConnectionFailed, DatabaseUnavailable
 from tests.disks import small_disk
 from tests.fakes.peer import PeerGone, data_pdu, encode_command, message_pdus, store_request
 from tests.fakes.ports import CT, EXPLICIT, IMPLICIT, J2K, MR
@@ -134,6 +134,22 @@ def test_one_too_many_is_rejected_for_the_time_being(tmp_path: Path) -> None:
         assert first.associate()[0] == ACCEPTED
         assert second.associate() == (REJECTED, bytes([0, 2, 3, 2]))
         assert first.store("1.2.3.1") == SUCCESS
+
+
+def test_who_cannot_be_looked_up_is_rejected_for_the_time_being(tmp_path: Path) -> None:
+    answers: Iterator[bool | None] = iter([None, True])
+
+    def is_known(ae_title: str) -> bool:
+        answer = next(answers)
+        if answer is None:
+            raise DatabaseUnavailable(f"nobody knows {ae_title}")
+        return answer
+
+    with running_receiver(tmp_path, is_known=is_known, max_associations=1) as running:
+        with Sender(running.receiver.port) as first:
+            assert first.associate() == (REJECTED, bytes([0, 2, 3, 1]))
+        with Sender(running.receiver.port) as second:
+            assert second.associate()[0] == ACCEPTED
 
 
 def test_who_leaves_makes_room_for_the_next(tmp_path: Path) -> None:

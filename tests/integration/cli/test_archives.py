@@ -149,7 +149,6 @@ def test_an_archive_is_checked(cli: CommandLine, pacs: str, orthanc_source: Orth
 
 def test_a_check_fails_if_jobs_would_fail(cli: CommandLine, admin: User) -> None:
     make_server(cli.db, "Dead", ae_title="DEAD", port=free_port())
-    make_folder(cli.db, "Export", storage=StorageForm.NIFTI)
 
     shown = cli.run("nodes", "check", "Dead")
     for_programs = cli.run("nodes", "check", "Dead", "--json")
@@ -157,4 +156,33 @@ def test_a_check_fails_if_jobs_would_fail(cli: CommandLine, admin: User) -> None
     assert (shown.exit_code, for_programs.exit_code) == (1, 1)
     assert "does not answer a C-ECHO" in shown.stdout
     assert [each["about"] for each in json.loads(for_programs.stdout)["differences"]] == ["connection"]
-    assert "is a folder" in cli.error("nodes", "check", "Export")["error"]
+
+
+def test_an_archive_that_is_reached_by_dicomweb_is_checked(
+    cli: CommandLine, admin: User, orthanc_source: OrthancServer
+) -> None:
+    url = orthanc_source.archive.web_node.base_url
+    cli.json("nodes", "add", "web", "WEB", url, "--no-stow")
+
+    check = cli.json("nodes", "check", "WEB")
+    shown = cli.run("nodes", "check", "WEB")
+
+    assert (check["server"], check["folder"]) == (None, None)
+    assert [each["service"] for each in check["web"]] == ["QIDO-RS", "WADO-RS", "STOW-RS"]
+    assert (shown.exit_code, "STOW-RS: It is supported, but not configured." in shown.stdout) == (0, True)
+    assert "C-STORE" not in shown.stdout
+
+
+def test_a_folder_is_checked_on_this_machine(cli: CommandLine, admin: User, tmp_path: Path) -> None:
+    make_folder(cli.db, "Export", path=str(tmp_path))
+    make_folder(cli.db, "Volumes", path=str(tmp_path / "away"), storage=StorageForm.NIFTI)
+
+    good, bad = cli.run("nodes", "check", "Export"), cli.run("nodes", "check", "Volumes")
+
+    assert (good.exit_code, "can be read and written on" in good.stdout) == (0, True)
+    assert "Nothing differs from its configuration." in good.stdout
+    assert (bad.exit_code, "writing: It cannot be written to on" in bad.stdout) == (1, True)
+    assert "reading:" not in bad.stdout
+    url = "https://pacs.example.org"
+    problems = cli.error("nodes", "check", "Export", "--web-url", url)["problems"]
+    assert [problem["field"] for problem in problems] == ["web_url"]

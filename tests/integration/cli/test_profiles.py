@@ -6,6 +6,13 @@ import pytest
 
 from adit_core.db import User
 from adit_core.db.secrets import new_key
+from adit_core.dicom.credentials import (
+    BasicCredentials,
+    BearerToken,
+    ClientCredentials,
+    HeaderCredentials,
+)
+from adit_core.services.profiles import get_profile, list_profiles, profile_value
 from adit_core.settings import get_settings
 from tests.certificates import Authority
 from tests.integration.cli.conftest import CommandLine
@@ -69,6 +76,92 @@ def test_nodes_are_added_with_a_profile_or_given_another(cli: CommandLine, admin
     }
     assert cli.json("nodes", "list") == [changed]
     assert "Known profiles: slow" in cli.error("nodes", "change", "PACS", "--profile", "fast")["error"]
+
+
+CREDENTIALS = {
+    "basic": (("--basic", "adit"), BasicCredentials("adit", "hidden")),
+    "bearer": (("--bearer",), BearerToken("hidden")),
+    "header": (("--header", "X-Key"), HeaderCredentials("X-Key", "hidden")),
+    "client credentials": (
+        ("--client", "adit", "--token-url", "https://id.example.org", "--scope", "dicom"),
+        ClientCredentials("https://id.example.org", "adit", "hidden", "dicom"),
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", CREDENTIALS)
+def test_credentials_of_each_kind_are_added_and_only_their_kind_is_listed(
+    cli: CommandLine, admin: User, kind: str
+) -> None:
+    options, credentials = CREDENTIALS[kind]
+    typed = cli.run("profiles", "add", "typed", *options, typed="hidden\n")
+    cli.variables["ADIT_WEB_SECRET"] = "hidden"
+    added = cli.json("profiles", "add", "taken", *options)
+
+    assert (typed.exit_code, "hidden" in typed.output) == (0, False)
+    assert (added["credentials"], added["has_proxy"]) == (kind, False)
+    for name in ("typed", "taken"):
+        assert profile_value(cli.db, get_profile(cli.db, name).id).credentials == credentials
+    for listed in (cli.run("profiles", "list"), cli.run("profiles", "list", "--json")):
+        assert kind.split(maxsplit=1)[0] in listed.stdout
+        assert "hidden" not in listed.output
+        assert "adit" not in listed.output
+
+
+def test_a_proxy_is_added_with_the_password_of_its_user(cli: CommandLine, admin: User) -> None:
+    host = "proxy.example.org:3128"
+    typed = cli.run("profiles", "add", "typed", "--proxy", f"http://adit@{host}", typed="hid:den/\n")
+    cli.variables["ADIT_PROXY_PASSWORD"] = "hid:den/"
+    added = cli.json("profiles", "add", "taken", "--proxy", f"http://adit@{host}", "--busy-timeout", 90)
+    open_to_all = cli.json("profiles", "add", "open", "--proxy", f"http://{host}", "--parallel-uploads", 4)
+
+    assert (typed.exit_code, added["has_proxy"], open_to_all["has_proxy"]) == (0, True, True)
+    assert (added["busy_timeout"], open_to_all["parallel_uploads"]) == (90, 4)
+    values = [profile_value(cli.db, get_profile(cli.db, name).id) for name in ("typed", "taken", "open")]
+    with_password = f"http://adit:hid%3Aden%2F@{host}"
+    assert [value.proxy for value in values] == [with_password, with_password, f"http://{host}"]
+    assert host not in cli.run("profiles", "list", "--json").stdout
+    assert cli.error("profiles", "add", "bad", "--proxy", "http://[proxy")["problems"][0]["field"] == "proxy"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--basic", "adit", "--bearer"),
+        ("--client", "adit"),
+        ("--token-url", "https://id.example.org"),
+        ("--basic", "adit", "--scope", "dicom"),
+        ("--proxy", "http://adit:hidden@proxy.example.org:3128"),
+    ],
+)
+def test_options_that_do_not_go_together_are_a_misuse(
+    cli: CommandLine, admin: User, options: tuple[str, ...]
+) -> None:
+    cli.variables["ADIT_WEB_SECRET"] = "hidden"
+
+    misused = cli.run("profiles", "add", "web", *options)
+
+    assert (misused.exit_code, "hidden" in misused.output) == (2, False)
+    assert list_profiles(cli.db) == []
+
+
+def test_web_servers_are_added_with_a_profile_or_given_another(cli: CommandLine, admin: User) -> None:
+    cli.variables["ADIT_WEB_SECRET"] = "hidden"
+    for name in ("old", "new"):
+        cli.json("profiles", "add", name, "--bearer")
+    url = "https://pacs.example.org/dicom-web"
+
+    added = cli.json("nodes", "add", "web", "WEB", url, "--profile", "old")
+    changed = cli.json("nodes", "change", "WEB", "--no-stow", "--profile", "new")
+
+    assert added["profile"] == "old"
+    assert changed == added | {"profile": "new", "services": ["QIDO-RS", "WADO-RS"]}
+    assert "in use by WEB" in cli.error("profiles", "remove", "new")["error"]
+    assert cli.json("nodes", "change", "WEB", "--profile", "")["profile"] == ""
+    for option in ("--get", "--root=PATIENT"):
+        assert cli.run("nodes", "change", "WEB", option).exit_code == 2
+    make_server(cli.db, "PACS")
+    assert cli.run("nodes", "change", "PACS", "--no-stow").exit_code == 2
 
 
 @pytest.mark.system
