@@ -59,7 +59,7 @@ class ConnectionProfile(Table, table=True):
     credentials: Sealed | None = Field(default=None, sa_type=SealedSecret)
     proxy: Sealed | None = Field(default=None, sa_type=SealedSecret)
     busy_timeout: float = 30.0
-    parallel_uploads: int = 2
+    parallel_uploads: int = 3
 
 
 class DicomNode(Table, table=True):

@@ -62,7 +62,7 @@ class ConnectionProfile:
     none, whatever the environment says."""
     busy_timeout: float = 30.0
     """How long to wait in all, for one request, when a DICOMweb server says when to come again."""
-    parallel_uploads: int = 2
+    parallel_uploads: int = 3
     """How many requests may bring instances of one study to a DICOMweb server at the same time.
 
     A server works on a request in one thread, and is the slower side when it stores.

@@ -60,6 +60,7 @@ class _Studies:
             for path in write_study(spec, folder / "written"):
                 path.rename(place / path.name)
         self.files = [sorted(place.iterdir()) for place in self.folders]
+        self.instances = [[read_file_instance(path) for path in files] for files in self.files]
         self.hashes = instances_in(folder)
         self.megabytes = sum(path.stat().st_size for files in self.files for path in files) / 1e6
 
@@ -192,9 +193,9 @@ def _retrieve(studies: _Studies, source: Source, place: Path) -> None:
 
 
 def _store(studies: _Studies, node: ServerNode) -> None:
-    for files in studies.files:
+    for instances in studies.instances:
         with DimseDestination(node) as destination:
-            deliveries = list(destination.deliver(map(read_file_instance, files)))
+            deliveries = list(destination.deliver(instances))
         assert not any(delivery.failure for delivery in deliveries)
 
 

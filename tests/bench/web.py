@@ -33,15 +33,16 @@ class _Counter:
         self.instances += 1
 
 
-def contests(servers: ExitStack, folder: Path, instances: int) -> Iterator[Contest]:
+def contests(servers: ExitStack, folder: Path, images: int) -> Iterator[Contest]:
     """Yield the retrieval of a CT study and its storage, once from memory and once from files."""
     server = servers.enter_context(orthanc(folder / "web"))
-    study = ct_study(instances, rows=512, key="bench-web")
+    study = ct_study(images, rows=512, key="bench-web")
     files = write_study(study, folder / "web-study")
     server.archive.load(files)
     node, expected = server.archive.web_node, hashes(files)
     client, uid = DICOMwebClient(node.base_url), study.study_instance_uid
     size = sum(path.stat().st_size - read_file_instance(path).data_set_offset for path in files)
+    instances = [read_file_instance(path) for path in files]
     megabytes = sum(path.stat().st_size for path in files) / 1e6
 
     def retrieve() -> None:
@@ -52,7 +53,7 @@ def contests(servers: ExitStack, folder: Path, instances: int) -> Iterator[Conte
 
     def store() -> None:
         with WebDestination(node) as destination:
-            deliveries = list(destination.deliver(map(read_file_instance, files)))
+            deliveries = list(destination.deliver(instances))
         assert not any(delivery.failure for delivery in deliveries)
 
     def check() -> None:

@@ -18,7 +18,7 @@ def upgrade() -> None:
         batch.add_column(sa.Column("credentials", sa.String(), nullable=True))
         batch.add_column(sa.Column("proxy", sa.String(), nullable=True))
         batch.add_column(sa.Column("busy_timeout", sa.Float(), nullable=False, server_default="30"))
-        batch.add_column(sa.Column("parallel_uploads", sa.Integer(), nullable=False, server_default="2"))
+        batch.add_column(sa.Column("parallel_uploads", sa.Integer(), nullable=False, server_default="3"))
     with op.batch_alter_table("connection_profile") as batch:
         for name in ("busy_timeout", "parallel_uploads"):
             batch.alter_column(name, server_default=None)
