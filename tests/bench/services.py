@@ -91,7 +91,7 @@ def _with_quick_peers(servers: ExitStack, folder: Path, studies: _Studies) -> It
         goal=1.0,
     )
     yield _moving("dcmqrscp", studies, node, theirs, ours)
-    server = servers.enter_context(orthanc(folder / "orthanc"))
+    server = servers.enter_context(orthanc(folder / "orthanc", "SOURCE"))
     for ae_title in (_RECEIVER, _STORESCP):
         server.know(ae_title, known[ae_title])
     for files in studies.files:
