@@ -30,7 +30,7 @@ SEVERAL = 4
 """Associations at a time where a node allows several."""
 MoveStudies = Callable[[Sequence[StudySpec]], object]
 _SOURCE, _DESTINATION = "SOURCE", "DESTINATION"
-_POLL = 0.1
+_POLL = 0.25
 
 
 @dataclass(frozen=True)
