@@ -170,6 +170,12 @@ class InvalidInput(PermanentError):
         return "\n".join(str(problem) for problem in self.problems)
 
 
+def refuse(*problems: InputProblem) -> None:
+    """Raise InvalidInput with all `problems`, if there are any."""
+    if problems:
+        raise InvalidInput(*problems)
+
+
 class NotAllowed(PermanentError):
     """The user lacks the right for this."""
 

@@ -5,7 +5,6 @@ several receivers, each with an AE title, a spool and workers of its own.
 """
 
 import logging
-import signal
 import ssl
 import sys
 from threading import Event
@@ -21,6 +20,7 @@ from adit_core.services.database import configured_database
 from adit_core.services.profiles import provider_profile
 from adit_core.services.senders import KnownSenders
 from adit_core.settings import Settings, get_settings
+from deployments.stopping import told_to_stop
 
 _DATABASE_RETRY_DELAY = 2.0
 """Seconds after which a database that is down when the receiver starts is asked again."""
@@ -53,7 +53,7 @@ def run(settings: Settings) -> None:
         quarantine_age=settings.receiver_quarantine_age,
         quarantine_files=settings.receiver_quarantine_files,
     )
-    stop = _told_to_stop()
+    stop = told_to_stop()
     db = configured_database(settings)
     profile = _profile(db, settings.receiver_profile, stop)
     if profile is None:
@@ -78,14 +78,6 @@ def _profile(db: Database, name: str, stop: Event) -> ConnectionProfile | None:
             _log.warning("receiver: not listening yet: %s", error)
             stop.wait(_DATABASE_RETRY_DELAY)
     return None
-
-
-def _told_to_stop() -> Event:
-    """Return an event that is set when the process is told to end."""
-    stop = Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    return stop
 
 
 def _tls(settings: Settings) -> ssl.SSLContext | None:

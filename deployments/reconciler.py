@@ -6,8 +6,6 @@ A flow run whose worker dies keeps its place in queues and limits, and would loc
 
 import logging
 import os
-from signal import SIGINT, SIGTERM, signal
-from threading import Event
 
 from adit_core.db.engine import Database
 from adit_core.errors import AditError
@@ -15,6 +13,7 @@ from adit_core.services.database import configured_database
 from adit_core.services.launcher import PrefectLauncher
 from adit_core.services.reconcile import reconcile
 from adit_core.settings import Settings, get_settings
+from deployments.stopping import told_to_stop
 
 logger = logging.getLogger("adit.reconciler")
 
@@ -22,12 +21,10 @@ logger = logging.getLogger("adit.reconciler")
 def main() -> None:
     """Reconcile until told to stop."""
     logging.basicConfig(level=os.environ.get("ADIT_LOG_LEVEL", "INFO"), format="%(asctime)s %(message)s")
-    over = Event()
-    for number in (SIGINT, SIGTERM):
-        signal(number, lambda *_: over.set())
+    stop = told_to_stop()
     settings = get_settings()
     db = configured_database(settings)
-    while not over.wait(settings.reconcile_interval):
+    while not stop.wait(settings.reconcile_interval):
         reconcile_once(db, settings)
 
 

@@ -45,7 +45,7 @@ def run(settings: Settings) -> None:
     db = configured_database(settings)
     db.upgrade()
     receiver = provider_profile(db, settings.receiver_profile)
-    password = prepare(stack)
+    password = prepare(stack, db)
     print(f"Dashboard:  {stack.web_url}")
     print(f"Prefect UI: {stack.prefect_url}  (sign in with {stack.prefect_auth})")
     if password:
@@ -56,12 +56,10 @@ def run(settings: Settings) -> None:
     start(stack)
 
 
-def prepare(stack: Stack) -> str:
-    """Bring the database up to date, and return the password of the first user if it was made now."""
+def prepare(stack: Stack, db: Database) -> str:
+    """Make the folders of the stack, and return the password of the first user if it was made now."""
     (stack.data_dir / "logs").mkdir(exist_ok=True)
     (stack.data_dir / "prefect").mkdir(exist_ok=True)
-    db = Database(stack.database_url)
-    db.upgrade()
     _leave(stack)
     if list_users(db):
         return ""

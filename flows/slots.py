@@ -66,9 +66,10 @@ class NodeSlots:
             if (holder := self._lent()) is not None:
                 return holder
             if self._taking.acquire(timeout=_LOOK):
-                with ExitStack() as turn:
-                    turn.callback(self._taking.release)
+                try:
                     return self._taken(limits, check_stopped)
+                finally:
+                    self._taking.release()
 
     def _lent(self) -> "_Holder | None":
         with self._lock:

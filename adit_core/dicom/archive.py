@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from io import BytesIO
 from itertools import chain, count, groupby
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO, Self
+from typing import BinaryIO
 
 from adit_core.dicom import layout
 from adit_core.dicom.archive_file import ArchiveWriter, adding, reading
@@ -26,12 +26,12 @@ from adit_core.dicom.durable import (
     discard_temporary,
     remove_leftovers,
     sync_folder,
-    translate,
+    translated_errors,
 )
 from adit_core.dicom.node import ArchiveNode
 from adit_core.dicom.part10 import encode_file_header
 from adit_core.dicom.placement import Placement
-from adit_core.dicom.ports import Delivery, ExpectedStudy, IncomingInstance
+from adit_core.dicom.ports import Delivery, Destination, ExpectedStudy, IncomingInstance
 from adit_core.dicom.references import SeriesReference, StudyReference
 from adit_core.errors import AditError, OperationFailed, PeerBusy
 
@@ -41,7 +41,7 @@ _LOCK_INTERVAL = 0.1
 _OTHER_VERSION = "the archive holds something else under its name"
 
 
-class ArchiveDestination:
+class ArchiveDestination(Destination):
     """Writes instances to encrypted archive files; implements :class:`~adit_core.dicom.ports.Destination`.
 
     The folder of the archives must exist. An instance is yielded when the archive that it is in has
@@ -51,12 +51,6 @@ class ArchiveDestination:
     def __init__(self, node: ArchiveNode) -> None:
         self._node = node
         self._placement = Placement(node.names)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self.close()
 
     def close(self) -> None:
         """Do nothing: all files are closed when a delivery ends."""
@@ -72,7 +66,7 @@ class ArchiveDestination:
         Raises:
             OperationFailed: The archive cannot be read with the node's password.
         """
-        with self._translated_errors(_in_words(study)):
+        with self._translated_errors(study):
             self._node.path.stat()
             names = [PurePosixPath(name) for name in self._volumes(self._name_of(study)).entries]
         return frozenset(chain.from_iterable(self._uids(one, names) for one in series))
@@ -92,7 +86,7 @@ class ArchiveDestination:
 
     def _add(self, study: StudyReference, instances: Iterable[IncomingInstance]) -> Iterator[Delivery]:
         name = self._name_of(study)
-        with self._translated_errors(_in_words(study)):
+        with self._translated_errors(study):
             remove_leftovers(self._node.path)
             with self._locked(name):
                 deliveries, failure = self._add_to(self._volumes(name), instances)
@@ -186,13 +180,10 @@ class ArchiveDestination:
     def _place(self, volumes: "_Volumes") -> str:
         return f"{self._node.name}: archive file {volumes.number} of its name below {self._node.path}"
 
-    @contextlib.contextmanager
-    def _translated_errors(self, what: str) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            place = f"{self._node.name}: the archive of {what} below {self._node.path}"
-            raise translate(error, place) from None
+    def _translated_errors(self, study: StudyReference) -> contextlib.AbstractContextManager[None]:
+        return translated_errors(
+            f"{self._node.name}: the archive of {study.in_words()} below {self._node.path}"
+        )
 
 
 @dataclass(slots=True)
@@ -327,7 +318,3 @@ def _lock(path: Path) -> BinaryIO | None:
         return file
     file.close()  # whoever had it before has just removed it
     return None
-
-
-def _in_words(study: StudyReference) -> str:
-    return f"study {study.study_instance_uid}"

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from struct import Struct
 from typing import BinaryIO
 
-_EXPLICIT_VR_BIG_ENDIAN = "1.2.840.10008.1.2.2"
-_IMPLICIT_VR_LITTLE_ENDIAN = "1.2.840.10008.1.2"
-_DEFLATED = frozenset({"1.2.840.10008.1.2.1.99"})
+from adit_core.dicom.part10 import (
+    DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
+    EXPLICIT_VR_BIG_ENDIAN,
+    IMPLICIT_VR_LITTLE_ENDIAN,
+    LONG_VRS,
+)
 
-_LONG_VRS = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
 _UNDEFINED = 0xFFFFFFFF
 _ITEM = (0xFFFE, 0xE000)
 _ITEM_END = (0xFFFE, 0xE00D)
@@ -29,13 +31,13 @@ def is_whole(file: BinaryIO, transfer_syntax_uid: str) -> bool:
 
     A deflated data set is taken to be whole.
     """
-    if transfer_syntax_uid in _DEFLATED:
+    if transfer_syntax_uid == DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN:
         return True
     walker = _Walker(
         file,
         size=_size(file),
-        is_implicit=transfer_syntax_uid == _IMPLICIT_VR_LITTLE_ENDIAN,
-        order=">" if transfer_syntax_uid == _EXPLICIT_VR_BIG_ENDIAN else "<",
+        is_implicit=transfer_syntax_uid == IMPLICIT_VR_LITTLE_ENDIAN,
+        order=">" if transfer_syntax_uid == EXPLICIT_VR_BIG_ENDIAN else "<",
     )
     try:
         walker.pass_elements()
@@ -107,7 +109,7 @@ class _Walker:
     def _length(self, start: bytes) -> int:
         if self.is_implicit:
             return Struct(f"{self.order}L").unpack(start[4:])[0]
-        if start[4:6] not in _LONG_VRS:
+        if start[4:6] not in LONG_VRS:
             return Struct(f"{self.order}H").unpack(start[6:])[0]
         length = self.file.read(4)
         if len(length) < 4:

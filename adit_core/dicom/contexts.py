@@ -11,6 +11,8 @@ from itertools import islice, product
 
 from pydicom import uid
 
+VERIFICATION = "1.2.840.10008.1.1"
+"""The SOP class of C-ECHO (PS3.4 A)."""
 MOST_CONTEXTS = 128
 """In one association: their identifiers are the odd numbers of a byte (PS3.8 9.3.2.2)."""
 

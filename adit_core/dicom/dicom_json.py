@@ -7,6 +7,8 @@ from pydicom.datadict import tag_for_keyword
 
 from adit_core.dicom.identifier import Answer
 
+MEDIA_TYPE = "application/dicom+json"
+
 _NAME_GROUPS = ("Alphabetic", "Ideographic", "Phonetic")
 
 JsonDataSet = Mapping[str, Any]

@@ -7,16 +7,15 @@ import time
 
 from adit_core.dicom.association import Association
 from adit_core.dicom.command import Command, CommandField
-from adit_core.dicom.contexts import message_proposals
+from adit_core.dicom.contexts import VERIFICATION, message_proposals
 from adit_core.dicom.find import DimseSearcher
 from adit_core.dicom.get import DimseSource
 from adit_core.dicom.node import ServerNode
 from adit_core.dicom.status import SUCCESS, status_error
 from adit_core.dicom.store import DimseDestination
 
-__all__ = ["VERIFICATION", "DimseDestination", "DimseSearcher", "DimseSource", "echo"]
+__all__ = ["DimseDestination", "DimseSearcher", "DimseSource", "echo"]
 
-VERIFICATION = "1.2.840.10008.1.1"
 """The SOP class of a C-ECHO (PS3.4 A.4)."""
 
 

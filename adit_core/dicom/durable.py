@@ -10,6 +10,7 @@ import errno
 import fcntl
 import os
 import secrets
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -18,7 +19,7 @@ from adit_core.errors import AditError, ConnectionFailed, DestinationFull, Opera
 TEMPORARY_SUFFIX = ".part"
 
 _BUFFER = 256 << 10
-_NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
+NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
 _SHARE_LOST = frozenset(
     {errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENOTCONN}
 )
@@ -71,9 +72,18 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+@contextlib.contextmanager
+def translated_errors(place: str) -> Iterator[None]:
+    """Turn errors of the operating system into ours, which tell `place` and not the file."""
+    try:
+        yield
+    except OSError as error:
+        raise translate(error, place) from None
+
+
 def translate(error: OSError, place: str) -> AditError:
     """Return what went wrong at `place`; raise it ``from None``, since its cause names the file."""
-    if error.errno in _NO_SPACE:
+    if error.errno in NO_SPACE:
         return DestinationFull(f"{place} could not be written: no space is left.")
     if error.errno in _SHARE_LOST:
         return ConnectionFailed(f"{place} cannot be reached: {error.strerror}.")

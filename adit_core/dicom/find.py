@@ -2,13 +2,14 @@
 
 import logging
 from collections.abc import Callable, Hashable, Iterator, Mapping
-from typing import NamedTuple, Self, TypeVar
+from typing import NamedTuple, TypeVar
 
 from adit_core.dicom.association import Association, Message
 from adit_core.dicom.command import Command, CommandField
 from adit_core.dicom.contexts import message_proposals
 from adit_core.dicom.identifier import Answer, decode_answer, encode_identifier, unique_keys
 from adit_core.dicom.node import QueryRoot, ServerNode, Service
+from adit_core.dicom.ports import Searcher
 from adit_core.dicom.query import (
     InstanceResult,
     PatientQuery,
@@ -54,7 +55,7 @@ class _Question(NamedTuple):
     first: Message
 
 
-class DimseSearcher:
+class DimseSearcher(Searcher):
     """Searches an archive by C-FIND; implements :class:`~adit_core.dicom.ports.Searcher`.
 
     The association stays open from one query to the next; a query that starts while the answers to
@@ -75,12 +76,6 @@ class DimseSearcher:
     def __init__(self, node: ServerNode) -> None:
         self._node = node
         self._idle: Association | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self.close()
 
     def close(self) -> None:
         """Release the association, without raising."""

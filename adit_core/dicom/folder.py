@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Self
+from typing import BinaryIO
 
 from adit_core.dicom import layout
 from adit_core.dicom.durable import (
@@ -17,11 +17,12 @@ from adit_core.dicom.durable import (
     remove_leftovers,
     sync_folder,
     translate,
+    translated_errors,
 )
 from adit_core.dicom.node import FolderNode
 from adit_core.dicom.part10 import encode_file_header, read_file_layout
 from adit_core.dicom.placement import Placement
-from adit_core.dicom.ports import Delivery, ExpectedStudy, IncomingInstance
+from adit_core.dicom.ports import Delivery, Destination, ExpectedStudy, IncomingInstance
 from adit_core.dicom.references import SeriesReference, StudyReference
 from adit_core.errors import AditError, InvalidInput
 
@@ -32,7 +33,7 @@ _BYTES_AT_ONCE = 64 << 20
 _NAME_TAKEN = "its file name is taken by something else"
 
 
-class FolderDestination:
+class FolderDestination(Destination):
     """Writes instances to files that are named as the node says, below its folder.
 
     The folder itself must exist: it may be a mount point, and what is written beneath one that is not
@@ -45,12 +46,6 @@ class FolderDestination:
         self._prepared: set[Path] = set()
         self._changed: set[Path] = set()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self.close()
-
     def close(self) -> None:
         """Do nothing: all files are closed when a delivery ends."""
 
@@ -61,7 +56,7 @@ class FolderDestination:
 
     def held(self, study: StudyReference, series: Sequence[SeriesReference]) -> frozenset[str]:
         """Return the SOP Instance UIDs whose files are there."""
-        with self._translated_errors(_in_words(study)):
+        with self._translated_errors(study.in_words()):
             self._node.path.stat()
             folders = [self._node.path / self._placement.series_folder(one) for one in series]
             return frozenset(uid for folder in folders for uid in self._uids_in(folder))
@@ -93,7 +88,7 @@ class FolderDestination:
     def _write(self, instance: IncomingInstance, syncing: ThreadPoolExecutor) -> "_WrittenFile":
         """Write an instance under a temporary name, and begin to sync it."""
         series, uid = instance.reference.series, instance.header.sop_instance_uid
-        study = _in_words(series.study)
+        study = series.study.in_words()
         with self._translated_errors(study):
             folder = self._prepare(series)
             path = folder / self._placement.file_name(series, uid)
@@ -115,7 +110,7 @@ class FolderDestination:
             try:
                 deliveries.append(self._publish_file(file))
             except OSError as error:
-                failure = self._translate(error, file.study)
+                failure = translate(error, self._place(file.study))
                 file.discard()
         self._sync_folders()
         yield from deliveries
@@ -165,16 +160,11 @@ class FolderDestination:
             while self._changed:
                 sync_folder(self._changed.pop())
 
-    @contextlib.contextmanager
-    def _translated_errors(self, what: str) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            # Without its cause, since that names the file, and with it the patient.
-            raise self._translate(error, what) from None
+    def _translated_errors(self, what: str) -> contextlib.AbstractContextManager[None]:
+        return translated_errors(self._place(what))
 
-    def _translate(self, error: OSError, what: str) -> AditError:
-        return translate(error, f"{self._node.name}: {what} below {self._node.path}")
+    def _place(self, what: str) -> str:
+        return f"{self._node.name}: {what} below {self._node.path}"
 
 
 @dataclass(slots=True)
@@ -207,10 +197,6 @@ class _WrittenFile:
         if self.synced is not None:
             wait([self.synced])  # its descriptor must not be closed and reused under the sync
         discard_temporary(self.file)
-
-
-def _in_words(study: StudyReference) -> str:
-    return f"study {study.study_instance_uid}"
 
 
 def _is_enough(written: deque[_WrittenFile]) -> bool:

@@ -2,15 +2,15 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from enum import StrEnum
-from typing import Any, Self
+from typing import Any
 
-from adit_core.dicom.durable import translate
+from adit_core.dicom.durable import translated_errors
 from adit_core.dicom.folder_index import SERIES_KEYWORDS, STUDY_KEYWORDS, FolderIndex, IndexedFile
 from adit_core.dicom.identifier import Answer
 from adit_core.dicom.node import FolderNode
-from adit_core.dicom.ports import Inlet, InstanceHeader, RetrieveRequest
+from adit_core.dicom.ports import Closable, Inlet, InstanceHeader, RetrieveRequest
 from adit_core.dicom.query import (
     InstanceResult,
     PatientQuery,
@@ -20,12 +20,21 @@ from adit_core.dicom.query import (
     StudyQuery,
     StudyResult,
 )
-from adit_core.dicom.references import InstanceReference, SeriesReference, StudyReference
+from adit_core.dicom.references import SeriesReference
+from adit_core.dicom.results import (
+    INSTANCE_KEYS,
+    instance_result,
+    patient_result,
+    series_result,
+    study_result,
+)
 from adit_core.errors import IncompleteTransfer, OperationFailed, StudyNotFound
 
 _FRAGMENT = 256 << 10
 _STUDY = ", ".join(STUDY_KEYWORDS)
 _PATIENT = ", ".join(STUDY_KEYWORDS[:4])
+_STUDY_COUNTS = ("ModalitiesInStudy", "NumberOfStudyRelatedSeries", "NumberOfStudyRelatedInstances")
+_SERIES_COUNT = "NumberOfSeriesRelatedInstances"
 
 
 class _Fate(StrEnum):
@@ -37,19 +46,13 @@ class _Fate(StrEnum):
     CHANGED = "changed or gone since the folder was searched"
 
 
-class _FolderAdapter:
+class _FolderAdapter(Closable):
     """Looks at the folder anew when it is first used."""
 
     def __init__(self, node: FolderNode, index: FolderIndex) -> None:
         self._node = node
         self._index = index
         self._is_fresh = False
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self.close()
 
     def close(self) -> None:
         """Do nothing: the index belongs to the caller."""
@@ -60,12 +63,8 @@ class _FolderAdapter:
                 self._index.refresh()
             self._is_fresh = True
 
-    @contextmanager
-    def _translated_errors(self, what: str) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise translate(error, f"{self._node.name}: {what} below {self._node.path}") from None
+    def _translated_errors(self, what: str) -> AbstractContextManager[None]:
+        return translated_errors(f"{self._node.name}: {what} below {self._node.path}")
 
 
 class FolderSearcher(_FolderAdapter):
@@ -79,21 +78,23 @@ class FolderSearcher(_FolderAdapter):
         """Yield patients that fulfil `query`."""
         self._refresh()
         for row in self._index.rows(f"SELECT DISTINCT {_PATIENT} FROM found"):  # noqa: S608 - our own names
-            patient = _patient(_answer(STUDY_KEYWORDS[:4], row))
+            patient = patient_result(_answer(STUDY_KEYWORDS[:4], row))
             if query.matches(patient):
                 yield patient
 
     def find_studies(self, query: StudyQuery) -> Iterator[StudyResult]:
         """Yield studies that fulfil `query`."""
         self._refresh()
-        series_and_instances = "COUNT(DISTINCT SeriesInstanceUID), COUNT(DISTINCT SOPInstanceUID)"
-        counts = f"GROUP_CONCAT(DISTINCT Modality), {series_and_instances}"
+        # SQLite separates distinct values by commas, which no modality has.
+        modalities = r"REPLACE(GROUP_CONCAT(DISTINCT Modality), ',', '\')"
+        counts = f"{modalities}, COUNT(DISTINCT SeriesInstanceUID), COUNT(DISTINCT SOPInstanceUID)"
         chosen = "StudyInstanceUID = ?" if query.study_instance_uid else "'' = ?"
         statement = f"""
             SELECT {_STUDY}, {counts} FROM found WHERE {chosen} GROUP BY StudyInstanceUID, PatientID
         """  # noqa: S608 - our own names
         for row in self._index.rows(statement, query.study_instance_uid):
-            study = _study(_answer(STUDY_KEYWORDS, row), *row[-3:])
+            answer = _answer((*STUDY_KEYWORDS, *_STUDY_COUNTS), row)
+            study = study_result(answer, patient_result(answer))
             if query.matches(study):
                 yield study
 
@@ -105,7 +106,7 @@ class FolderSearcher(_FolderAdapter):
             WHERE StudyInstanceUID = ? GROUP BY SeriesInstanceUID
         """  # noqa: S608 - our own names
         for row in self._index.rows(statement, query.study.study_instance_uid):
-            series = _series(query.study, _answer(SERIES_KEYWORDS, row), row[-1])
+            series = series_result(_answer((*SERIES_KEYWORDS, _SERIES_COUNT), row), query.study)
             if query.matches(series):
                 yield series
 
@@ -117,9 +118,8 @@ class FolderSearcher(_FolderAdapter):
             WHERE StudyInstanceUID = ? AND SeriesInstanceUID = ? GROUP BY SOPInstanceUID
         """
         uids = (series.study.study_instance_uid, series.series_instance_uid)
-        for uid, sop_class, number in self._index.rows(statement, *uids):
-            number_of = Answer({"InstanceNumber": number}).number("InstanceNumber")
-            yield InstanceResult(InstanceReference(series, uid), sop_class, number_of)
+        for row in self._index.rows(statement, *uids):
+            yield instance_result(_answer(INSTANCE_KEYS, row), series)
 
 
 class FolderSource(_FolderAdapter):
@@ -168,39 +168,5 @@ def _hand_out(indexed: IndexedFile, inlet: Inlet) -> _Fate:
 
 
 def _answer(keywords: tuple[str, ...], row: tuple[Any, ...]) -> Answer:
-    return Answer(dict(zip(keywords, row, strict=False)))
-
-
-def _patient(values: Answer) -> PatientResult:
-    return PatientResult(
-        patient_id=values.text("PatientID"),
-        patient_name=values.text("PatientName"),
-        patient_birth_date=values.date("PatientBirthDate"),
-        patient_sex=values.text("PatientSex"),
-    )
-
-
-def _study(values: Answer, modalities: str, number_of_series: int, number_of_instances: int) -> StudyResult:
-    return StudyResult(
-        reference=StudyReference(values.text("StudyInstanceUID"), values.text("PatientID")),
-        patient_name=values.text("PatientName"),
-        patient_birth_date=values.date("PatientBirthDate"),
-        patient_sex=values.text("PatientSex"),
-        accession_number=values.text("AccessionNumber"),
-        study_date=values.date("StudyDate"),
-        study_time=values.text("StudyTime"),
-        study_description=values.text("StudyDescription"),
-        modalities=frozenset(filter(None, modalities.split(","))),
-        number_of_series=number_of_series,
-        number_of_instances=number_of_instances,
-    )
-
-
-def _series(study: StudyReference, values: Answer, number_of_instances: int) -> SeriesResult:
-    return SeriesResult(
-        reference=SeriesReference(study, values.text("SeriesInstanceUID")),
-        modality=values.text("Modality"),
-        series_number=values.number("SeriesNumber"),
-        series_description=values.text("SeriesDescription"),
-        number_of_instances=number_of_instances,
-    )
+    values = ("" if value is None else str(value) for value in row)
+    return Answer(dict(zip(keywords, values, strict=True)))

@@ -1,7 +1,6 @@
 """C-GET: retrieving instances over the association that asked for them (PS3.4 C.4.3)."""
 
 from collections.abc import Iterable, Sequence
-from typing import Self
 
 from adit_core.dicom.association import Association, Message
 from adit_core.dicom.command import Command, CommandField, is_sendable_uid
@@ -16,7 +15,7 @@ from adit_core.dicom.contexts import (
 )
 from adit_core.dicom.identifier import encode_identifier
 from adit_core.dicom.node import QueryRoot, ServerNode, Service
-from adit_core.dicom.ports import Inlet, InstanceHeader, RetrieveRequest, SeriesPart
+from adit_core.dicom.ports import Inlet, InstanceHeader, RetrieveRequest, SeriesPart, Source
 from adit_core.dicom.query import InstanceResult
 from adit_core.dicom.references import is_valid_uid
 from adit_core.dicom.status import PENDING, SUCCESS, status_error
@@ -31,7 +30,7 @@ _FAILED_SUBOPERATIONS = frozenset({0xA702, 0xB000})
 """Statuses that say that instances could not be sent (PS3.4 table C.4-3)."""
 
 
-class DimseSource:
+class DimseSource(Source):
     """Retrieves from an archive by C-GET; implements :class:`~adit_core.dicom.ports.Source`.
 
     An archive can send only what was agreed upon when the association began, and a single instance
@@ -55,12 +54,6 @@ class DimseSource:
 
     def __init__(self, node: ServerNode) -> None:
         self._node = node
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self.close()
 
     def close(self) -> None:
         """Do nothing: an association is open during a retrieval only, for it depends on what is wanted."""

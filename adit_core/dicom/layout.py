@@ -15,7 +15,7 @@ from string import Formatter
 
 from adit_core.dicom.query import InstanceResult, SeriesResult, StudyResult
 from adit_core.dicom.references import is_valid_uid
-from adit_core.errors import InputProblem, InvalidInput
+from adit_core.errors import InputProblem, InvalidInput, refuse
 
 SUFFIX = ".dcm"
 
@@ -78,8 +78,7 @@ class Names:
             )
             if (problem := _problem(template, allowed, optional=optional))
         ]
-        if problems:
-            raise InvalidInput(*problems)
+        refuse(*problems)
 
     @property
     def needs_description(self) -> bool:

@@ -4,12 +4,12 @@ It is made before anything is moved and is what the result is measured against: 
 Instance UID of it found at the destination, whatever statuses were answered on the way.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from adit_core.dicom.ports import ExpectedSeries, ExpectedStudy, RetrieveRequest, Searcher, SeriesPart
 from adit_core.dicom.query import InstanceResult, SeriesQuery, SeriesResult, StudyQuery, StudyResult
-from adit_core.dicom.references import StudyReference
+from adit_core.dicom.references import SeriesReference, StudyReference
 from adit_core.errors import StudyNotFound
 
 
@@ -70,6 +70,15 @@ class Manifest:
         )
         everything = self.whole and len(parts) == len(self.series) and all(part.whole for part in parts)
         return RetrieveRequest(study=self.study, parts=parts, whole=everything)
+
+
+def found_in(searcher: Searcher, series: Iterable[SeriesReference]) -> frozenset[str]:
+    """Return the SOP Instance UIDs that `searcher` finds in `series`."""
+    return frozenset(
+        instance.reference.sop_instance_uid
+        for reference in series
+        for instance in searcher.find_instances(reference)
+    )
 
 
 def plan(searcher: Searcher, study: StudyReference, selection: Selection) -> Manifest:

@@ -2,7 +2,6 @@
 
 import select
 import time
-from typing import Self
 
 from adit_core.dicom.association import Association
 from adit_core.dicom.command import Command, CommandField
@@ -10,7 +9,7 @@ from adit_core.dicom.contexts import message_proposals
 from adit_core.dicom.handover_stream import HandedInstance
 from adit_core.dicom.identifier import encode_identifier
 from adit_core.dicom.node import QueryRoot, ServerNode, Service
-from adit_core.dicom.ports import Inlet, RetrieveRequest
+from adit_core.dicom.ports import Inlet, RetrieveRequest, Source
 from adit_core.dicom.status import PENDING, SUCCESS, is_warning, status_error
 from adit_core.dicom.subscription import ReceiverAddress, Subscription
 from adit_core.dicom.wishes import Wish, missing_wishes, study_wish
@@ -31,7 +30,7 @@ _DIRECT_PATIENCE = 600.0
 """Seconds that an archive may be busy with a direct move without a word; it need not tell how far it is."""
 
 
-class DimseMoveSource:
+class DimseMoveSource(Source):
     """Retrieves from an archive by C-MOVE through our receiver; implements Source of the ports.
 
     The study is subscribed to first, so that what arrives is taken as it comes. What waits already, for
@@ -53,12 +52,6 @@ class DimseMoveSource:
         self._node = node
         self._receiver = receiver
         self._grace = grace
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self.close()
 
     def close(self) -> None:
         """Do nothing: connections are open during a retrieval only."""

@@ -14,18 +14,16 @@ could be converted in part only, or not at all       fail, and nothing is writte
 ===================================================  =====================================================
 """
 
-import contextlib
 import errno
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
-from typing import Self
 
 from adit_core.dicom.conversion import Conversion, convert
-from adit_core.dicom.durable import translate
+from adit_core.dicom.durable import translated_errors
 from adit_core.dicom.node import NiftiNode
 from adit_core.dicom.placement import Placement
-from adit_core.dicom.ports import Delivery, ExpectedStudy, IncomingInstance
+from adit_core.dicom.ports import Delivery, Destination, ExpectedStudy, IncomingInstance
 from adit_core.dicom.references import SeriesReference, StudyReference
 from adit_core.dicom.series_intake import ArrivingSeries, SeriesIntake
 from adit_core.dicom.volumes import finish_volumes, read_record, write_record
@@ -41,7 +39,7 @@ WITHOUT_IMAGES = frozenset(
 _INCOMPLETE = Delivery("", failure="the series did not come whole", retryable=True)
 
 
-class NiftiDestination:
+class NiftiDestination(Destination):
     """Converts series to NIfTI, below a folder that must exist.
 
     Implements :class:`~adit_core.dicom.ports.Destination`. A series is converted when all its announced
@@ -51,12 +49,6 @@ class NiftiDestination:
     def __init__(self, node: NiftiNode) -> None:
         self._node = node
         self._placement = Placement(node.names)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self.close()
 
     def close(self) -> None:
         """Do nothing: all files are closed when a delivery ends."""
@@ -75,7 +67,7 @@ class NiftiDestination:
 
         Of a series that has grown since it was converted, nothing is held: it is converted anew.
         """
-        with self._translated_errors(_in_words(study)):
+        with self._translated_errors(study.in_words()):
             self._node.path.stat()
             return frozenset(uid for one in series for uid in self._held_of(one))
 
@@ -109,7 +101,7 @@ class NiftiDestination:
         return uids if uids.issuperset(self._placement.expected_in(series)) else frozenset()
 
     def _take(self, instance: IncomingInstance, intake: SeriesIntake) -> ArrivingSeries:
-        with self._translated_errors(_in_words(instance.reference.series.study)):
+        with self._translated_errors(instance.reference.series.study.in_words()):
             return intake.take(instance)
 
     def _is_whole(self, series: ArrivingSeries) -> bool:
@@ -124,7 +116,7 @@ class NiftiDestination:
                 self._convert(series, intake)
 
     def _convert(self, series: ArrivingSeries, intake: SeriesIntake) -> None:
-        with self._translated_errors(_in_words(series.reference.study)):
+        with self._translated_errors(series.reference.study.in_words()):
             output = intake.new_folder()
             conversion = convert(
                 series.folder,
@@ -145,12 +137,8 @@ class NiftiDestination:
         target = self._node.path / self._placement.series_folder(series.reference)
         publish_folder(output, target, root=self._node.path)
 
-    @contextlib.contextmanager
-    def _translated_errors(self, what: str) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise translate(error, f"{self._node.name}: {what} below {self._node.path}") from None
+    def _translated_errors(self, what: str) -> AbstractContextManager[None]:
+        return translated_errors(f"{self._node.name}: {what} below {self._node.path}")
 
 
 def _verdict(conversion: Conversion) -> Delivery:
@@ -159,7 +147,3 @@ def _verdict(conversion: Conversion) -> Delivery:
     if conversion.is_complete:
         return Delivery("")
     return Delivery("", failure=conversion.value, retryable=conversion.is_passing)
-
-
-def _in_words(study: StudyReference) -> str:
-    return f"study {study.study_instance_uid}"

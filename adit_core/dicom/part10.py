@@ -22,10 +22,10 @@ IMPLEMENTATION_CLASS_UID = "2.25.263808250963858507251026303872041848826"
 IMPLEMENTATION_VERSION_NAME = "ADIT_0_1"
 
 _PREAMBLE = bytes(128) + b"DICM"
-_IMPLICIT_VR_LITTLE_ENDIAN = "1.2.840.10008.1.2"
+IMPLICIT_VR_LITTLE_ENDIAN = "1.2.840.10008.1.2"
 _EXPLICIT_VR_LITTLE_ENDIAN = "1.2.840.10008.1.2.1"
-_DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN = "1.2.840.10008.1.2.1.99"
-_EXPLICIT_VR_BIG_ENDIAN = "1.2.840.10008.1.2.2"
+DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN = "1.2.840.10008.1.2.1.99"
+EXPLICIT_VR_BIG_ENDIAN = "1.2.840.10008.1.2.2"
 
 _LAST_META_TAG = 0x0002FFFF
 _MEDIA_STORAGE_SOP_CLASS_UID = 0x00020002
@@ -35,7 +35,7 @@ _SOP_CLASS_UID = 0x00080016
 _SOP_INSTANCE_UID = 0x00080018
 _STUDY_INSTANCE_UID = 0x0020000D
 
-_LONG_VRS = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
+LONG_VRS = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
 _LONGEST_VALUE = 1 << 20
 """What comes before SOP Instance UID is short; a longer value means that this is no DICOM file."""
 _FRAGMENT = 1 << 18
@@ -173,10 +173,10 @@ def read_study_instance_uid(file: BinaryIO, layout: FileLayout) -> str:
     Raises InvalidInput if the data set cannot be read as far as that.
     """
     syntax = layout.header.transfer_syntax_uid
-    if syntax not in {_DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN, _EXPLICIT_VR_BIG_ENDIAN}:
+    if syntax not in {DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN, EXPLICIT_VR_BIG_ENDIAN}:
         file.seek(layout.data_set_offset)
         with suppress(InvalidInput):  # sequences of undefined length and the like
-            implicit = syntax == _IMPLICIT_VR_LITTLE_ENDIAN
+            implicit = syntax == IMPLICIT_VR_LITTLE_ENDIAN
             return _uid(_read_elements(file, _STUDY_INSTANCE_UID, implicit=implicit), _STUDY_INSTANCE_UID)
     file.seek(0)
     try:
@@ -191,7 +191,7 @@ def read_study_instance_uid(file: BinaryIO, layout: FileLayout) -> str:
 def _encode_element(element: int, vr: bytes, value: bytes) -> bytes:
     if len(value) % 2:
         value += b" " if vr == b"SH" else b"\x00"
-    if vr in _LONG_VRS:
+    if vr in LONG_VRS:
         return struct.pack("<HH2s2xI", 0x0002, element, vr, len(value)) + value
     return struct.pack("<HH2sH", 0x0002, element, vr, len(value)) + value
 
@@ -209,14 +209,14 @@ def _guess_transfer_syntax(file: BinaryIO) -> str:
     file.seek(offset)
     group, vr = start[:2], start[4:6]
     if group == b"\x00\x08":
-        return _EXPLICIT_VR_BIG_ENDIAN
-    return _EXPLICIT_VR_LITTLE_ENDIAN if vr.isalpha() and vr.isupper() else _IMPLICIT_VR_LITTLE_ENDIAN
+        return EXPLICIT_VR_BIG_ENDIAN
+    return _EXPLICIT_VR_LITTLE_ENDIAN if vr.isalpha() and vr.isupper() else IMPLICIT_VR_LITTLE_ENDIAN
 
 
 def _read_identification(file: BinaryIO, transfer_syntax_uid: str) -> dict[int, bytes]:
-    if transfer_syntax_uid in {_DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN, _EXPLICIT_VR_BIG_ENDIAN}:
+    if transfer_syntax_uid in {DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN, EXPLICIT_VR_BIG_ENDIAN}:
         raise _not_dicom("its file meta information is incomplete")
-    return _read_elements(file, _SOP_INSTANCE_UID, implicit=transfer_syntax_uid == _IMPLICIT_VR_LITTLE_ENDIAN)
+    return _read_elements(file, _SOP_INSTANCE_UID, implicit=transfer_syntax_uid == IMPLICIT_VR_LITTLE_ENDIAN)
 
 
 def _read_elements(file: BinaryIO, last_tag: int, *, implicit: bool) -> dict[int, bytes]:
@@ -239,7 +239,7 @@ def _read_elements(file: BinaryIO, last_tag: int, *, implicit: bool) -> dict[int
 def _value_length(file: BinaryIO, start: bytes, *, implicit: bool) -> int:
     if implicit:
         return int.from_bytes(start[4:8], "little")
-    if start[4:6] in _LONG_VRS:
+    if start[4:6] in LONG_VRS:
         return int.from_bytes(file.read(4), "little")
     return int.from_bytes(start[6:8], "little")
 

@@ -26,11 +26,13 @@ from adit_core.errors import AditError
 
 
 class Closable(Protocol):
-    """Something that holds connections or files until it is closed."""
+    """Something that holds connections or files until it is closed; leaving its block closes it."""
 
-    def __enter__(self) -> Self: ...
+    def __enter__(self) -> Self:
+        return self
 
-    def __exit__(self, *exc_info: object) -> None: ...
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
 
     def close(self) -> None:
         """Give back what is held, without raising."""

@@ -23,13 +23,14 @@ from adit_core.dicom.contexts import (
     MESSAGE_TRANSFER_SYNTAXES,
     STORAGE_SOP_CLASSES,
     STORAGE_TRANSFER_SYNTAXES,
+    VERIFICATION,
     AcceptedContexts,
     ProposedContext,
     message_proposals,
     storage_groups,
     storage_proposals,
 )
-from adit_core.dicom.dimse import VERIFICATION, echo
+from adit_core.dicom.dimse import echo
 from adit_core.dicom.identifier import encode_identifier
 from adit_core.dicom.node import QueryRoot, ServerNode, Service
 from adit_core.dicom.status import PENDING, SUCCESS, in_words, is_out_of_resources, is_warning

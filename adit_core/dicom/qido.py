@@ -4,14 +4,15 @@ import logging
 import re
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from http import HTTPStatus
-from typing import Any, Protocol, Self, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import requests
 from dicomweb_client import DICOMwebClient
 
-from adit_core.dicom.dicom_json import read_answer
+from adit_core.dicom.dicom_json import MEDIA_TYPE, read_answer
 from adit_core.dicom.identifier import Answer
 from adit_core.dicom.node import DicomWebNode
+from adit_core.dicom.ports import Searcher
 from adit_core.dicom.query import (
     InstanceResult,
     PatientQuery,
@@ -58,7 +59,7 @@ class _Search(Protocol):
     ) -> list[dict[str, Any]]: ...
 
 
-class WebSearcher:
+class WebSearcher(Searcher):
     """Searches an archive by QIDO-RS; implements :class:`~adit_core.dicom.ports.Searcher`.
 
     Answers are turned page by page until a page brings nothing new, for servers answer with fewer
@@ -79,12 +80,6 @@ class WebSearcher:
         )
         self._client.set_http_retry_params(retry=False)
         self._unescapes: bool | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self.close()
 
     def close(self) -> None:
         """Close the connections, without raising."""
@@ -203,7 +198,7 @@ class WebSearcher:
         if self._unescapes is None:
             url = f"{service_url(self._node, self._node.qido_prefix)}/studies?limit=1&PatientID=%2A"
             with WebSession(self._node) as session, translated_failures(session.peer):
-                response = session.get(url, headers={"Accept": "application/dicom+json"})
+                response = session.get(url, headers={"Accept": MEDIA_TYPE})
                 self._unescapes = response.content.strip() not in _NOTHING
         return self._unescapes
 

@@ -17,7 +17,7 @@ from pydicom.uid import UID
 from adit_core.dicom.acceptance import Acceptance, AssociationRequest, Refusal, RequestedContext
 from adit_core.dicom.association import Association, Message
 from adit_core.dicom.command import CommandField, is_sendable_uid
-from adit_core.dicom.contexts import MESSAGE_TRANSFER_SYNTAXES
+from adit_core.dicom.contexts import MESSAGE_TRANSFER_SYNTAXES, VERIFICATION
 from adit_core.dicom.handover import HandOver
 from adit_core.dicom.node import ConnectionProfile
 from adit_core.dicom.pdata import PeerReleased
@@ -35,7 +35,6 @@ from adit_core.errors import (
     TransientError,
 )
 
-_VERIFICATION = "1.2.840.10008.1.1"
 _STANDARD_ROOT = "1.2.840.10008."
 _STORAGE_ROOT = "1.2.840.10008.5.1.4.1.1."
 
@@ -235,7 +234,7 @@ def choose_syntax(context: RequestedContext) -> str | None:
     Of several, Explicit VR Little Endian comes first, then Implicit; it is not known here what the
     instances are stored in, and these two need no decompression by anyone. Otherwise the first one.
     """
-    if context.sop_class_uid != _VERIFICATION and not is_storage_class(context.sop_class_uid):
+    if context.sop_class_uid != VERIFICATION and not is_storage_class(context.sop_class_uid):
         return None
     offered = [syntax for syntax in context.transfer_syntax_uids if is_sendable_uid(syntax)]
     preferred = (syntax for syntax in MESSAGE_TRANSFER_SYNTAXES if syntax in offered)

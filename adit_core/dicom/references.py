@@ -19,6 +19,10 @@ class StudyReference:
     study_instance_uid: str
     patient_id: str = ""
 
+    def in_words(self) -> str:
+        """Name the study in a message, without the Patient ID."""
+        return f"study {self.study_instance_uid}"
+
 
 @dataclass(frozen=True, slots=True)
 class SeriesReference:

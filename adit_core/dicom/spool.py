@@ -16,7 +16,6 @@ Files that were taken are written over rather than deleted, as long as many come
 has its place on the disk already takes a fifth of the time. They are kept for a minute, and no longer.
 """
 
-import errno
 import fcntl
 import os
 import secrets
@@ -31,6 +30,7 @@ from typing import BinaryIO, Self
 
 from adit_core.dicom import layout
 from adit_core.dicom.command import is_sendable_uid
+from adit_core.dicom.durable import NO_SPACE, TEMPORARY_SUFFIX, sync_folder
 from adit_core.dicom.part10 import (
     FileLayout,
     encode_file_header,
@@ -41,9 +41,7 @@ from adit_core.dicom.ports import InstanceHeader
 from adit_core.dicom.spare_files import SpareFiles
 from adit_core.errors import ActionNotPossible, DestinationFull, InputProblem, InvalidInput, OperationFailed
 
-_TEMPORARY_SUFFIX = ".part"
 _LENGTH_OF_HEAD = 64 << 10
-_NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +122,7 @@ class Spool:
         """
         if not self.has_room():
             raise DestinationFull(f"The spool {self._folder} has too little space left.")
-        path = self._incoming / f"{secrets.token_hex(8)}{_TEMPORARY_SUFFIX}"
+        path = self._incoming / f"{secrets.token_hex(8)}{TEMPORARY_SUFFIX}"
         try:
             self._spare.take(path)
             with path.open("r+b", buffering=0) as file:
@@ -179,7 +177,7 @@ class Spool:
         return len(pruned)
 
     def _translate(self, error: OSError) -> DestinationFull | OperationFailed:
-        if error.errno in _NO_SPACE:
+        if error.errno in NO_SPACE:
             return DestinationFull(f"The spool {self._folder} has no space left.")
         return OperationFailed(f"The spool {self._folder} cannot be written to: {error.strerror}.")
 
@@ -222,7 +220,7 @@ class Writing:
         self._file.truncate(self._size)  # what was written over may have been longer
         self._spare.sync(self._file.fileno())
         folder = self._studies / layout.safe_name(study)
-        token = self._path.name.removesuffix(_TEMPORARY_SUFFIX)
+        token = self._path.name.removesuffix(TEMPORARY_SUFFIX)
         path = folder / f"{layout.safe_name(self._header.sop_instance_uid)}~{token}{layout.SUFFIX}"
         self._rename(self._path, path)
         size = self._size - self._data_set_offset
@@ -243,7 +241,7 @@ class Writing:
         except FileNotFoundError:  # it is the first of its study, or the folder was empty, and so removed
             with suppress(FileExistsError):
                 path.parent.mkdir(mode=0o700)
-                _sync_folder(self._studies)
+                sync_folder(self._studies)
             temporary.rename(path)
 
 
@@ -260,11 +258,3 @@ def _inspect(path: Path, file: BinaryIO) -> SpooledInstance:
 def _remove_if_empty(folder: Path) -> None:
     with suppress(OSError):
         folder.rmdir()
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

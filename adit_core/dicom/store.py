@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
-from typing import Self
 
 from adit_core.dicom.association import Association
 from adit_core.dicom.command import Command, CommandField, is_sendable_uid
@@ -13,13 +12,14 @@ from adit_core.dicom.contexts import (
     storage_proposals,
 )
 from adit_core.dicom.find import DimseSearcher
+from adit_core.dicom.manifest import found_in
 from adit_core.dicom.node import ServerNode, Service
-from adit_core.dicom.ports import Delivery, ExpectedStudy, IncomingInstance, InstanceHeader
+from adit_core.dicom.ports import Delivery, Destination, ExpectedStudy, IncomingInstance, InstanceHeader
 from adit_core.dicom.references import SeriesReference, StudyReference
 from adit_core.dicom.status import SUCCESS, in_words, is_out_of_resources, is_warning
 
 
-class DimseDestination:
+class DimseDestination(Destination):
     """Delivers to an archive by C-STORE; implements :class:`~adit_core.dicom.ports.Destination`.
 
     The association is opened for the first instance and kept. An instance of a SOP class or transfer
@@ -32,12 +32,6 @@ class DimseDestination:
         self._association: Association | None = None
         self._expected: tuple[str, ...] = ()
         self._used: dict[ProposedContext, None] = {}
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self.close()
 
     def close(self) -> None:
         """Release the associations, without raising."""
@@ -60,11 +54,7 @@ class DimseDestination:
         """Return the SOP Instance UIDs that the archive has in `series`; None if it cannot be asked."""
         if Service.FIND not in self._node.services:
             return None
-        return frozenset(
-            instance.reference.sop_instance_uid
-            for reference in series
-            for instance in self._searcher.find_instances(reference)
-        )
+        return found_in(self._searcher, series)
 
     def deliver(self, instances: Iterable[IncomingInstance]) -> Iterator[Delivery]:
         """Send each instance and yield what became of it, in the same order.

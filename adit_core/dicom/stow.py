@@ -6,17 +6,17 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from http import HTTPStatus
 from itertools import chain
-from typing import Self
 from uuid import uuid4
 
 import requests
 
 from adit_core.dicom.command import is_sendable_uid
-from adit_core.dicom.dicom_json import JsonDataSet, has_sequence, read_items, values_of
+from adit_core.dicom.dicom_json import MEDIA_TYPE, JsonDataSet, has_sequence, read_items, values_of
+from adit_core.dicom.manifest import found_in
 from adit_core.dicom.multipart import encode_parts, encoded_length
 from adit_core.dicom.node import DicomWebNode, Service, WebService
 from adit_core.dicom.part10 import encode_file_header
-from adit_core.dicom.ports import Delivery, ExpectedStudy, IncomingInstance
+from adit_core.dicom.ports import Delivery, Destination, ExpectedStudy, IncomingInstance
 from adit_core.dicom.qido import WebSearcher
 from adit_core.dicom.references import SeriesReference, StudyReference
 from adit_core.dicom.status import SUCCESS, in_words, is_out_of_resources
@@ -28,7 +28,6 @@ _MOST_INSTANCES = 20
 _MOST_BYTES = 4 << 20
 """How much goes into one request. It is held in memory: what is whole can be sent again."""
 _PART = "application/dicom"
-_JSON = "application/dicom+json"
 
 _NOT_NAMED = "not named among what was stored"
 _TAKEN = frozenset({HTTPStatus.OK, HTTPStatus.ACCEPTED})
@@ -45,7 +44,7 @@ _ABOUT_INSTANCES = _TAKEN | {
 """Statuses that say something of what was sent. The others say that sending more is pointless."""
 
 
-class WebDestination:
+class WebDestination(Destination):
     """Delivers to an archive by STOW-RS; implements :class:`~adit_core.dicom.ports.Destination`.
 
     Small instances are gathered until they are whole, and go several in one request, and several
@@ -69,12 +68,6 @@ class WebDestination:
         self._searcher = WebSearcher(node)
         self._session = WebSession(node)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self.close()
-
     def close(self) -> None:
         """Close the connections, without raising."""
         self._searcher.close()
@@ -92,11 +85,7 @@ class WebDestination:
         """Return the SOP Instance UIDs that the archive has in `series`; None if it cannot be asked."""
         if WebService.QIDO not in self._node.services:
             return None
-        return frozenset(
-            instance.reference.sop_instance_uid
-            for reference in series
-            for instance in self._searcher.find_instances(reference)
-        )
+        return found_in(self._searcher, series)
 
     def deliver(self, instances: Iterable[IncomingInstance]) -> Iterator[Delivery]:
         """Send instances, several in a request, and yield what became of each, in the same order.
@@ -143,7 +132,7 @@ class WebDestination:
     def _post(self, body: "_Batch | _Stream") -> "_Receipt":
         headers = {
             "Content-Type": f'multipart/related; type="{_PART}"; boundary={body.boundary}',
-            "Accept": _JSON,
+            "Accept": MEDIA_TYPE,
         }
         url = f"{service_url(self._node, self._node.stow_prefix)}/studies"
         try:

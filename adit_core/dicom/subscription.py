@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
-from typing import Self
 from urllib.parse import quote, urlsplit
 
 from adit_core.dicom.connection import Connection
@@ -25,6 +24,7 @@ from adit_core.dicom.handover_stream import (
     decode_greeting,
     decode_instance,
 )
+from adit_core.dicom.ports import Closable
 from adit_core.errors import ConnectionFailed, OperationFailed, PeerBusy, ProtocolError
 
 _CONNECT_TIMEOUT = 10.0
@@ -47,7 +47,7 @@ class ReceiverAddress:
     """The certificates to trust if the URL says https; empty for those of the system."""
 
 
-class Subscription:
+class Subscription(Closable):
     """A subscription to a study. Use it as a context manager: leaving it ends it.
 
     Methods raise ConnectionFailed, PeerTimeout or ProtocolError, after which it is of no use; what was
@@ -68,12 +68,6 @@ class Subscription:
         except BaseException:
             self._stream.close()
             raise
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self.close()
 
     def close(self) -> None:
         """Acknowledge what is still to be acknowledged, as far as that goes, and end the subscription."""

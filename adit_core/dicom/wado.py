@@ -4,14 +4,13 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Self
 
 import requests
 
 from adit_core.dicom.multipart import MalformedBody, MediaType, MultipartReader, Part, TruncatedBody
 from adit_core.dicom.node import DicomWebNode
 from adit_core.dicom.part10 import split_file
-from adit_core.dicom.ports import Inlet, RetrieveRequest, SeriesPart
+from adit_core.dicom.ports import Inlet, RetrieveRequest, SeriesPart, Source
 from adit_core.dicom.web_session import WebSession, service_url, url_part
 from adit_core.dicom.web_status import in_words, status_error, translated_failures
 from adit_core.errors import (
@@ -24,7 +23,7 @@ from adit_core.errors import (
 )
 
 _CHUNK = 1 << 18
-_ACCEPT = 'multipart/related; type="application/dicom"; transfer-syntax=*'
+ANY_SYNTAX = 'multipart/related; type="application/dicom"; transfer-syntax=*'
 """As they are stored: Orthanc fails on JPEG 2000 if it is not told that this is welcome."""
 _MOST_FAILURES_IN_A_ROW = 10
 
@@ -42,7 +41,7 @@ _REFUSED_AS_ASKED = frozenset(
 )
 
 
-class WebSource:
+class WebSource(Source):
     """Retrieves from an archive by WADO-RS; implements :class:`~adit_core.dicom.ports.Source`.
 
     Asked for is the study where it is wanted as a whole, else each series, else each instance. What
@@ -62,12 +61,6 @@ class WebSource:
     def __init__(self, node: DicomWebNode) -> None:
         self._node = node
         self._session = WebSession(node)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self.close()
 
     def close(self) -> None:
         """Close the connections, without raising."""
@@ -112,7 +105,7 @@ class _Retrieval:
         """Retrieve a resource, in parts if it cannot be had as a whole."""
         if self._failures_in_a_row >= _MOST_FAILURES_IN_A_ROW:
             return
-        with closing(self._session.ask(wish.url, accept=_ACCEPT)) as response:
+        with closing(self._session.ask(wish.url, accept=ANY_SYNTAX)) as response:
             if response.status_code in _DELIVERING:
                 self._take_in(response, wish)
                 return

@@ -15,15 +15,15 @@ from uuid import uuid4
 
 import requests
 
+from adit_core.dicom.dicom_json import MEDIA_TYPE
 from adit_core.dicom.node import DicomWebNode, WebService
 from adit_core.dicom.probe import Verdict
+from adit_core.dicom.wado import ANY_SYNTAX
 from adit_core.dicom.web_session import WebSession, service_url
 from adit_core.dicom.web_status import in_words, translated_failures
 from adit_core.errors import AditError
 
-_JSON = "application/dicom+json"
-_ANY_JSON = frozenset({_JSON, "application/json"})
-_INSTANCE = 'multipart/related; type="application/dicom"; transfer-syntax=*'
+_ANY_JSON = frozenset({MEDIA_TYPE, "application/json"})
 _DICOM = frozenset({"multipart/related", "application/dicom"})
 _BOUNDARY = "nothing"
 _NO_PARTS = f"--{_BOUNDARY}--\r\n".encode()
@@ -110,7 +110,7 @@ class _WebProbe:
 
     def stow(self) -> WebAnswer:
         content_type = f'multipart/related; type="application/dicom"; boundary={_BOUNDARY}'
-        headers = {"Content-Type": content_type, "Accept": _JSON}
+        headers = {"Content-Type": content_type, "Accept": MEDIA_TYPE}
         reply = self._ask("POST", f"{self._stow}/studies", headers, data=_NO_PARTS)
         return _judged(WebService.STOW, reply, is_success=reply.status in _NOTHING_TO_STORE)
 
@@ -125,10 +125,10 @@ class _WebProbe:
         return path
 
     def _search(self, url: str) -> _Reply:
-        return self._ask("GET", url, {"Accept": _JSON}, params={"limit": "1"})
+        return self._ask("GET", url, {"Accept": MEDIA_TYPE}, params={"limit": "1"})
 
     def _retrieve(self, url: str) -> _Reply:
-        return self._ask("GET", url, {"Accept": _INSTANCE})
+        return self._ask("GET", url, {"Accept": ANY_SYNTAX})
 
     def _ask(self, method: str, url: str, headers: dict[str, str], **request: Any) -> _Reply:
         """Send a request and read what matters of the answer; of instances, nothing but the header."""

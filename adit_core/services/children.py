@@ -12,7 +12,6 @@ import traceback
 from collections.abc import Callable
 from concurrent.futures import CancelledError
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import forkserver
 from multiprocessing.connection import wait as wait_for_any
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from multiprocessing.process import BaseProcess
@@ -74,7 +73,6 @@ class ChildPool:
     def _new_pool(self) -> ProcessPool:
         context = _Context()
         context.set_forkserver_preload([_PRELOADED])
-        forkserver.ensure_running()  # so that it imports while the first call is still being prepared
         return ProcessPool(max_workers=self._size, context=context, initializer=_start_child)
 
 

@@ -12,6 +12,7 @@ from uuid import UUID
 import httpx
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate, GlobalConcurrencyLimitUpdate
+from prefect.client.schemas.objects import State
 from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 from prefect.settings import PREFECT_API_URL
 from prefect.states import Cancelling, Crashed
@@ -45,8 +46,7 @@ class PrefectLauncher:
     def cancel(self, flow_run_id: str) -> None:
         """Ask for a flow run to be ended; one that has not started is ended at once."""
         with _client() as client:
-            if not _is_over(client, flow_run_id):
-                client.set_flow_run_state(flow_run_id, Cancelling())
+            _set_state(client, flow_run_id, Cancelling())
 
     def abandon(self, flow_run_id: str) -> None:
         """Put a flow run whose process is dead into a final state.
@@ -54,17 +54,13 @@ class PrefectLauncher:
         Nobody else would, and it would keep its place in its queue for ever.
         """
         with _client() as client:
-            if not _is_over(client, flow_run_id):
-                client.set_flow_run_state(flow_run_id, Crashed(message="Nothing is heard of it."), force=True)
+            _set_state(client, flow_run_id, Crashed(message="Nothing is heard of it."), force=True)
 
     def is_awaited(self, flow_run_id: str) -> bool:
         """Tell whether a flow run is scheduled, or has been starting for less than two minutes."""
         with _client() as client:
-            try:
-                state = client.read_flow_run(UUID(flow_run_id)).state
-            except ObjectNotFound:
-                return False
-        if state is None or state.is_final():
+            state = _unfinished_state(client, flow_run_id)
+        if state is None:
             return False
         return state.is_scheduled() or datetime.now(UTC) - state.timestamp < _START_PATIENCE
 
@@ -84,12 +80,19 @@ def _deployment_id(client: SyncPrefectClient) -> UUID:
         ) from error
 
 
-def _is_over(client: SyncPrefectClient, flow_run_id: str) -> bool:
+def _unfinished_state(client: SyncPrefectClient, flow_run_id: str) -> State | None:
+    """Return the state of a flow run, None if it is over, or not known."""
     try:
         state = client.read_flow_run(UUID(flow_run_id)).state
     except ObjectNotFound:
-        return True
-    return state is not None and state.is_final()
+        return None
+    return None if state is None or state.is_final() else state
+
+
+def _set_state(client: SyncPrefectClient, flow_run_id: str, state: State, *, force: bool = False) -> None:
+    """Put a flow run into a state, unless it is over, or not known."""
+    if _unfinished_state(client, flow_run_id) is not None:
+        client.set_flow_run_state(flow_run_id, state, force=force)
 
 
 def _set_limit(client: SyncPrefectClient, name: str, limit: int) -> None:

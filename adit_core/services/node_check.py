@@ -8,7 +8,7 @@ from adit_core.dicom.folder_probe import FolderAnswers, probe_folder
 from adit_core.dicom.node import ConnectionProfile, DicomWebNode, FolderNode, Node, ServerNode
 from adit_core.dicom.probe import ServerAnswers, probe_server
 from adit_core.dicom.web_probe import WebAnswer, probe_web
-from adit_core.errors import InputProblem, InvalidInput
+from adit_core.errors import InputProblem, refuse
 from adit_core.services.node_differences import (
     Difference,
     folder_differences,
@@ -53,9 +53,7 @@ def check_node(db: Database, name: str, *, move_destination: str = "", web_url: 
         AditError: It answered a C-ECHO, but the connections after that failed.
     """
     node = node_value(db, get_node(db, name))
-    problems = list(_problems(node, move_destination, web_url))
-    if problems:
-        raise InvalidInput(*problems)
+    refuse(*_problems(node, move_destination, web_url))
     if isinstance(node, ServerNode):
         return _check_server(node, move_destination, web_url)
     if isinstance(node, DicomWebNode):

@@ -12,7 +12,7 @@ from adit_core.db import DicomNode, Group, Membership, NodeAccess, NodeKind, Use
 from adit_core.db.audit import AuditAction
 from adit_core.db.engine import Database
 from adit_core.dicom.node import Node, QueryRoot, ServerNode, Service, WebService
-from adit_core.errors import InputProblem, InvalidInput, NotFound
+from adit_core.errors import InputProblem, InvalidInput, NotFound, refuse
 from adit_core.services import audit
 from adit_core.services.profiles import assignable_profile_id, profile_value
 from adit_core.services.storage import Storage, folder_value, set_storage
@@ -76,7 +76,7 @@ def add_server(
     """
     # Spaces around an AE title are not significant (PS3.5 6.2).
     called, calling = ae_title.strip(" "), calling_ae_title.strip(" ")
-    _refuse(
+    refuse(
         *_name_problems(name),
         *_ae_title_problems("ae_title", called),
         *_ae_title_problems("calling_ae_title", calling),
@@ -126,7 +126,7 @@ def add_web_server(
         NotFound: There is no connection profile of that name.
     """
     url, paths = base_url.strip(), dict(prefixes)
-    _refuse(*_name_problems(name), *url_problems(url, paths), *_max_associations_problems(max_associations))
+    refuse(*_name_problems(name), *url_problems(url, paths), *_max_associations_problems(max_associations))
     node = web_row(
         name.strip(),
         base_url=url,
@@ -159,7 +159,7 @@ def add_folder(
     Raises:
         InvalidInput: With all that is wrong.
     """
-    _refuse(*_name_problems(name), *_path_problems(path), *_max_associations_problems(max_associations))
+    refuse(*_name_problems(name), *_path_problems(path), *_max_associations_problems(max_associations))
     node = DicomNode(kind=NodeKind.FOLDER, name=name.strip(), path=path, max_associations=max_associations)
     set_storage(db, node, storage or Storage())
     return _add(db, node, actor)
@@ -367,11 +367,6 @@ def _set_services(node: DicomNode, services: frozenset[Service]) -> None:
     node.supports_get = Service.GET in services
     node.supports_move = Service.MOVE in services
     node.supports_store = Service.STORE in services
-
-
-def _refuse(*problems: InputProblem) -> None:
-    if problems:
-        raise InvalidInput(*problems)
 
 
 def _name_problems(name: str) -> list[InputProblem]:

@@ -11,7 +11,7 @@ from adit_core.db.engine import Database
 from adit_core.db.secrets import Sealed
 from adit_core.dicom import node as values
 from adit_core.dicom.tls import TlsSettings, server_context
-from adit_core.errors import ActionNotPossible, InputProblem, InvalidInput, NotFound
+from adit_core.errors import ActionNotPossible, InputProblem, InvalidInput, NotFound, refuse
 from adit_core.services import audit
 from adit_core.services.pem import certificates_problems, identity_problems
 from adit_core.services.web_credentials import (
@@ -38,7 +38,7 @@ def add_profile(
         InvalidInput: With all that is wrong.
         SecretUnreadable: There is no key to seal secrets with.
     """
-    _refuse(*_name_problems(name), *_problems(profile))
+    refuse(*_name_problems(name), *_problems(profile))
     row = ConnectionProfile(name=name.strip())
     _fill(db, row, profile)
     try:
@@ -64,7 +64,7 @@ def replace_profile(
         InvalidInput: With all that is wrong.
         SecretUnreadable: There is no key to seal secrets with.
     """
-    _refuse(*_problems(profile))
+    refuse(*_problems(profile))
     with db.session() as session:
         row = _named(session, select(ConnectionProfile).with_for_update(), name)
         _fill(db, row, profile)
@@ -209,11 +209,6 @@ def _named(session: Session, profiles: SelectOfScalar[ConnectionProfile], name: 
 
 def _record(session: Session, action: AuditAction, actor: User | str, name: str) -> None:
     audit.record(session, action, actor=actor, object_kind="profile", object_id=name)
-
-
-def _refuse(*problems: InputProblem) -> None:
-    if problems:
-        raise InvalidInput(*problems)
 
 
 def _problems(profile: values.ConnectionProfile) -> list[InputProblem]:

@@ -105,7 +105,7 @@ def _repair(db: Database, launcher: Launcher, job_id: int, caps: _Caps, done: Re
         return
     with db.session() as session:
         job = lock_job(session, job_id)
-        if job is None or _run_of(job) != _run_of(seen) or _is_claimed(session, job_id):
+        if job is None or _run_of(job) != _run_of(seen) or _lives(job, _last_claim(session, job_id)):
             return  # somebody else was faster
         _close_run(session, job, caps, done)
         has_work = settle_job(session, job) in OPEN_JOBS
@@ -129,8 +129,7 @@ def _is_under_way(job: Job, last_claim: datetime | None, launcher: Launcher) -> 
     no heartbeat yet         started two minutes ago          no
     ======================== ================================ ==========
     """
-    now = utc_now()
-    if any(until is not None and until >= now for until in (last_claim, job.running_until)):
+    if _lives(job, last_claim):
         return True
     if job.running_until is not None or job.flow_run_id is None:
         return False
@@ -192,6 +191,7 @@ def _last_claim(session: Session, job_id: int) -> datetime | None:
     ).one_or_none()
 
 
-def _is_claimed(session: Session, job_id: int) -> bool:
-    last_claim = _last_claim(session, job_id)
-    return last_claim is not None and last_claim >= utc_now()
+def _lives(job: Job, last_claim: datetime | None) -> bool:
+    """Tell whether an execution of the job has said lately that it works on it."""
+    now = utc_now()
+    return any(until is not None and until >= now for until in (last_claim, job.running_until))

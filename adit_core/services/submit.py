@@ -16,7 +16,7 @@ from adit_core.db import (
 )
 from adit_core.db.audit import AuditAction
 from adit_core.db.engine import Database
-from adit_core.errors import InputProblem, InvalidInput, NotFound
+from adit_core.errors import InputProblem, NotFound, refuse
 from adit_core.services import audit
 from adit_core.services.batch_file import BatchFile
 from adit_core.services.launching import Launcher, launch_job
@@ -64,14 +64,12 @@ def submit_batch_transfer(
     owner = _user(db, owner_id)
     source_node, destination_node = get_node(db, source), get_node(db, destination)
     require_transfer(db, owner, source=source_node, destination=destination_node, urgent=urgent)
-    problems = [
+    refuse(
         *_source_problems(source_node),
         *_destination_problems(source_node, destination_node),
         *_batch_problems(batch),
         *_name_problems(name),
-    ]
-    if problems:
-        raise InvalidInput(*problems)
+    )
     job = Job(
         kind=JobKind.BATCH_TRANSFER,
         name=name.strip(),

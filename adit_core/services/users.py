@@ -16,7 +16,7 @@ from adit_core.db import Group, GroupPermission, Membership, Permission, User, W
 from adit_core.db.audit import AuditAction
 from adit_core.db.columns import storable
 from adit_core.db.engine import Database
-from adit_core.errors import InputProblem, InvalidInput, NotFound
+from adit_core.errors import InputProblem, InvalidInput, NotFound, refuse
 from adit_core.services import audit
 
 MIN_PASSWORD_LENGTH = 10
@@ -51,13 +51,11 @@ def create_user(
         InvalidInput: With all that is wrong; a user name that is taken is one such thing.
     """
     name = _normalized(username)
-    _refuse(
-        [
-            *_username_problems(name),
-            *([] if password is None else _password_problems(password)),
-            *_length_problems("full_name", full_name, 150),
-            *_length_problems("email", email, 254),
-        ]
+    refuse(
+        *_username_problems(name),
+        *([] if password is None else _password_problems(password)),
+        *_length_problems("full_name", full_name, 150),
+        *_length_problems("email", email, 254),
     )
     user = User(
         username=name,
@@ -102,7 +100,7 @@ def set_password(db: Database, username: str, password: str) -> None:
         InvalidInput: The password is too short or too long.
         NotFound: There is no such user.
     """
-    _refuse(_password_problems(password))
+    refuse(*_password_problems(password))
     user = get_user(db, username)
     new_hash = _hasher.hash(password)
     with db.session() as session:
@@ -207,8 +205,3 @@ def _length_problems(field: str, text: str, longest: int) -> list[InputProblem]:
     if len(text) <= longest:
         return []
     return [InputProblem(f"This is too long; use at most {longest} characters.", field=field)]
-
-
-def _refuse(problems: list[InputProblem]) -> None:
-    if problems:
-        raise InvalidInput(*problems)

@@ -18,11 +18,11 @@ from adit_core.dicom.credentials import (
     HeaderCredentials,
 )
 from adit_core.errors import InputProblem, InvalidInput
+from adit_core.services.web_urls import is_http_url
 
 _KINDS: TypeAdapter[Credentials] = TypeAdapter(Credentials)
 
 _LONGEST_URL = 2048
-_VISIBLE = re.compile(r"[!-~]+")
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 """A token (RFC 9110 5.6.2)."""
 _HEADER_VALUE = re.compile(r"[!-~]([ -~]*[!-~])?")
@@ -83,7 +83,7 @@ def credentials_problems(credentials: Credentials) -> Iterator[InputProblem]:
 
 def proxy_problems(proxy: str) -> Iterator[InputProblem]:
     """Yield what is wrong with the URL of a proxy; messages do not quote it."""
-    if proxy and not (_is_url(proxy) and urlsplit(proxy).path in {"", "/"}):
+    if proxy and not (is_http_url(proxy, longest=_LONGEST_URL) and urlsplit(proxy).path in {"", "/"}):
         example = "http://proxy.example.org:3128, with user and password before the host if it wants them"
         yield InputProblem(f"Give the URL of a proxy, such as {example}.", field="proxy")
 
@@ -104,7 +104,10 @@ def _header_problems(name: str, value: str) -> Iterator[InputProblem]:
 
 
 def _client_problems(credentials: ClientCredentials) -> Iterator[InputProblem]:
-    if not _is_url(credentials.token_url) or "@" in urlsplit(credentials.token_url).netloc:
+    if (
+        not is_http_url(credentials.token_url, longest=_LONGEST_URL)
+        or "@" in urlsplit(credentials.token_url).netloc
+    ):
         rule = "one that begins with https:// or http://, without user, password and #"
         yield InputProblem(f"Give the URL that tokens come from, {rule}.", field="token_url")
     if not credentials.client_id or not credentials.client_id.isprintable():
@@ -115,14 +118,3 @@ def _client_problems(credentials: ClientCredentials) -> Iterator[InputProblem]:
         yield InputProblem(
             "A scope is visible ASCII text without quotation mark and backslash.", field="scope"
         )
-
-
-def _is_url(url: str) -> bool:
-    if not _VISIBLE.fullmatch(url) or len(url) > _LONGEST_URL or "#" in url:
-        return False
-    try:
-        parts = urlsplit(url)
-        is_port = parts.port != 0  # what is none raises ValueError
-    except ValueError:
-        return False
-    return is_port and parts.scheme in {"http", "https"} and bool(parts.hostname)

@@ -7,10 +7,10 @@ from urllib.parse import urlsplit
 from adit_core.db import DicomNode, NodeKind
 from adit_core.dicom.node import ConnectionProfile, DicomWebNode, WebService
 from adit_core.errors import InputProblem
+from adit_core.services.web_urls import is_http_url
 
 _LONGEST_URL = 1024
 _PREFIX = re.compile(r"[A-Za-z0-9._~/-]{0,255}")
-_VISIBLE = re.compile(r"[!-~]+")
 
 
 def web_row(
@@ -78,11 +78,4 @@ def url_problems(base_url: str, prefixes: dict[WebService, str]) -> Iterator[Inp
 
 
 def _is_base_url(url: str) -> bool:
-    if not _VISIBLE.fullmatch(url) or len(url) > _LONGEST_URL or "?" in url or "#" in url:
-        return False
-    try:
-        parts = urlsplit(url)
-        is_port = parts.port != 0  # what is none raises ValueError
-    except ValueError:
-        return False
-    return is_port and parts.scheme in {"http", "https"} and bool(parts.hostname) and "@" not in parts.netloc
+    return is_http_url(url, longest=_LONGEST_URL) and "?" not in url and "@" not in urlsplit(url).netloc

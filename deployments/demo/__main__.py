@@ -98,8 +98,9 @@ def _load(archive: Archive, folder: Path) -> None:
 
 def _prepare(stack: Stack, archives: Sequence[Archive]) -> str:
     """Set up the database: the demo's user, whose password is returned, and the archives as nodes."""
-    prepare(stack)
     db = Database(stack.database_url)
+    db.upgrade()
+    prepare(stack, db)
     password = secrets.token_urlsafe(9)
     create_user(db, username="demo", password=password, staff=True)
     for archive in archives:
