@@ -17,7 +17,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Column, Table
 from rich.text import Text
 
-from adit_core.db import JobStatus, TaskStatus, TransferTask, User
+from adit_core.db import JobStatus, Task, TaskStatus, User
 from adit_core.db.engine import Database
 from adit_core.services.job_status import OPEN_TASKS
 from adit_core.services.jobs import JobView, list_tasks, show_job
@@ -74,7 +74,7 @@ def watch_job(db: Database, user: User, job_id: int, console: Console, poll: flo
         raise
 
 
-def job_progress(job: JobView, moving: Sequence[TransferTask]) -> RenderableType:
+def job_progress(job: JobView, moving: Sequence[Task]) -> RenderableType:
     """Return a picture of how far a job is, with the studies that are being moved."""
     counts, studies = job.progress.counts, sum(job.progress.tasks.values())
     grid = Table.grid(padding=(0, 1))
@@ -104,7 +104,7 @@ def progress_sentence(job: JobView) -> str:
 
 
 def results_table(
-    job: JobView, tasks: Sequence[TransferTask], modalities: Mapping[int, Sequence[str]]
+    job: JobView, tasks: Sequence[Task], modalities: Mapping[int, Sequence[str]]
 ) -> RenderableType:
     """Return what became of every study of a job, the sums, and below them what went wrong.
 
@@ -120,7 +120,7 @@ class _Results:
     """The table of results, as wide as the console allows."""
 
     job: JobView
-    tasks: Sequence[TransferTask]
+    tasks: Sequence[Task]
     modalities: Mapping[int, Sequence[str]]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
@@ -163,11 +163,11 @@ class _Results:
     def _total(self) -> str:
         return f"{len(self.tasks)} {'study' if len(self.tasks) == 1 else 'studies'}"
 
-    def _modalities(self, task: TransferTask) -> str:
+    def _modalities(self, task: Task) -> str:
         return " ".join(self.modalities.get(task.id, ()))
 
 
-def _account_cells(task: TransferTask) -> tuple[RenderableType, ...]:
+def _account_cells(task: Task) -> tuple[RenderableType, ...]:
     counts = (task.planned, task.delivered, task.filtered, task.failed, task.sent)
     return status_cell(task.status), *map(str, counts), _megabytes(task.bytes_sent)
 
@@ -185,7 +185,7 @@ class _Display(Protocol):
         /,
     ) -> None: ...
 
-    def show(self, job: JobView, moving: Sequence[TransferTask]) -> None:
+    def show(self, job: JobView, moving: Sequence[Task]) -> None:
         """Show how the job is now."""
         ...
 
@@ -203,7 +203,7 @@ class _LiveDisplay:
     def __exit__(self, *exc_info: object) -> None:
         self._live.stop()
 
-    def show(self, job: JobView, moving: Sequence[TransferTask]) -> None:
+    def show(self, job: JobView, moving: Sequence[Task]) -> None:
         self._live.update(job_progress(job, moving), refresh=True)
 
 
@@ -221,7 +221,7 @@ class _LineDisplay:
     def __exit__(self, *exc_info: object) -> None:
         pass
 
-    def show(self, job: JobView, moving: Sequence[TransferTask]) -> None:  # noqa: ARG002 - no room for them
+    def show(self, job: JobView, moving: Sequence[Task]) -> None:  # noqa: ARG002 - no room for them
         now = time.monotonic()
         same_status = self._shown is not None and self._shown[0] is job.status
         if same_status and now - self._shown_at < _LINE_INTERVAL:
@@ -238,7 +238,7 @@ def _can_redraw(console: Console) -> bool:
     return console.is_terminal and not console.is_dumb_terminal
 
 
-def _moving(db: Database, user: User, job: JobView) -> list[TransferTask]:
+def _moving(db: Database, user: User, job: JobView) -> list[Task]:
     if not job.progress.tasks.get(TaskStatus.IN_PROGRESS):
         return []
     return list_tasks(db, user, job.id, statuses=(TaskStatus.IN_PROGRESS,))
@@ -247,7 +247,7 @@ def _moving(db: Database, user: User, job: JobView) -> list[TransferTask]:
 def _headline(job: JobView) -> Text:
     return Text.assemble(
         f"Job {job.id}  ",
-        cell(f"{job.source} → {job.destination}"),
+        cell(job.way),
         "  ",
         status_cell(job.status),
         f"  {_pace(job)}" if _pace(job) else "",
@@ -267,7 +267,7 @@ def _ended_studies(job: JobView) -> int:
     return sum(number for status, number in job.progress.tasks.items() if status not in OPEN_TASKS)
 
 
-def _study_name(task: TransferTask) -> str:
+def _study_name(task: Task) -> str:
     return f"row {_ranges(task.rows)}: {task.study_instance_uid}" if task.rows else task.study_instance_uid
 
 

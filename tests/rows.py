@@ -2,17 +2,20 @@
 
 from typing import TypeVar
 
+from sqlmodel import col, select
+
 from adit_core.db import (
     DicomNode,
     Group,
     GroupPermission,
     Job,
+    JobEvent,
     JobKind,
     Membership,
     NodeAccess,
     NodeKind,
     Permission,
-    TransferTask,
+    Task,
     User,
 )
 from adit_core.db.engine import Database
@@ -81,13 +84,20 @@ def make_job(db: Database, studies: int = 1, owner: User | None = None, **fields
     )
     with db.session() as session:
         session.add_all(
-            TransferTask(
+            Task(
                 job_id=job.id, patient_id=f"P{number}", study_instance_uid=f"1.2.{number}", rows=(number + 1,)
             )
             for number in range(1, studies + 1)
         )
         session.commit()
     return job
+
+
+def told(db: Database, task_id: int) -> list[str]:
+    """Return what is told of a task, oldest first: attempt, status and message of each event."""
+    chosen = select(JobEvent).where(JobEvent.task_id == task_id).order_by(col(JobEvent.id))
+    with db.reading() as session:
+        return [f"{event.attempt} {event.status}: {event.message}" for event in session.exec(chosen)]
 
 
 def load(db: Database, table: type[T], key: object) -> T:

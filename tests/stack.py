@@ -13,7 +13,7 @@ import httpx
 import psutil
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
-from adit_core.db import TransferTask, User
+from adit_core.db import Task, User
 from adit_core.db.engine import Database
 from adit_core.services.job_status import OPEN_JOBS
 from adit_core.services.jobs import JobView, list_tasks, show_job
@@ -72,7 +72,7 @@ class RunningStack:
             assert time.monotonic() < deadline, "the job does not begin"
             time.sleep(0.02)
 
-    def tasks(self, job_id: int) -> list[TransferTask]:
+    def tasks(self, job_id: int) -> list[Task]:
         return list(list_tasks(self.db, self.user, job_id, limit=1000))
 
     def _is_flow_run(self, process: psutil.Process) -> bool:

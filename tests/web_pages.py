@@ -8,7 +8,7 @@ from typing import Any
 from sqlmodel import col, update
 from streamlit.testing.v1 import AppTest
 
-from adit_core.db import Job, TransferTask, User
+from adit_core.db import Job, Task, User
 from adit_core.db.engine import Database
 from adit_core.services.sessions import SessionLimits, open_session, session_id_of
 from adit_core.settings import Settings
@@ -112,10 +112,10 @@ def set_task(db: Database, job: Job, number: int, **values: object) -> int:
     """Change the task of a job that comes from a study of this number, and return its id."""
     with db.session() as session:
         (task_id,) = session.exec(
-            update(TransferTask)
-            .where(col(TransferTask.job_id) == job.id, col(TransferTask.patient_id) == f"P{number}")
+            update(Task)
+            .where(col(Task.job_id) == job.id, col(Task.patient_id) == f"P{number}")
             .values(**values)
-            .returning(col(TransferTask.id))
+            .returning(col(Task.id))
         ).one()
         session.commit()
     return task_id
@@ -137,6 +137,6 @@ def another_job(db: Database, like: Job, **fields: Any) -> Job:
     with db.session() as session:
         session.add(job)
         session.flush()
-        session.add(TransferTask(job_id=job.id, patient_id="P1", study_instance_uid="1.2.1"))
+        session.add(Task(job_id=job.id, patient_id="P1", study_instance_uid="1.2.1"))
         session.commit()
     return job

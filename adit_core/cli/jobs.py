@@ -12,7 +12,7 @@ from adit_core.cli.command import new_app
 from adit_core.cli.output import AsJson, present, warn
 from adit_core.cli.wiring import acting_user, open_database, scheduler
 from adit_core.console import job_progress, results_table, status_cell, watch_job
-from adit_core.db import JobStatus, TransferTask, User
+from adit_core.db import JobStatus, Task, User
 from adit_core.db.engine import Database
 from adit_core.services.jobs import (
     JobView,
@@ -143,7 +143,7 @@ def warn_if_waiting(job: JobView, *, as_json: bool) -> None:
 class _Tasks:
     """The tasks of a job, and the modalities of their studies by task id."""
 
-    tasks: list[TransferTask]
+    tasks: list[Task]
     modalities: Mapping[int, Sequence[str]]
 
     @classmethod
@@ -212,7 +212,7 @@ def _table(jobs: list[JobView]) -> RenderableType:
             str(job.id),
             cell(job.name),
             cell(job.owner),
-            cell(f"{job.source} → {job.destination}"),
+            cell(job.way),
             status_cell(job.status),
             str(sum(job.progress.tasks.values())),
             str(counts.delivered),

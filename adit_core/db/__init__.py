@@ -4,15 +4,8 @@ Truth about jobs lives here: Prefect schedules and shows, but a job's state is w
 """
 
 from adit_core.db.audit import AuditEvent
-from adit_core.db.jobs import (
-    Job,
-    JobKind,
-    JobStatus,
-    SeriesProgress,
-    TaskStatus,
-    TransferOptions,
-    TransferTask,
-)
+from adit_core.db.events import JobEvent
+from adit_core.db.jobs import Job, JobKind, JobStatus, TransferOptions
 from adit_core.db.nodes import (
     ConnectionProfile,
     CredentialsKind,
@@ -22,6 +15,7 @@ from adit_core.db.nodes import (
     StorageForm,
 )
 from adit_core.db.studies import Series, Study
+from adit_core.db.tasks import SeriesProgress, Task, TaskKind, TaskStatus
 from adit_core.db.users import Group, GroupPermission, Membership, Permission, User, WebSession
 
 __all__ = [
@@ -32,6 +26,7 @@ __all__ = [
     "Group",
     "GroupPermission",
     "Job",
+    "JobEvent",
     "JobKind",
     "JobStatus",
     "Membership",
@@ -42,9 +37,10 @@ __all__ = [
     "SeriesProgress",
     "StorageForm",
     "Study",
+    "Task",
+    "TaskKind",
     "TaskStatus",
     "TransferOptions",
-    "TransferTask",
     "User",
     "WebSession",
 ]

@@ -11,12 +11,13 @@ from enum import StrEnum
 from sqlalchemy import ColumnElement, and_, func, or_
 from sqlmodel import col, select, update
 
-from adit_core.db import Job, TaskStatus, TransferTask
+from adit_core.db import Job, Task, TaskStatus
 from adit_core.db.columns import utc_now
 from adit_core.db.engine import Database
+from adit_core.services.history import record_of_tasks
 from adit_core.services.job_status import OPEN_TASKS, lock_job_of_task, settle_job
 from adit_core.services.progress import TaskCounts
-from adit_core.services.task_status import end_tasks, logged, put_back_tasks
+from adit_core.services.task_status import end_tasks, put_back_tasks
 
 
 class ClaimState(StrEnum):
@@ -27,6 +28,8 @@ class ClaimState(StrEnum):
     """The task has ended, or somebody else has it."""
     CANCEL_REQUESTED = "cancel requested"
     """It is held, but the task is to be ended as CANCELED."""
+    KILL_REQUESTED = "kill requested"
+    """It is held, but the task is to be ended as FAILURE."""
 
 
 def unfinished_task_ids(db: Database, job_id: int) -> list[int]:
@@ -34,45 +37,45 @@ def unfinished_task_ids(db: Database, job_id: int) -> list[int]:
     with db.reading() as session:
         return list(
             session.exec(
-                select(TransferTask.id)
-                .where(TransferTask.job_id == job_id, col(TransferTask.status).in_(OPEN_TASKS))
-                .order_by(col(TransferTask.id))
+                select(Task.id)
+                .where(Task.job_id == job_id, col(Task.status).in_(OPEN_TASKS))
+                .order_by(col(Task.id))
             )
         )
 
 
-def claim_task(db: Database, task_id: int, *, token: str, lease: float) -> TransferTask | None:
+def claim_task(db: Database, task_id: int, *, token: str, lease: float) -> Task | None:
     """Start an attempt at a task: claim it for `lease` seconds and return it as it is then.
 
     Return None if it has ended, if somebody else has it, or if its job is being canceled.
     """
-    attempt = col(TransferTask.attempts) + 1
+    attempt = col(Task.attempts) + 1
     with db.session() as session:
         job = lock_job_of_task(session, task_id)
         if job is None or job.cancel_requested:
             return None
         now = utc_now()  # not before the lock, which may have been waited for
-        run_out = and_(
-            col(TransferTask.status) == TaskStatus.IN_PROGRESS, col(TransferTask.claimed_until) < now
+        run_out = and_(col(Task.status) == TaskStatus.IN_PROGRESS, col(Task.claimed_until) < now)
+        free = (col(Task.id) == task_id, or_(col(Task.status) == TaskStatus.PENDING, run_out))
+        record_of_tasks(
+            session, *free, at=now, message="Started.", status=TaskStatus.IN_PROGRESS, attempt=attempt
         )
-        free = or_(col(TransferTask.status) == TaskStatus.PENDING, run_out)
         claimed = session.exec(
-            update(TransferTask)
-            .where(col(TransferTask.id) == task_id, free)
+            update(Task)
+            .where(*free)
             .values(
                 status=TaskStatus.IN_PROGRESS,
                 attempts=attempt,
                 claim_token=token,
                 claimed_until=now + timedelta(seconds=lease),
-                started_at=func.coalesce(TransferTask.started_at, now),
-                log=logged("started", at=now, attempt=attempt),
+                started_at=func.coalesce(Task.started_at, now),
             )
         )
         if claimed.rowcount == 0:
             return None
         job.started_at = job.started_at or now
         settle_job(session, job)
-        task = session.get_one(TransferTask, task_id)
+        task = session.get_one(Task, task_id)
         session.commit()
     return task
 
@@ -82,18 +85,21 @@ def renew_claim(db: Database, task_id: int, *, token: str, lease: float) -> Clai
 
     A claim that has run out can still be renewed as long as nobody else has taken the task.
     """
-    cancel_requested = select(Job.cancel_requested).where(Job.id == TransferTask.job_id).scalar_subquery()
+    cancel_requested = select(Job.cancel_requested).where(Job.id == Task.job_id).scalar_subquery()
     with db.session() as session:
         row = session.exec(
-            update(TransferTask)
-            .where(col(TransferTask.id) == task_id, *_held_with(token))
+            update(Task)
+            .where(col(Task.id) == task_id, *_held_with(token))
             .values(claimed_until=utc_now() + timedelta(seconds=lease))
-            .returning(cancel_requested)
+            .returning(cancel_requested, col(Task.kill_requested))
         ).one_or_none()
         session.commit()
     if row is None:
         return ClaimState.LOST
-    return ClaimState.CANCEL_REQUESTED if row[0] else ClaimState.HELD
+    canceled, killed = row
+    if canceled:
+        return ClaimState.CANCEL_REQUESTED
+    return ClaimState.KILL_REQUESTED if killed else ClaimState.HELD
 
 
 def finish_task(
@@ -118,7 +124,7 @@ def finish_task(
         job = lock_job_of_task(session, task_id)
         if job is None:
             return False
-        mine = (col(TransferTask.id) == task_id, *_held_with(token))
+        mine = (col(Task.id) == task_id, *_held_with(token))
         if not end_tasks(session, job, *mine, status=status, message=message, counts=counts):
             return False
         job.idle_runs = 0
@@ -151,7 +157,7 @@ def hand_back_task(
         job = lock_job_of_task(session, task_id)
         if job is None:
             return False
-        mine = (col(TransferTask.id) == task_id, *_held_with(token))
+        mine = (col(Task.id) == task_id, *_held_with(token))
         if not put_back_tasks(session, job, *mine, message=message, counts=counts, counted=counted):
             return False
         settle_job(session, job)
@@ -161,8 +167,8 @@ def hand_back_task(
 
 def _held_with(token: str) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
     return (
-        col(TransferTask.claim_token) == token,
-        col(TransferTask.status) == TaskStatus.IN_PROGRESS,
+        col(Task.claim_token) == token,
+        col(Task.status) == TaskStatus.IN_PROGRESS,
     )
 
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from sqlalchemy import Float, case, cast, func
 from sqlmodel import Session, col, select
 
-from adit_core.db import Job, TaskStatus, TransferTask
+from adit_core.db import Job, Task, TaskStatus
 from adit_core.services.job_status import OPEN_TASKS, TaskNumbers
 from adit_core.services.progress import TaskCounts
 
@@ -53,26 +53,26 @@ class _Sum:
 
 
 def _sums(session: Session, job_ids: Collection[int]) -> Mapping[int, list[_Sum]]:
-    since_start = col(TransferTask.started_at) >= col(Job.started_at)
-    accounted = col(TransferTask.delivered) + col(TransferTask.filtered) + col(TransferTask.failed)
+    since_start = col(Task.started_at) >= col(Job.started_at)
+    accounted = col(Task.delivered) + col(Task.filtered) + col(Task.failed)
     part = case(
-        (col(TransferTask.status).not_in(OPEN_TASKS), 1.0),
-        (col(TransferTask.planned) > 0, cast(accounted, Float) / col(TransferTask.planned)),
+        (col(Task.status).not_in(OPEN_TASKS), 1.0),
+        (col(Task.planned) > 0, cast(accounted, Float) / col(Task.planned)),
         else_=0.0,
     )
     rows = session.exec(  # pyright: ignore[reportCallIssue] - more columns than its overloads have
         select(  # pyright: ignore[reportCallIssue]
-            TransferTask.job_id,
-            TransferTask.status,
+            Task.job_id,
+            Task.status,
             func.count(),
-            *(func.sum(getattr(TransferTask, name)) for name in _ACCOUNT),
-            func.sum(case((since_start, col(TransferTask.bytes_sent)), else_=0)),
+            *(func.sum(getattr(Task, name)) for name in _ACCOUNT),
+            func.sum(case((since_start, col(Task.bytes_sent)), else_=0)),
             func.sum(part),
             func.sum(case((since_start, part), else_=0.0)),
         )
         .join(Job)
-        .where(col(TransferTask.job_id).in_(job_ids))
-        .group_by(col(TransferTask.job_id), col(TransferTask.status))
+        .where(col(Task.job_id).in_(job_ids))
+        .group_by(col(Task.job_id), col(Task.status))
     )
     by_job = defaultdict[int, list[_Sum]](list)
     for job_id, status, tasks, *counts, bytes_now, done, done_now in rows:

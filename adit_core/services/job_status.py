@@ -12,10 +12,11 @@ from datetime import datetime
 from sqlalchemy import func
 from sqlmodel import Session, col, select
 
-from adit_core.db import Job, JobStatus, TaskStatus, TransferTask
+from adit_core.db import Job, JobStatus, Task, TaskStatus
 from adit_core.db.columns import utc_now
 from adit_core.db.engine import Database
 from adit_core.errors import JobFailed, NotFound
+from adit_core.services.history import record_of_job
 
 OPEN_TASKS = frozenset({TaskStatus.PENDING, TaskStatus.IN_PROGRESS})
 """A task that has one of these has not ended."""
@@ -122,16 +123,14 @@ def lock_job(session: Session, job_id: int) -> Job | None:
 
 def lock_job_of_task(session: Session, task_id: int) -> Job | None:
     """Do what `lock_job` does for the job that a task belongs to; None if there is no such task."""
-    job_id = session.exec(select(TransferTask.job_id).where(TransferTask.id == task_id)).one_or_none()
+    job_id = session.exec(select(Task.job_id).where(Task.id == task_id)).one_or_none()
     return None if job_id is None else lock_job(session, job_id)
 
 
 def count_tasks(session: Session, job_id: int) -> dict[TaskStatus, int]:
     """Count the tasks of a job by status."""
     rows = session.exec(
-        select(TransferTask.status, func.count())
-        .where(TransferTask.job_id == job_id)
-        .group_by(col(TransferTask.status))
+        select(Task.status, func.count()).where(Task.job_id == job_id).group_by(col(Task.status))
     )
     return {TaskStatus(status): number for status, number in rows}
 
@@ -144,6 +143,7 @@ def settle_job(session: Session, job: Job) -> JobStatus:
     if job.status is JobStatus.UNVERIFIED:
         return job.status
     tasks = count_tasks(session, job.id)
+    before = job.status
     started = job.started_at is not None or bool(tasks.get(TaskStatus.IN_PROGRESS))
     status = derive_status(tasks, cancel_requested=job.cancel_requested, started=started)
     now = utc_now()
@@ -153,6 +153,8 @@ def settle_job(session: Session, job: Job) -> JobStatus:
     if started:
         job.started_at = job.started_at or now
     job.ended_at = _ended_at(job, status, now)
+    if status is not before:
+        record_of_job(session, job, job.message, status=status)
     session.flush()
     return status
 

@@ -15,9 +15,9 @@ from adit_core.db import (
     JobKind,
     JobStatus,
     SeriesProgress,
+    Task,
     TaskStatus,
     TransferOptions,
-    TransferTask,
     User,
 )
 from adit_core.db.audit import AuditAction
@@ -27,7 +27,7 @@ from adit_core.errors import ActionNotPossible, NotAllowed, NotFound, SchedulerU
 from adit_core.services import audit
 from adit_core.services.job_progress import JobProgress, measure
 from adit_core.services.job_status import TaskNumbers, count_tasks, lock_job, settle_job
-from adit_core.services.launching import Launcher, launch_job
+from adit_core.services.launching import Launcher, launch_job, node_ids_of
 from adit_core.services.rights import require_transfer
 from adit_core.services.task_status import end_tasks, reset_tasks
 
@@ -69,8 +69,8 @@ class JobView:
     kind: JobKind
     name: str
     owner: str
-    source: str
-    destination: str
+    source: str | None
+    destination: str | None
     options: TransferOptions
     urgent: bool
     status: JobStatus
@@ -82,6 +82,11 @@ class JobView:
     ended_at: datetime | None
     progress: JobProgress
     actions: frozenset[Action]
+
+    @property
+    def way(self) -> str:
+        """Where from and where to; only one of them where the job has no other."""
+        return " → ".join(name for name in (self.source, self.destination) if name)
 
 
 def list_jobs(
@@ -138,7 +143,7 @@ def list_tasks(
     statuses: Collection[TaskStatus] = (),
     limit: int = 100,
     after_id: int | None = None,
-) -> list[TransferTask]:
+) -> list[Task]:
     """Return tasks of a job in the order of the spreadsheet.
 
     Args:
@@ -152,11 +157,11 @@ def list_tasks(
     Raises:
         NotFound: There is no such job, or it is not the user's to see.
     """
-    chosen = select(TransferTask).where(TransferTask.job_id == job_id).order_by(col(TransferTask.id))
+    chosen = select(Task).where(Task.job_id == job_id).order_by(col(Task.id))
     if statuses:
-        chosen = chosen.where(col(TransferTask.status).in_(statuses))
+        chosen = chosen.where(col(Task.status).in_(statuses))
     if after_id is not None:
-        chosen = chosen.where(TransferTask.id > after_id)
+        chosen = chosen.where(Task.id > after_id)
     with db.reading() as session:
         _visible(session.get(Job, job_id), user, job_id)
         return list(session.exec(chosen.limit(limit)))
@@ -169,7 +174,7 @@ def series_of_task(db: Database, user: User, task_id: int) -> list[SeriesProgres
         NotFound: There is no such task, or it is not the user's to see.
     """
     with db.reading() as session:
-        task = session.get(TransferTask, task_id)
+        task = session.get(Task, task_id)
         job = session.get(Job, task.job_id) if task else None
         if job is None or not _may_see(user, job):
             raise NotFound(f"There is no task {task_id}.")
@@ -185,8 +190,8 @@ def modalities_of_tasks(db: Database, user: User, job_id: int) -> dict[int, tupl
     """
     chosen = (
         select(SeriesProgress.task_id, SeriesProgress.modality)
-        .join(TransferTask)
-        .where(TransferTask.job_id == job_id, SeriesProgress.modality != "")
+        .join(Task)
+        .where(Task.job_id == job_id, SeriesProgress.modality != "")
         .distinct()
         .order_by(SeriesProgress.modality)
     )
@@ -208,7 +213,7 @@ def cancel_job(db: Database, launcher: Launcher, user: User, job_id: int, *, add
     with db.session() as session:
         job = _locked(session, user, job_id, Action.CANCEL)
         job.cancel_requested = True
-        pending = col(TransferTask.status) == TaskStatus.PENDING
+        pending = col(Task.status) == TaskStatus.PENDING
         message = "Canceled before it started."
         end_tasks(session, job, pending, status=TaskStatus.CANCELED, message=message)
         settle_job(session, job)
@@ -252,9 +257,8 @@ def _begin_anew(db: Database, user: User, job_id: int, action: Action, address: 
     _require_still_allowed(db, user, job_id)
     with db.session() as session:
         job = _locked(session, user, job_id, action)
-        reset_tasks(
-            session, job, _TO_BEGIN_ANEW[action], event=f"{action.value} asked for by {user.username}"
-        )
+        chosen = col(Task.status) == _TO_BEGIN_ANEW[action]
+        reset_tasks(session, job, chosen, event=f"{action.value} asked for.", actor=user)
         job.cancel_requested = False
         job.run_number += 1
         job.idle_runs = 0
@@ -301,22 +305,22 @@ def _visible(job: Job | None, user: User, job_id: int) -> Job:
 
 def _views(session: Session, jobs: Sequence[Job]) -> list[JobView]:
     progress = measure(session, jobs, now=utc_now())
-    node_ids = {node_id for job in jobs for node_id in (job.source_id, job.destination_id)}
+    node_ids = {node_id for job in jobs for node_id in node_ids_of(job)}
     nodes = session.exec(select(DicomNode).where(col(DicomNode.id).in_(node_ids)))
     owners = session.exec(select(User).where(col(User.id).in_({job.owner_id for job in jobs})))
-    node_names = {node.id: node.name for node in nodes}
+    node_names: dict[int | None, str] = {node.id: node.name for node in nodes}
     owner_names = {owner.id: owner.username for owner in owners}
     return [_view(job, owner_names[job.owner_id], node_names, progress[job.id]) for job in jobs]
 
 
-def _view(job: Job, owner: str, node_names: Mapping[int, str], progress: JobProgress) -> JobView:
+def _view(job: Job, owner: str, node_names: Mapping[int | None, str], progress: JobProgress) -> JobView:
     return JobView(
         id=job.id,
         kind=job.kind,
         name=job.name,
         owner=owner,
-        source=node_names[job.source_id],
-        destination=node_names[job.destination_id],
+        source=node_names.get(job.source_id),
+        destination=node_names.get(job.destination_id),
         options=job.options,
         urgent=job.urgent,
         status=job.status,

@@ -17,9 +17,17 @@ from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 from prefect.settings import PREFECT_API_URL
 from prefect.states import Cancelling, Crashed
 
+from adit_core.db import JobKind
 from adit_core.errors import SchedulerUnavailable
 
-DEPLOYMENT = "transfer/transfer"
+_DEPLOYMENTS = {
+    JobKind.SELECTIVE_TRANSFER: "transfer/transfer",
+    JobKind.BATCH_TRANSFER: "transfer/transfer",
+    JobKind.UPLOAD: "transfer/transfer",
+    JobKind.BATCH_QUERY: "query/query",
+    JobKind.MASS_TRANSFER: "mass-transfer/mass-transfer",
+}
+"""Which flow runs jobs of which kind, as Prefect names its deployments."""
 URGENT_QUEUE = "urgent"
 DEFAULT_QUEUE = "default"
 _REQUEST_TIMEOUT = 15.0
@@ -30,12 +38,12 @@ _START_PATIENCE = timedelta(minutes=2)
 class PrefectLauncher:
     """The launcher that asks the Prefect server at PREFECT_API_URL."""
 
-    def launch(self, job_id: int, *, run_number: int, urgent: bool) -> str:
+    def launch(self, job_id: int, kind: JobKind, *, run_number: int, urgent: bool) -> str:
         """Create a flow run, or find the one that was created for this execution before."""
         name = f"job-{job_id}-run-{run_number}"
         with _client() as client:
             flow_run = client.create_flow_run_from_deployment(
-                _deployment_id(client),
+                _deployment_id(client, _DEPLOYMENTS[kind]),
                 parameters={"job_id": job_id},
                 name=name,
                 idempotency_key=name,
@@ -71,12 +79,12 @@ class PrefectLauncher:
                 _set_limit(client, name, limit)
 
 
-def _deployment_id(client: SyncPrefectClient) -> UUID:
+def _deployment_id(client: SyncPrefectClient, name: str) -> UUID:
     try:
-        return client.read_deployment_by_name(DEPLOYMENT).id
+        return client.read_deployment_by_name(name).id
     except ObjectNotFound as error:
         raise SchedulerUnavailable(
-            f"Prefect does not know the deployment {DEPLOYMENT}: run `prefect --no-prompt deploy --all`."
+            f"Prefect does not know the deployment {name}: run `prefect --no-prompt deploy --all`."
         ) from error
 
 

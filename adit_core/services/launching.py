@@ -5,7 +5,7 @@ from typing import Protocol
 
 from sqlmodel import col, update
 
-from adit_core.db import Job, JobStatus
+from adit_core.db import Job, JobKind, JobStatus
 from adit_core.db.columns import storable
 from adit_core.db.engine import Database
 from adit_core.errors import SchedulerUnavailable
@@ -15,7 +15,7 @@ from adit_core.services.job_status import OPEN_JOBS
 class Launcher(Protocol):
     """A scheduler. Every method may raise SchedulerUnavailable."""
 
-    def launch(self, job_id: int, *, run_number: int, urgent: bool) -> str:
+    def launch(self, job_id: int, kind: JobKind, *, run_number: int, urgent: bool) -> str:
         """Have an execution of a job started and return the id of its flow run.
 
         The same job and run number always give the same flow run.
@@ -44,6 +44,11 @@ def node_limit_name(node_id: int) -> str:
     return f"node-{node_id}"
 
 
+def node_ids_of(job: Job) -> list[int]:
+    """Return the nodes that a job has to do with: its source and its destination, where it has them."""
+    return [node_id for node_id in (job.source_id, job.destination_id) if node_id is not None]
+
+
 def launch_job(db: Database, launcher: Launcher, job_id: int) -> bool:
     """Hand an open job without a flow run to the scheduler; return False if that is not available.
 
@@ -55,7 +60,7 @@ def launch_job(db: Database, launcher: Launcher, job_id: int) -> bool:
     if job.flow_run_id is not None or job.status not in OPEN_JOBS:
         return True
     try:
-        flow_run_id = launcher.launch(job.id, run_number=job.run_number, urgent=job.urgent)
+        flow_run_id = launcher.launch(job.id, job.kind, run_number=job.run_number, urgent=job.urgent)
     except SchedulerUnavailable as error:
         _note(db, job, f"Waits for the scheduler. {error}", flow_run_id=None)
         return False

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 
 from sqlmodel import col, update
 
-from adit_core.db import SeriesProgress, TaskStatus, TransferTask
+from adit_core.db import SeriesProgress, Task, TaskStatus
 from adit_core.db.engine import Database
 from adit_core.db.upsert import upsert
 
@@ -14,7 +14,7 @@ from adit_core.db.upsert import upsert
 class TaskCounts:
     """The account of a task: instances by what became of them, and what was sent for it.
 
-    The names are those of the columns of `TransferTask`.
+    The names are those of the columns of `Task`.
     """
 
     planned: int = 0
@@ -41,11 +41,11 @@ def record_progress(
     """
     with db.session() as session:
         held = session.exec(
-            update(TransferTask)
+            update(Task)
             .where(
-                col(TransferTask.id) == task_id,
-                col(TransferTask.claim_token) == token,
-                col(TransferTask.status) == TaskStatus.IN_PROGRESS,
+                col(Task.id) == task_id,
+                col(Task.claim_token) == token,
+                col(Task.status) == TaskStatus.IN_PROGRESS,
             )
             .values(asdict(counts))
         )

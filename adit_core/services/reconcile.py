@@ -10,7 +10,7 @@ from datetime import datetime
 from sqlalchemy import exists, or_
 from sqlmodel import Session, col, select
 
-from adit_core.db import Job, JobStatus, TaskStatus, TransferTask
+from adit_core.db import Job, JobStatus, Task, TaskStatus
 from adit_core.db.columns import utc_now
 from adit_core.db.engine import Database
 from adit_core.services.job_status import OPEN_JOBS, OPEN_TASKS, lock_job, settle_job
@@ -71,9 +71,7 @@ class _Caps:
 
 def _suspects(db: Database) -> list[int]:
     """Return the jobs that are open, or should be because a task is."""
-    has_open_task = exists().where(
-        col(TransferTask.job_id) == col(Job.id), col(TransferTask.status).in_(OPEN_TASKS)
-    )
+    has_open_task = exists().where(col(Task.job_id) == col(Job.id), col(Task.status).in_(OPEN_TASKS))
     with db.reading() as session:
         return list(
             session.exec(
@@ -162,8 +160,8 @@ def _close_run(session: Session, job: Job, caps: _Caps, done: Reconciled) -> Non
         )
         done.tasks_ended += end_tasks(session, job, status=TaskStatus.FAILURE, message=message)
         return
-    in_progress = col(TransferTask.status) == TaskStatus.IN_PROGRESS
-    used_up = col(TransferTask.attempts) >= caps.attempts
+    in_progress = col(Task.status) == TaskStatus.IN_PROGRESS
+    used_up = col(Task.attempts) >= caps.attempts
     done.tasks_ended += end_tasks(
         session,
         job,
@@ -184,9 +182,9 @@ def _run_of(job: Job) -> tuple[int, str | None]:
 def _last_claim(session: Session, job_id: int) -> datetime | None:
     """Return until when the longest claim on a task of the job lasts, or lasted; None without one."""
     return session.exec(
-        select(TransferTask.claimed_until)
-        .where(TransferTask.job_id == job_id, TransferTask.status == TaskStatus.IN_PROGRESS)
-        .order_by(col(TransferTask.claimed_until).desc())
+        select(Task.claimed_until)
+        .where(Task.job_id == job_id, Task.status == TaskStatus.IN_PROGRESS)
+        .order_by(col(Task.claimed_until).desc())
         .limit(1)
     ).one_or_none()
 

@@ -1,4 +1,4 @@
-"""One execution of a job: claims its tasks and has the study of each moved by a child process.
+"""One execution of a job: claims its tasks and has each performed by a child process.
 
 Whatever happens to this process, the tables say how far the job is, and another execution can go on
 from there.
@@ -11,9 +11,8 @@ from threading import BoundedSemaphore, Event
 from typing import Self
 from uuid import uuid4
 
-from adit_core.db import DicomNode, Job, TaskStatus, TransferTask
+from adit_core.db import DicomNode, Job, Task, TaskStatus
 from adit_core.db.engine import Database
-from adit_core.dicom.outcome import StudyOutcome
 from adit_core.errors import (
     AditError,
     DatabaseUnavailable,
@@ -31,11 +30,12 @@ from adit_core.services.claims import (
     renew_claim,
     unfinished_task_ids,
 )
-from adit_core.services.execute import counts_of, execute_task, prepare_child
-from adit_core.services.launching import node_limit_name
+from adit_core.services.execute import execute_task, prepare_child
+from adit_core.services.launching import node_ids_of, node_limit_name
 from adit_core.services.progress import TaskCounts
 from adit_core.services.routes import receiver_address
 from adit_core.services.run_heartbeat import RunHeartbeat
+from adit_core.services.work import Help, TaskOutcome
 from adit_core.settings import Settings
 
 _PREPARATION_TIMEOUT = 60.0
@@ -55,9 +55,10 @@ class JobRun:
         self._settings = settings
         self._stop = Event()
         self._direct_failed = Event()
+        self._told: set[int] = set()
         with db.session() as session:
             job = session.get_one(Job, job_id)
-            nodes = [session.get_one(DicomNode, node_id) for node_id in (job.source_id, job.destination_id)]
+            nodes = [session.get_one(DicomNode, node_id) for node_id in node_ids_of(job)]
         self.node_limits = {node_limit_name(node.id): node.max_associations for node in nodes}
         """The concurrency limits that each study takes a slot of, with their sizes."""
         self._width = min(settings.studies_in_flight, *self.node_limits.values())
@@ -77,9 +78,13 @@ class JobRun:
         self._pool.close()
         self._heartbeat.__exit__()
 
-    def unfinished_tasks(self) -> list[int]:
-        """Return the ids of the tasks that this execution has to do."""
-        return unfinished_task_ids(self._db, self._job_id)
+    def new_tasks(self) -> list[int]:
+        """Return the ids of the tasks that this execution has to do, and was not told of before."""
+        new = [
+            task_id for task_id in unfinished_task_ids(self._db, self._job_id) if task_id not in self._told
+        ]
+        self._told.update(new)
+        return new
 
     @contextmanager
     def turn(self) -> Iterator[None]:
@@ -97,8 +102,8 @@ class JobRun:
         if self._stop.is_set():
             raise TaskStopped("The execution of the job is being stopped.")
 
-    def move(self, task_id: int) -> None:
-        """Claim a task, move its study and settle the task; do nothing if somebody else has it.
+    def perform(self, task_id: int) -> None:
+        """Claim a task, perform and settle it; do nothing if somebody else has it.
 
         ===================================== ============== =========== ==================
         how the attempt ended                 attempts left  task is     raised
@@ -112,6 +117,7 @@ class JobRun:
         transient error                       no             FAILURE     StudyFailed
         permanent error                       any            FAILURE     StudyFailed
         cancelled                             any            CANCELED
+        killed                                any            FAILURE     StudyFailed
         this execution is being stopped       not counted    PENDING     TaskStopped
         claim lost                            any            as it is
         ===================================== ============== =========== ==================
@@ -132,7 +138,7 @@ class _Attempt:
         self,
         db: Database,
         settings: Settings,
-        task: TransferTask,
+        task: Task,
         token: str,
         *,
         stop: Event,
@@ -155,12 +161,13 @@ class _Attempt:
                 self._db.keyring,
                 self._task.id,
                 self._token,
-                receiver=receiver_address(self._settings),
-                direct_has_failed=self._direct_failed.is_set(),
+                Help(receiver_address(self._settings), self._direct_failed.is_set()),
             )
             state = self._watch(call)
             if state is ClaimState.CANCEL_REQUESTED:
                 self._finish(TaskStatus.CANCELED, "Canceled.", None)
+            elif state is ClaimState.KILL_REQUESTED:
+                self._fail(StudyFailed("Killed."), None)
             elif state is ClaimState.HELD:
                 self._settle(call.result())
         except TaskStopped:
@@ -171,7 +178,7 @@ class _Attempt:
         except AditError as error:
             self._fail(error, None)
 
-    def _watch(self, call: ChildCall[StudyOutcome]) -> ClaimState:
+    def _watch(self, call: ChildCall[TaskOutcome]) -> ClaimState:
         """Wait for the call to end, or end it: when cancelled, when stopped, when the claim is lost."""
         renewed = time.monotonic()
         while not call.is_over(within=_POLL):
@@ -193,17 +200,16 @@ class _Attempt:
             renewed = time.monotonic()
         return ClaimState.HELD
 
-    def _settle(self, outcome: StudyOutcome) -> None:
-        counts = counts_of(self._task, outcome)
+    def _settle(self, outcome: TaskOutcome) -> None:
         if outcome.direct_failure:
             self._direct_failed.set()
         if outcome.is_complete:
-            status = TaskStatus.WARNING if outcome.warnings else TaskStatus.SUCCESS
-            self._finish(status, outcome.message(), counts)
+            status = TaskStatus.WARNING if outcome.has_remarks else TaskStatus.SUCCESS
+            self._finish(status, outcome.message, outcome.counts)
         elif outcome.is_retryable:
-            self._fail(IncompleteTransfer(outcome.message()), counts)
+            self._fail(IncompleteTransfer(outcome.message), outcome.counts)
         else:
-            self._fail(StudyFailed(outcome.message()), counts)
+            self._fail(StudyFailed(outcome.message), outcome.counts)
 
     def _fail(self, error: AditError, counts: TaskCounts | None) -> None:
         attempts = self._settings.task_attempts

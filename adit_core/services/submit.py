@@ -10,8 +10,8 @@ from adit_core.db import (
     JobKind,
     NodeKind,
     StorageForm,
+    Task,
     TransferOptions,
-    TransferTask,
     User,
 )
 from adit_core.db.audit import AuditAction
@@ -111,7 +111,7 @@ def _write(session: Session, job: Job, batch: BatchFile) -> None:
     session.add(job)
     session.flush()
     session.add_all(
-        TransferTask(
+        Task(
             job_id=job.id,
             patient_id=study.patient_id,
             study_instance_uid=study.study_instance_uid,

@@ -9,17 +9,18 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, String, cast
+from sqlalchemy import ColumnElement
 from sqlmodel import Session, col, delete, select, update
 
-from adit_core.db import Job, SeriesProgress, TaskStatus, TransferTask, User
+from adit_core.db import Job, SeriesProgress, Task, TaskStatus, User
 from adit_core.db.audit import AuditAction
 from adit_core.db.columns import storable, utc_now
 from adit_core.services import audit
+from adit_core.services.history import record_of_tasks
 from adit_core.services.job_status import OPEN_TASKS
 from adit_core.services.progress import TaskCounts
 
-_UNCLAIMED: dict[str, Any] = {"claim_token": None, "claimed_until": None}
+_UNCLAIMED: dict[str, Any] = {"claim_token": None, "claimed_until": None, "kill_requested": False}
 
 
 def end_tasks(
@@ -29,22 +30,24 @@ def end_tasks(
     status: TaskStatus,
     message: str,
     counts: TaskCounts | None = None,
+    actor: User | None = None,
 ) -> int:
-    """End open tasks of `job` and return how many were ended.
+    """End open tasks of `job` and return how many were ended; `actor` is the user who wants it.
 
     Without `counts`, the account is closed as it was recorded last: what was neither delivered nor
     filtered has failed. The audit trail is told of every study of which something was delivered.
     """
     now = utc_now()
-    undelivered = col(TransferTask.planned) - col(TransferTask.delivered) - col(TransferTask.filtered)
+    undelivered = col(Task.planned) - col(Task.delivered) - col(Task.filtered)
     account = asdict(counts) if counts else {"failed": undelivered}
+    chosen = (col(Task.job_id) == job.id, col(Task.status).in_(OPEN_TASKS), *conditions)
+    record_of_tasks(session, *chosen, at=now, message=message, status=status, actor=actor)
     ended = session.exec(
-        update(TransferTask)
-        .where(col(TransferTask.job_id) == job.id, col(TransferTask.status).in_(OPEN_TASKS), *conditions)
+        update(Task)
+        .where(*chosen)
         .values(
             status=status,
             message=storable(message),
-            log=logged(f"{status.value} {message}", at=now),
             ended_at=now,
             **account,
             **_UNCLAIMED,
@@ -52,7 +55,7 @@ def end_tasks(
         .execution_options(synchronize_session=False)
     )
     if ended.rowcount:
-        tasks = select(TransferTask.id).where(TransferTask.job_id == job.id, TransferTask.ended_at == now)
+        tasks = select(Task.id).where(Task.job_id == job.id, Task.ended_at == now)
         _close_series(session, col(SeriesProgress.task_id).in_(tasks))
         _audit_transfers(session, job, now)
     return ended.rowcount
@@ -70,19 +73,20 @@ def put_back_tasks(
 
     If the job is being canceled nobody would take them from there, so they are CANCELED.
     """
-    in_progress = col(TransferTask.status) == TaskStatus.IN_PROGRESS
+    in_progress = col(Task.status) == TaskStatus.IN_PROGRESS
     if job.cancel_requested:
         return end_tasks(
             session, job, in_progress, *conditions, status=TaskStatus.CANCELED, message=message, counts=counts
         )
+    chosen = (col(Task.job_id) == job.id, in_progress, *conditions)
+    record_of_tasks(session, *chosen, at=utc_now(), message=message, status=TaskStatus.PENDING)
     put_back = session.exec(
-        update(TransferTask)
-        .where(col(TransferTask.job_id) == job.id, in_progress, *conditions)
+        update(Task)
+        .where(*chosen)
         .values(
             status=TaskStatus.PENDING,
             message=storable(message),
-            log=logged(message, at=utc_now()),
-            attempts=col(TransferTask.attempts) - (0 if counted else 1),
+            attempts=col(Task.attempts) - (0 if counted else 1),
             **(asdict(counts) if counts else {}),
             **_UNCLAIMED,
         )
@@ -91,21 +95,23 @@ def put_back_tasks(
     return put_back.rowcount
 
 
-def reset_tasks(session: Session, job: Job, status: TaskStatus, *, event: str) -> int:
-    """Make those tasks of `job` that ended with `status` PENDING again, as if new, and return how many.
+def reset_tasks(
+    session: Session, job: Job, *conditions: ColumnElement[bool], event: str, actor: User | None = None
+) -> int:
+    """Make ended tasks of `job` PENDING again, as if new, and return how many.
 
-    What happened before stays in their log only.
+    What happened before stays in their history only.
     """
-    chosen = (col(TransferTask.job_id) == job.id, col(TransferTask.status) == status)
-    tasks = select(TransferTask.id).where(*chosen)
+    chosen = (col(Task.job_id) == job.id, col(Task.status).not_in(OPEN_TASKS), *conditions)
+    record_of_tasks(session, *chosen, at=utc_now(), message=event, status=TaskStatus.PENDING, actor=actor)
+    tasks = select(Task.id).where(*chosen)
     session.exec(delete(SeriesProgress).where(col(SeriesProgress.task_id).in_(tasks)))
     reset = session.exec(
-        update(TransferTask)
+        update(Task)
         .where(*chosen)
         .values(
             status=TaskStatus.PENDING,
             message="",
-            log=logged(event, at=utc_now()),
             attempts=0,
             started_at=None,
             ended_at=None,
@@ -114,13 +120,6 @@ def reset_tasks(session: Session, job: Job, status: TaskStatus, *, event: str) -
         .execution_options(synchronize_session=False)
     )
     return reset.rowcount
-
-
-def logged(text: str, *, at: datetime, attempt: ColumnElement[int] | None = None) -> ColumnElement[str]:
-    """Return the log of a task with a line for what happened in its attempt, the present one by default."""
-    number = cast(col(TransferTask.attempts) if attempt is None else attempt, String)
-    line = " ".join(storable(text).split())
-    return col(TransferTask.log) + f"{at:%Y-%m-%dT%H:%M:%SZ} attempt " + number + f": {line}\n"
 
 
 def _close_series(session: Session, of_tasks: ColumnElement[bool]) -> None:
@@ -151,9 +150,9 @@ def _audit_transfers(session: Session, job: Job, ended_at: datetime) -> None:
         )
 
 
-def _delivered(session: Session, job: Job, ended_at: datetime) -> Sequence[TransferTask]:
+def _delivered(session: Session, job: Job, ended_at: datetime) -> Sequence[Task]:
     return session.exec(
-        select(TransferTask)
-        .where(TransferTask.job_id == job.id, TransferTask.ended_at == ended_at, TransferTask.delivered > 0)
+        select(Task)
+        .where(Task.job_id == job.id, Task.ended_at == ended_at, Task.delivered > 0)
         .execution_options(populate_existing=True)
     ).all()

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from adit_core.db import JobKind
 from adit_core.errors import SchedulerUnavailable
 
 
@@ -22,7 +23,7 @@ class FakeLauncher:
     abandoned: list[str] = field(default_factory=list)
     limits: dict[str, int] = field(default_factory=dict)
 
-    def launch(self, job_id: int, *, run_number: int, urgent: bool) -> str:
+    def launch(self, job_id: int, kind: JobKind, *, run_number: int, urgent: bool) -> str:  # noqa: ARG002
         self._check_available()
         flow_run_id = self.runs.setdefault(f"job-{job_id}-run-{run_number}", f"flow-{job_id}-{run_number}")
         if urgent:

@@ -71,7 +71,7 @@ def assert_complete(
     job = adit.finished(job_id)
     assert job.status is JobStatus.SUCCESS, job.message
     for task in adit.tasks(job_id):
-        assert task.status is TaskStatus.SUCCESS, task.log
+        assert task.status is TaskStatus.SUCCESS, task.message
         assert task.planned == task.delivered + task.filtered + task.failed == 40
         assert task.claim_token is None
     assert destination.contents() == source.contents()

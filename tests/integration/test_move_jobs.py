@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from adit_core.db import DicomNode, Job, JobKind, TaskStatus, TransferOptions, TransferTask
+from adit_core.db import DicomNode, Job, JobKind, Task, TaskStatus, TransferOptions
 from adit_core.db.engine import Database
 from adit_core.errors import StudyFailed
 from adit_core.services.run_job import JobRun
@@ -58,9 +58,7 @@ def add_job(db: Database, source: DicomNode, destination: DicomNode, *, direct_m
         session.add(job)
         session.flush()
         session.add_all(
-            TransferTask(
-                job_id=job.id, patient_id=spec.patient_id, study_instance_uid=spec.study_instance_uid
-            )
+            Task(job_id=job.id, patient_id=spec.patient_id, study_instance_uid=spec.study_instance_uid)
             for spec in STUDIES
         )
         session.commit()
@@ -68,14 +66,14 @@ def add_job(db: Database, source: DicomNode, destination: DicomNode, *, direct_m
     return job
 
 
-def run(db: Database, job: Job, settings: Settings) -> list[TransferTask]:
+def run(db: Database, job: Job, settings: Settings) -> list[Task]:
     """Do the tasks of a job, one after the other, and return them as they ended."""
     with JobRun(db, job.id, settings) as execution:
-        task_ids = execution.unfinished_tasks()
+        task_ids = execution.new_tasks()
         for task_id in task_ids:
-            execution.move(task_id)
+            execution.perform(task_id)
     with db.reading() as session:
-        return [session.get_one(TransferTask, task_id) for task_id in task_ids]
+        return [session.get_one(Task, task_id) for task_id in task_ids]
 
 
 def load(archive: Archive, folder: Path) -> dict[str, str]:

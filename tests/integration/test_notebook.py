@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from adit_core.db import Job, JobStatus, TaskStatus, TransferOptions, TransferTask
+from adit_core.db import Job, JobStatus, Task, TaskStatus, TransferOptions
 from adit_core.db.engine import Database
 from adit_core.errors import ActionNotPossible, InvalidInput, JobFailed, NotFound
 from adit_core.services.claims import claim_task, finish_task, unfinished_task_ids
@@ -77,7 +77,7 @@ def test_following_a_job_of_which_every_study_failed_raises(db: Database, frame:
 def test_a_data_frame_counts_its_rows_like_a_spreadsheet(db: Database, frame: pd.DataFrame) -> None:
     job = submit_batch(frame, source="PACS", destination="Export")
 
-    first = load(db, TransferTask, 1)
+    first = load(db, Task, 1)
     assert (first.patient_id, first.study_instance_uid, first.rows) == ("0001", "1.2.1", (2,))
     tasks = job.tasks()
     assert list(tasks["patient_id"]) == ["0001", "P2"]
@@ -99,7 +99,7 @@ def test_cells_that_are_missing_in_a_data_frame_are_empty(db: Database, frame: p
 
     submit_batch(frame, source="PACS", destination="Export")
 
-    assert [load(db, TransferTask, task_id).series_instance_uids for task_id in (1, 2)] == [(), ("1.2.2.1",)]
+    assert [load(db, Task, task_id).series_instance_uids for task_id in (1, 2)] == [(), ("1.2.2.1",)]
 
 
 @pytest.mark.parametrize("columns", [["PatientID"], ["Age"]])

@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 from sqlmodel import select
 
-from adit_core.db import AuditEvent, Job, JobStatus, SeriesProgress, TaskStatus, TransferTask, User
+from adit_core.db import AuditEvent, Job, JobStatus, SeriesProgress, Task, TaskStatus, User
 from adit_core.db.audit import AuditAction
 from adit_core.db.engine import Database
 from adit_core.services.claims import (
@@ -22,14 +22,14 @@ from adit_core.services.claims import (
 )
 from adit_core.services.job_status import job_result
 from adit_core.services.progress import record_progress
-from tests.rows import load, make_job, make_user
+from tests.rows import load, make_job, make_user, told
 
 LEASE = 60.0
 EXPIRED = -1.0
 ALL_DELIVERED = TaskCounts(planned=3, delivered=3, sent=3, bytes_sent=3 << 30)
 
 
-def claim(db: Database, task_id: int, *, token: str = "mine", lease: float = LEASE) -> TransferTask:
+def claim(db: Database, task_id: int, *, token: str = "mine", lease: float = LEASE) -> Task:
     task = claim_task(db, task_id, token=token, lease=lease)
     assert task is not None
     return task
@@ -51,9 +51,9 @@ def test_a_claim_starts_an_attempt(database: Database) -> None:
 
     assert (task.status, task.attempts, task.claim_token) == (TaskStatus.IN_PROGRESS, 1, "mine")
     assert task.started_at is not None
-    assert "attempt 1: started" in task.log
+    assert told(database, first) == ["1 IN_PROGRESS: Started."]
     assert load(database, Job, job.id).status is JobStatus.IN_PROGRESS
-    assert load(database, TransferTask, second).status is TaskStatus.PENDING
+    assert load(database, Task, second).status is TaskStatus.PENDING
 
 
 def test_a_claimed_task_cannot_be_claimed_again(database: Database) -> None:
@@ -61,7 +61,7 @@ def test_a_claimed_task_cannot_be_claimed_again(database: Database) -> None:
     claim(database, task_id)
 
     assert claim_task(database, task_id, token="other", lease=LEASE) is None
-    assert load(database, TransferTask, task_id).claim_token == "mine"
+    assert load(database, Task, task_id).claim_token == "mine"
 
 
 def test_an_ended_task_cannot_be_claimed(database: Database) -> None:
@@ -70,7 +70,7 @@ def test_an_ended_task_cannot_be_claimed(database: Database) -> None:
     assert succeed(database, task_id)
 
     assert claim_task(database, task_id, token="other", lease=LEASE) is None
-    assert unfinished_task_ids(database, load(database, TransferTask, task_id).job_id) == []
+    assert unfinished_task_ids(database, load(database, Task, task_id).job_id) == []
 
 
 def test_a_task_that_does_not_exist_cannot_be_claimed(database: Database) -> None:
@@ -97,7 +97,7 @@ def test_the_loser_of_a_claim_can_change_nothing(database: Database) -> None:
     (task_id,) = unfinished_task_ids(database, job.id)
     claim(database, task_id, token="dead", lease=EXPIRED)
     claim(database, task_id, token="alive")
-    before = load(database, TransferTask, task_id)
+    before = load(database, Task, task_id)
     series = [SeriesProgress(task_id=task_id, series_instance_uid="1.2.3", planned=9)]
 
     assert renew_claim(database, task_id, token="dead", lease=LEASE) is ClaimState.LOST
@@ -105,7 +105,7 @@ def test_the_loser_of_a_claim_can_change_nothing(database: Database) -> None:
     assert not succeed(database, task_id, token="dead")
     assert not hand_back_task(database, task_id, token="dead", message="", counts=ALL_DELIVERED, counted=True)
 
-    assert load(database, TransferTask, task_id) == before
+    assert load(database, Task, task_id) == before
     with database.reading() as session:
         assert session.exec(select(SeriesProgress)).all() == []
     assert load(database, Job, job.id).status is JobStatus.IN_PROGRESS
@@ -118,7 +118,7 @@ def test_a_finished_task_cannot_be_finished_again(database: Database) -> None:
 
     assert not fail(database, task_id)
     assert renew_claim(database, task_id, token="mine", lease=LEASE) is ClaimState.LOST
-    assert load(database, TransferTask, task_id).status is TaskStatus.SUCCESS
+    assert load(database, Task, task_id).status is TaskStatus.SUCCESS
 
 
 def test_renewing_keeps_a_claim_from_others(database: Database) -> None:
@@ -145,7 +145,7 @@ def test_finishing_settles_the_job_and_keeps_the_account(database: Database) -> 
 
     assert succeed(database, task_id)
 
-    task = load(database, TransferTask, task_id)
+    task = load(database, Task, task_id)
     assert (task.planned, task.delivered, task.bytes_sent) == (3, 3, 3 << 30)
     assert task.ended_at is not None
     assert (task.claim_token, task.claimed_until) == (None, None)
@@ -165,7 +165,7 @@ def test_a_failure_without_an_account_closes_the_recorded_one(database: Database
 
     assert fail(database, task_id)
 
-    task = load(database, TransferTask, task_id)
+    task = load(database, Task, task_id)
     assert (task.planned, task.delivered, task.filtered, task.failed) == (10, 4, 0, 6)
     assert load(database, SeriesProgress, (task_id, "1.2.3")).failed == 6
 
@@ -188,25 +188,25 @@ def test_an_account_that_is_short_of_an_instance_is_refused(
     with pytest.raises(ValueError, match=r"account does not add up|cannot end as"):
         finish_task(database, task_id, token="mine", status=status, message="", counts=counts)
 
-    assert load(database, TransferTask, task_id).status is TaskStatus.IN_PROGRESS
+    assert load(database, Task, task_id).status is TaskStatus.IN_PROGRESS
 
 
 def test_a_failed_attempt_is_counted_and_a_stopped_one_is_not(database: Database) -> None:
     (task_id,) = unfinished_task_ids(database, make_job(database).id)
     claim(database, task_id)
     assert hand_back_task(database, task_id, token="mine", message="busy", counts=None, counted=True)
-    assert load(database, TransferTask, task_id).attempts == 1
+    assert load(database, Task, task_id).attempts == 1
 
     claim(database, task_id)
     assert hand_back_task(database, task_id, token="mine", message="stopped", counts=None, counted=False)
 
-    task = load(database, TransferTask, task_id)
+    task = load(database, Task, task_id)
     assert (task.status, task.attempts, task.message) == (TaskStatus.PENDING, 1, "stopped")
-    assert [line.split(" ", 1)[1] for line in task.log.splitlines()] == [
-        "attempt 1: started",
-        "attempt 1: busy",
-        "attempt 2: started",
-        "attempt 2: stopped",
+    assert told(database, task_id) == [
+        "1 IN_PROGRESS: Started.",
+        "1 PENDING: busy",
+        "2 IN_PROGRESS: Started.",
+        "2 PENDING: stopped",
     ]
 
 
@@ -218,7 +218,7 @@ def test_a_task_that_is_handed_back_while_its_job_is_canceled_ends(database: Dat
 
     assert hand_back_task(database, task_id, token="mine", message="stopped", counts=None, counted=False)
 
-    assert load(database, TransferTask, task_id).status is TaskStatus.CANCELED
+    assert load(database, Task, task_id).status is TaskStatus.CANCELED
     assert load(database, Job, job.id).status is JobStatus.CANCELED
 
 
@@ -230,7 +230,7 @@ def test_messages_may_hold_what_a_database_cannot_store(database: Database) -> N
         database, task_id, token="mine", message="peer said: no\x00\nway", counts=None, counted=True
     )
 
-    assert "peer said: no way\n" in load(database, TransferTask, task_id).log
+    assert told(database, task_id)[-1] == "1 PENDING: peer said: no\nway"
 
 
 def test_progress_replaces_what_was_recorded_of_a_series(database: Database) -> None:
@@ -253,7 +253,7 @@ def test_progress_replaces_what_was_recorded_of_a_series(database: Database) -> 
         ("1.2.3", "CT", 2),
         ("1.2.4", "CT", 2),
     ]
-    assert load(database, TransferTask, task_id).delivered == 4
+    assert load(database, Task, task_id).delivered == 4
 
 
 def test_what_was_delivered_is_in_the_audit_trail(database: Database) -> None:
@@ -303,7 +303,7 @@ def test_of_eight_threads_exactly_one_gets_a_claim(database: Database) -> None:
                 range(8),
             )
             winners = [task.claim_token for task in claims if task is not None]
-        assert winners == [load(database, TransferTask, task_id).claim_token]
+        assert winners == [load(database, Task, task_id).claim_token]
 
 
 def _take_all(db: Database, job_id: int, start_at: float) -> list[int]:

@@ -13,6 +13,7 @@ from prefect.settings import PREFECT_API_URL, PREFECT_SERVER_ANALYTICS_ENABLED, 
 from prefect.states import Completed, Crashed, Running
 from prefect.testing.utilities import prefect_test_harness
 
+from adit_core.db import JobKind
 from adit_core.errors import SchedulerUnavailable
 from adit_core.services.launcher import PrefectLauncher
 
@@ -58,7 +59,9 @@ def state_of(server: SyncPrefectClient, flow_run_id: str) -> str:
 def test_a_launch_schedules_a_flow_run_that_holds_ids_only(
     server: SyncPrefectClient, launcher: PrefectLauncher, job_id: int, urgent: bool, queue: str
 ) -> None:
-    flow_run = server.read_flow_run(UUID(launcher.launch(job_id, run_number=3, urgent=urgent)))
+    flow_run = server.read_flow_run(
+        UUID(launcher.launch(job_id, JobKind.BATCH_TRANSFER, run_number=3, urgent=urgent))
+    )
 
     assert flow_run.parameters == {"job_id": job_id}
     assert flow_run.name == f"job-{job_id}-run-3"
@@ -66,16 +69,16 @@ def test_a_launch_schedules_a_flow_run_that_holds_ids_only(
 
 
 def test_an_execution_is_launched_once(launcher: PrefectLauncher, job_id: int) -> None:
-    first = launcher.launch(job_id, run_number=1, urgent=False)
+    first = launcher.launch(job_id, JobKind.BATCH_TRANSFER, run_number=1, urgent=False)
 
-    assert launcher.launch(job_id, run_number=1, urgent=False) == first
-    assert launcher.launch(job_id, run_number=2, urgent=False) != first
+    assert launcher.launch(job_id, JobKind.BATCH_TRANSFER, run_number=1, urgent=False) == first
+    assert launcher.launch(job_id, JobKind.BATCH_TRANSFER, run_number=2, urgent=False) != first
 
 
 def test_a_flow_run_that_has_not_started_is_canceled_at_once(
     server: SyncPrefectClient, launcher: PrefectLauncher, job_id: int
 ) -> None:
-    flow_run_id = launcher.launch(job_id, run_number=1, urgent=False)
+    flow_run_id = launcher.launch(job_id, JobKind.BATCH_TRANSFER, run_number=1, urgent=False)
     assert launcher.is_awaited(flow_run_id)
 
     launcher.cancel(flow_run_id)
@@ -87,7 +90,7 @@ def test_a_flow_run_that_has_not_started_is_canceled_at_once(
 def test_a_flow_run_that_is_running_is_asked_to_end(
     server: SyncPrefectClient, launcher: PrefectLauncher, job_id: int
 ) -> None:
-    flow_run_id = launcher.launch(job_id, run_number=1, urgent=False)
+    flow_run_id = launcher.launch(job_id, JobKind.BATCH_TRANSFER, run_number=1, urgent=False)
     server.set_flow_run_state(flow_run_id, Running(), force=True)
 
     launcher.cancel(flow_run_id)
@@ -100,7 +103,7 @@ def test_a_flow_run_that_is_running_is_asked_to_end(
 def test_a_flow_run_that_is_over_stays_as_it_is(
     server: SyncPrefectClient, launcher: PrefectLauncher, job_id: int, final: State
 ) -> None:
-    flow_run_id = launcher.launch(job_id, run_number=1, urgent=False)
+    flow_run_id = launcher.launch(job_id, JobKind.BATCH_TRANSFER, run_number=1, urgent=False)
     server.set_flow_run_state(flow_run_id, final, force=True)
     assert not launcher.is_awaited(flow_run_id)
 
@@ -119,7 +122,7 @@ def test_a_flow_run_that_is_not_known_is_over(launcher: PrefectLauncher, server:
 def test_a_flow_run_that_was_started_long_ago_is_not_awaited_any_more(
     server: SyncPrefectClient, launcher: PrefectLauncher, job_id: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    flow_run_id = launcher.launch(job_id, run_number=1, urgent=False)
+    flow_run_id = launcher.launch(job_id, JobKind.BATCH_TRANSFER, run_number=1, urgent=False)
     server.set_flow_run_state(flow_run_id, Running(), force=True)
     assert launcher.is_awaited(flow_run_id)
 
@@ -132,7 +135,7 @@ def test_a_flow_run_that_was_started_long_ago_is_not_awaited_any_more(
 def test_a_flow_run_that_is_abandoned_takes_up_no_place_any_more(
     server: SyncPrefectClient, launcher: PrefectLauncher, job_id: int, canceled: bool
 ) -> None:
-    flow_run_id = launcher.launch(job_id, run_number=1, urgent=False)
+    flow_run_id = launcher.launch(job_id, JobKind.BATCH_TRANSFER, run_number=1, urgent=False)
     server.set_flow_run_state(flow_run_id, Running(), force=True)
     if canceled:
         launcher.cancel(flow_run_id)
@@ -163,7 +166,7 @@ def test_a_missing_deployment_is_named(
     server.delete_deployment(server.read_deployment_by_name("transfer/transfer").id)
     try:
         with pytest.raises(SchedulerUnavailable, match=r"transfer/transfer: run `prefect --no-prompt deploy"):
-            launcher.launch(job_id, run_number=1, urgent=False)
+            launcher.launch(job_id, JobKind.BATCH_TRANSFER, run_number=1, urgent=False)
     finally:
         deploy(server)
 
@@ -189,4 +192,4 @@ def test_no_server_is_started_where_none_is_named() -> None:
         temporary_settings(restore_defaults={PREFECT_API_URL}),
         pytest.raises(SchedulerUnavailable, match="PREFECT_API_URL is not set"),
     ):
-        PrefectLauncher().launch(1, run_number=1, urgent=False)
+        PrefectLauncher().launch(1, JobKind.BATCH_TRANSFER, run_number=1, urgent=False)

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from sqlmodel import select
 
-from adit_core.db import Job, JobStatus, SeriesProgress, TaskStatus, TransferTask, User
+from adit_core.db import Job, JobStatus, SeriesProgress, Task, TaskStatus, User
 from adit_core.db.columns import utc_now
 from adit_core.db.engine import Database
 from adit_core.errors import SchedulerUnavailable
@@ -39,15 +39,15 @@ class Site:
         return load(self.db, Job, self.job_id)
 
     @property
-    def tasks(self) -> list[TransferTask]:
+    def tasks(self) -> list[Task]:
         with self.db.reading() as session:
-            chosen = select(TransferTask).where(TransferTask.job_id == self.job_id)
+            chosen = select(Task).where(Task.job_id == self.job_id)
             return sorted(session.exec(chosen), key=lambda task: task.id)
 
-    def claim(self, task: TransferTask, *, lease: float = 60) -> None:
+    def claim(self, task: Task, *, lease: float = 60) -> None:
         assert claim_task(self.db, task.id, token="worker", lease=lease) is not None
 
-    def finish(self, task: TransferTask, status: TaskStatus = TaskStatus.SUCCESS) -> bool:
+    def finish(self, task: Task, status: TaskStatus = TaskStatus.SUCCESS) -> bool:
         return finish_task(self.db, task.id, token="worker", status=status, message="", counts=DONE)
 
     def heartbeat(self) -> RunHeartbeat:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from sqlmodel import select
 
-from adit_core.db import AuditEvent, DicomNode, Job, JobKind, StorageForm, TransferTask
+from adit_core.db import AuditEvent, DicomNode, Job, JobKind, StorageForm, Task
 from adit_core.db.engine import Database
 from adit_core.dicom.layout import Names
 from adit_core.dicom.node import ArchiveFormat, ArchiveNode, FolderNode, NiftiNode, SidecarContent
@@ -16,6 +16,7 @@ from adit_core.services.claims import claim_task
 from adit_core.services.execute import execute_task
 from adit_core.services.nodes import add_folder, get_node, list_nodes, node_value
 from adit_core.services.storage import Storage
+from adit_core.services.work import Help
 from deployments.demo.studies import StudySpec, write_study
 from tests.archives import archived_instances
 from tests.factories import ct_study, instances_in
@@ -90,7 +91,7 @@ def test_settings_that_cannot_be_used_are_refused(database: Database, storage: S
     assert list_nodes(database) == []
 
 
-def execute(database: Database, spec: StudySpec, source: DicomNode, destination: DicomNode) -> TransferTask:
+def execute(database: Database, spec: StudySpec, source: DicomNode, destination: DicomNode) -> Task:
     """Have a child process move a study, and return the task as it is then."""
     with database.session() as session:
         job = Job(
@@ -102,7 +103,7 @@ def execute(database: Database, spec: StudySpec, source: DicomNode, destination:
         )
         session.add(job)
         session.flush()
-        task = TransferTask(
+        task = Task(
             job_id=job.id,
             patient_id=spec.patient_id,
             study_instance_uid=spec.study_instance_uid,
@@ -113,8 +114,8 @@ def execute(database: Database, spec: StudySpec, source: DicomNode, destination:
         task_id = task.id
     assert claim_task(database, task_id, token="token", lease=60)
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as child:
-        child.submit(execute_task, database.url, database.keyring, task_id, "token").result()
-    return load(database, TransferTask, task_id)
+        child.submit(execute_task, database.url, database.keyring, task_id, "token", Help()).result()
+    return load(database, Task, task_id)
 
 
 @pytest.mark.parametrize("form", [StorageForm.SEVEN_ZIP, StorageForm.NIFTI])

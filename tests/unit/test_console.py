@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console, RenderableType
 
 from adit_core.console import job_progress, progress_sentence, results_table
-from adit_core.db import JobKind, JobStatus, TaskStatus, TransferOptions, TransferTask
+from adit_core.db import JobKind, JobStatus, Task, TaskStatus, TransferOptions
 from adit_core.db.columns import utc_now
 from adit_core.services.job_progress import JobProgress
 from adit_core.services.jobs import JobView
@@ -49,8 +49,8 @@ def job_view(counts: TaskCounts = NOTHING_YET, **changes) -> JobView:
     return replace(view, **changes)
 
 
-def study(task_id: int = 1, *, rows: tuple[int, ...] = (2,), uid: str = "1.2.3", **fields) -> TransferTask:
-    return TransferTask(
+def study(task_id: int = 1, *, rows: tuple[int, ...] = (2,), uid: str = "1.2.3", **fields) -> Task:
+    return Task(
         id=task_id,
         job_id=7,
         patient_id="P4711",

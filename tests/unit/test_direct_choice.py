@@ -2,8 +2,8 @@
 
 import pytest
 
-from adit_core.db import DicomNode, Job, JobKind, NodeKind, TransferOptions, TransferTask
-from adit_core.services.execute import may_move_directly
+from adit_core.db import DicomNode, Job, JobKind, NodeKind, Task, TransferOptions
+from adit_core.services.execute_transfer import may_move_directly
 
 
 def node(*, allows: bool) -> DicomNode:
@@ -26,6 +26,6 @@ def test_a_study_moves_directly_only_if_all_allow_it_and_nothing_changes(
 ) -> None:
     options = TransferOptions(direct_move=of_job)
     job = Job(kind=JobKind.BATCH_TRANSFER, owner_id=1, source_id=1, destination_id=2, options=options)
-    task = TransferTask(job_id=1, patient_id="P1", study_instance_uid="1.2.3", pseudonym=pseudonym)
+    task = Task(job_id=1, patient_id="P1", study_instance_uid="1.2.3", pseudonym=pseudonym)
     nodes = [node(allows=source), node(allows=destination)]
     assert may_move_directly(job, task, nodes) is expected

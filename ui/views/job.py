@@ -62,9 +62,15 @@ def _title(job: JobView) -> str:
     return f"Job {job.id}" + (f" · {verbatim(job.name)}" if job.name else "")
 
 
+def _way(job: JobView) -> str:
+    source = f" from **{verbatim(job.source)}**" if job.source else ""
+    destination = f" to **{verbatim(job.destination)}**" if job.destination else ""
+    return source + destination
+
+
 def _facts(job: JobView) -> str:
     facts = [
-        f"{job.kind.value.capitalize()} from **{verbatim(job.source)}** to **{verbatim(job.destination)}**",
+        f"{job.kind.value.capitalize()}{_way(job)}",
         f"by {verbatim(job.owner)}",
         *(["urgent"] if job.urgent else []),
         f"created {moment(job.created_at)}",

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from adit_core.db import SeriesProgress, TaskStatus, TransferTask, User
+from adit_core.db import SeriesProgress, Task, TaskStatus, User
 from adit_core.db.engine import Database
 from adit_core.services.jobs import list_tasks, series_of_task
 from ui.components.amounts import number
@@ -57,7 +57,7 @@ def show_tasks(db: Database, user: User, job_id: int) -> None:
     _offer_pages(shown[-1].id, is_first=after_id is None, is_last=len(tasks) <= _PAGE_LENGTH)
 
 
-def _row(task: TransferTask, details: Grid | None) -> Row:
+def _row(task: Task, details: Grid | None) -> Row:
     notes = (task.message,) if task.message else ()
     return Row(
         str(task.id),
@@ -74,7 +74,7 @@ def _row(task: TransferTask, details: Grid | None) -> Row:
     )
 
 
-def _series(db: Database, user: User, task: TransferTask) -> Grid:
+def _series(db: Database, user: User, task: Task) -> Grid:
     series = series_of_task(db, user, task.id)
     rows = [
         Row(
@@ -93,7 +93,7 @@ def _series(db: Database, user: User, task: TransferTask) -> Grid:
     return Grid(f"Series of study {task.study_instance_uid}", _SERIES_COLUMNS, tuple(rows))
 
 
-def _instances(part: TransferTask | SeriesProgress, tone: Tone) -> Bar | Text:
+def _instances(part: Task | SeriesProgress, tone: Tone) -> Bar | Text:
     """Return the instances delivered of those planned; nothing as long as nothing is planned."""
     if not part.planned:
         return Text("")

@@ -97,7 +97,7 @@ def _grid(jobs: Sequence[JobView], *, all_users: bool) -> Grid:
 
 def _row(job: JobView, *, all_users: bool) -> Row:
     href = f"/job?id={job.id}"
-    notes = (f"{job.source} → {job.destination}", *([job.message] if job.message else []))
+    notes = (job.way, *([job.message] if job.message else []))
     return Row(
         str(job.id),
         (

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from adit_core.db import Job, JobStatus, SeriesProgress, TaskStatus
+from adit_core.db import Job, JobKind, JobStatus, SeriesProgress, TaskStatus
 from tests.rows import load, make_job, make_user
 from tests.web_pages import Dashboard, buttons, press, rows, said, set_job, set_task
 
@@ -167,7 +167,10 @@ def test_names_are_shown_as_they_were_written(dashboard: Dashboard):
 def test_a_job_is_canceled_after_a_question(dashboard: Dashboard):
     ada = make_user(dashboard.db, "ada")
     job = make_job(
-        dashboard.db, 2, owner=ada, flow_run_id=dashboard.launcher.launch(1, run_number=1, urgent=False)
+        dashboard.db,
+        2,
+        owner=ada,
+        flow_run_id=dashboard.launcher.launch(1, JobKind.BATCH_TRANSFER, run_number=1, urgent=False),
     )
 
     page = dashboard.job(ada, job.id)
