@@ -5,10 +5,12 @@ destination, asked afterwards, has it (or, where it cannot be asked, when it sai
 """
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from adit_core.dicom.manifest import Manifest, SeriesManifest
 from adit_core.dicom.ports import Delivery
+from adit_core.dicom.references import InstanceReference
 from adit_core.errors import AditError, TransientError
 
 _NOT_RECEIVED = "not received from the source"
@@ -30,6 +32,14 @@ class SeriesOutcome:
 
 
 @dataclass(frozen=True, slots=True)
+class WithheldInstance:
+    """An instance that was left out on purpose although its series was not, with the reason in words."""
+
+    reference: InstanceReference
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class StudyOutcome:
     """The account of one study, after its transfer or while it goes on."""
 
@@ -40,6 +50,7 @@ class StudyOutcome:
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     """What is worth telling, but no reason to look at the study again."""
+    withheld: tuple[WithheldInstance, ...] = ()
     direct_failure: str = ""
     """Why the source could move nothing directly, although it was asked to, in words."""
     is_retryable: bool = False
@@ -105,12 +116,12 @@ class Ledger:
     def enter(self, delivery: Delivery, size: int) -> None:
         """Enter what became of an instance of `size` bytes."""
         self.deliveries[delivery.sop_instance_uid] = delivery
-        if not delivery.failure:
+        if _is_accepted(delivery):
             self.bytes_sent += size
 
     def accepted(self) -> frozenset[str]:
         """Return the instances that the destination said it took."""
-        return frozenset(uid for uid, delivery in self.deliveries.items() if not delivery.failure)
+        return frozenset(uid for uid, delivery in self.deliveries.items() if _is_accepted(delivery))
 
     def so_far(self) -> StudyOutcome:
         """Return the account while the transfer goes on; nothing has failed yet for want of time."""
@@ -120,20 +131,34 @@ class Ledger:
 
     def close(self, confirmed: frozenset[str]) -> StudyOutcome:
         """Return the final account, in which what is not `confirmed` has failed."""
-        reasons = {uid: self._reason(uid) for uid in self.manifest.wanted() if uid not in confirmed}
+        settled = confirmed | self._withheld().keys()
+        reasons = {uid: self._reason(uid) for uid in self.manifest.wanted() if uid not in settled}
         return self._outcome(confirmed, reasons)
 
     def _outcome(self, delivered: frozenset[str], failures: dict[str, str]) -> StudyOutcome:
         return StudyOutcome(
-            series=tuple(_series_outcome(entry, delivered, failures) for entry in self.manifest.series),
+            series=tuple(
+                _series_outcome(entry, delivered, failures, self._withheld())
+                for entry in self.manifest.series
+            ),
             sent=len(self.accepted()),
             bytes_sent=self.bytes_sent,
             warnings=(*self.warnings, *self._delivery_warnings()),
             notes=tuple(self.notes),
+            withheld=tuple(self._withheld_instances()),
             direct_failure=self.direct_failure,
             is_retryable=self._is_retryable(failures),
             error=str(self.error) if self.error and failures else "",
         )
+
+    def _withheld(self) -> dict[str, str]:
+        return {uid: delivery.withheld for uid, delivery in self.deliveries.items() if delivery.withheld}
+
+    def _withheld_instances(self) -> Iterator[WithheldInstance]:
+        withheld = self._withheld()
+        for uid, instance in self.manifest.wanted().items():
+            if uid in withheld:
+                yield WithheldInstance(instance.reference, withheld[uid])
 
     def _reason(self, uid: str) -> str:
         delivery = self.deliveries.get(uid)
@@ -143,9 +168,13 @@ class Ledger:
 
     def _delivery_warnings(self) -> list[str]:
         counts = Counter(delivery.warning for delivery in self.deliveries.values() if delivery.warning)
+        left_out = Counter(self._withheld().values())
         return [
-            f"The destination took {count} instances with a warning: {text}."
-            for text, count in counts.items()
+            *(
+                f"The destination took {count} instances with a warning: {text}."
+                for text, count in counts.items()
+            ),
+            *(f"{count} instances were held back: {reason}." for reason, count in left_out.items()),
         ]
 
     def _is_retryable(self, failures: dict[str, str]) -> bool:
@@ -169,18 +198,24 @@ class Ledger:
         return any(delivery is None or not delivery.failure or delivery.retryable for delivery in deliveries)
 
 
+def _is_accepted(delivery: Delivery) -> bool:
+    return not delivery.failure and not delivery.withheld
+
+
 def _series_outcome(
-    entry: SeriesManifest, delivered: frozenset[str], failures: dict[str, str]
+    entry: SeriesManifest, delivered: frozenset[str], failures: dict[str, str], withheld: dict[str, str]
 ) -> SeriesOutcome:
     uids = [instance.reference.sop_instance_uid for instance in entry.instances]
-    reasons = Counter(failures[uid] for uid in uids if uid in failures)
+    failed = Counter(failures[uid] for uid in uids if uid in failures)
+    left_out = Counter(withheld[uid] for uid in uids if uid in withheld)
     return SeriesOutcome(
         series_instance_uid=entry.series.reference.series_instance_uid,
         modality=entry.series.modality,
         series_number=entry.series.series_number,
         planned=len(uids),
         delivered=0 if entry.filtered else sum(uid in delivered for uid in uids),
-        filtered=len(uids) if entry.filtered else 0,
-        failed=reasons.total(),
-        message=entry.filtered or ", ".join(f"{count} {reason}" for reason, count in reasons.items()),
+        filtered=len(uids) if entry.filtered else left_out.total(),
+        failed=failed.total(),
+        message=entry.filtered
+        or ", ".join(f"{count} {reason}" for reason, count in (failed + left_out).items()),
     )

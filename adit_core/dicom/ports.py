@@ -154,11 +154,13 @@ class Delivery:
     """What became of one instance at the destination.
 
     ``failure`` is empty if the destination took it; ``retryable`` tells whether it may take it later;
-    ``warning`` is what it said although it took it (coercion of data elements, PS3.4 B.2.3).
+    ``warning`` is what it said although it took it (coercion of data elements, PS3.4 B.2.3). ``withheld``
+    says why it was left out on purpose, if it was.
     """
 
     sop_instance_uid: str
     failure: str = ""
+    withheld: str = ""
     retryable: bool = False
     warning: str = ""
 

@@ -6,6 +6,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from adit_core.dicom.archive import ArchiveDestination
+from adit_core.dicom.changing import ChangingDestination, Transformer
 from adit_core.dicom.dicomweb import WebDestination, WebSearcher, WebSource
 from adit_core.dicom.dimse import DimseDestination, DimseSearcher, DimseSource
 from adit_core.dicom.folder import FolderDestination
@@ -35,7 +36,12 @@ _INDEXED_FOLDERS = 8
 
 @contextmanager
 def open_route(
-    source: Node, destination: Node, *, receiver: ReceiverAddress | None = None, direct: bool = False
+    source: Node,
+    destination: Node,
+    *,
+    receiver: ReceiverAddress | None = None,
+    direct: bool = False,
+    transformer: Transformer | None = None,
 ) -> Iterator[Route]:
     """Yield the route from `source` to `destination`; its connections are closed at the end.
 
@@ -45,6 +51,7 @@ def open_route(
         receiver: Where the source can send to for C-MOVE.
         direct: Whether the source knows the destination as a move destination, so that it may send to
             it without a detour. Only for transfers that change nothing.
+        transformer: What changes the instances on their way, if anything does.
 
     Raises:
         ActionNotPossible: `source` is a node that nothing can be retrieved from.
@@ -53,7 +60,7 @@ def open_route(
         yield Route(
             searcher=stack.enter_context(searcher_of(source)),
             source=stack.enter_context(_source(source, receiver)),
-            destination=stack.enter_context(_destination(destination)),
+            destination=stack.enter_context(_changed(_destination(destination), transformer)),
             verification=_verification(destination),
             direct=_direct_mover(source, destination) if direct else None,
             describes_study=_needs_description(destination),
@@ -119,6 +126,10 @@ def _direct_mover(source: Node, destination: Node) -> DirectMove | None:
             return DirectMove(source, destination.ae_title) if can_move else None
         case _:
             return None
+
+
+def _changed(destination: Destination, transformer: Transformer | None) -> Destination:
+    return destination if transformer is None else ChangingDestination(destination, transformer)
 
 
 def _destination(node: Node) -> Destination:
