@@ -27,6 +27,7 @@
         ├── JobFailed             no study of a job succeeded
         ├── TaskStopped           the task was cancelled or its claim was lost
         ├── InvalidInput          what the user gave is wrong; says where and how to mend it
+        ├── NodeClosed            the policy of a node, or its health, forbids its use for now
         ├── NotAllowed            the user may not do this
         ├── NotFound              what is asked for does not exist
         └── ActionNotPossible     the state of the job or task does not allow the action
@@ -174,6 +175,10 @@ def refuse(*problems: InputProblem) -> None:
     """Raise InvalidInput with all `problems`, if there are any."""
     if problems:
         raise InvalidInput(*problems)
+
+
+class NodeClosed(PermanentError):
+    """A node may not be used now; says until when. Not for those to try again who are told so."""
 
 
 class NotAllowed(PermanentError):

@@ -1,7 +1,7 @@
 """`adit nodes …`: the archives and folders that studies move between."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, TypeVar
 
 import typer
@@ -9,12 +9,15 @@ from rich.console import RenderableType
 
 from adit_core.cli.asked_secrets import asked_secret
 from adit_core.cli.command import new_app
+from adit_core.cli.node_policy import policy
 from adit_core.cli.output import AsJson, present
 from adit_core.cli.wiring import acting_user, open_database
 from adit_core.db import DicomNode, NodeKind, StorageForm
 from adit_core.db.engine import Database
 from adit_core.dicom.node import QueryRoot, ServerNode, Service, SidecarContent, WebService
 from adit_core.errors import ActionNotPossible
+from adit_core.services.node_gate import closed_nodes
+from adit_core.services.node_health import record_answer
 from adit_core.services.nodes import (
     KINDS_IN_WORDS,
     add_folder,
@@ -35,6 +38,7 @@ from adit_core.terminal import cell, identifiers, new_table, numbers
 app = new_app("Archives and folders that studies move between.")
 _add = new_app("Add an archive or a folder.")
 app.add_typer(_add, name="add")
+app.command("policy")(policy)
 
 S = TypeVar("S", Service, WebService)
 
@@ -71,6 +75,8 @@ class Node:
     url: str = ""
     path: str = ""
     storage: StorageForm | None = None
+    closed: str = ""
+    """Why it may not be used now; empty if it may."""
 
     @classmethod
     def of(cls, db: Database, row: DicomNode) -> "Node":
@@ -81,7 +87,9 @@ class Node:
     def all_of(cls, db: Database, rows: Sequence[DicomNode]) -> list["Node"]:
         """Return what is shown of rows."""
         profiles = {profile.id: profile.name for profile in list_profiles(db)}
-        return [cls._of(row, profiles.get(row.connection_profile_id or 0, "")) for row in rows]
+        closed = closed_nodes(db)
+        nodes = [cls._of(row, profiles.get(row.connection_profile_id or 0, "")) for row in rows]
+        return [replace(node, closed=closed.get(node.name, "")) for node in nodes]
 
     @classmethod
     def _of(cls, row: DicomNode, profile: str) -> "Node":
@@ -296,7 +304,10 @@ def list_all(as_json: AsJson = False) -> None:
 
 @app.command()
 def echo(name: Name, as_json: AsJson = False) -> None:
-    """Verify that an archive answers (C-ECHO), and how fast. Exit status 1 if it does not."""
+    """Verify that an archive answers (C-ECHO), and how fast. Exit status 1 if it does not.
+
+    If it was paused after failures, its answer ends the pause.
+    """
     from adit_core.dicom import dimse  # noqa: PLC0415 - slow to import, and only needed here
 
     with open_database() as db:
@@ -306,6 +317,7 @@ def echo(name: Name, as_json: AsJson = False) -> None:
             what = KINDS_IN_WORDS[row.kind]
             raise ActionNotPossible(f"{name} is {what}; only those that speak DIMSE answer a C-ECHO.")
         answer = Echo(name, dimse.echo(node))
+        record_answer(db, row.id)
     present(
         answer,
         lambda echo: cell(f"{echo.node} answered after {echo.seconds * 1000:.1f} ms."),
@@ -387,6 +399,7 @@ def _table(nodes: list[Node]) -> RenderableType:
         "root",
         "profile",
         numbers("limit"),
+        "closed",
     )
     for node in nodes:
         table.add_row(
@@ -399,5 +412,6 @@ def _table(nodes: list[Node]) -> RenderableType:
             cell(node.query_root),
             cell(node.profile),
             cell(node.max_associations),
+            cell(node.closed),
         )
     return table

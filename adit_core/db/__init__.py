@@ -14,6 +14,7 @@ from adit_core.db.nodes import (
     NodeKind,
     StorageForm,
 )
+from adit_core.db.policies import NodeHealth, NodePolicy, OutsideWindow, Weekday, WeeklyWindow
 from adit_core.db.studies import Series, Study
 from adit_core.db.tasks import SeriesProgress, Task, TaskKind, TaskStatus
 from adit_core.db.users import Group, GroupPermission, Membership, Permission, User, WebSession
@@ -31,7 +32,10 @@ __all__ = [
     "JobStatus",
     "Membership",
     "NodeAccess",
+    "NodeHealth",
     "NodeKind",
+    "NodePolicy",
+    "OutsideWindow",
     "Permission",
     "Series",
     "SeriesProgress",
@@ -43,4 +47,6 @@ __all__ = [
     "TransferOptions",
     "User",
     "WebSession",
+    "Weekday",
+    "WeeklyWindow",
 ]

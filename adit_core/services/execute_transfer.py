@@ -7,6 +7,7 @@ from adit_core.dicom.manifest import Selection
 from adit_core.dicom.outcome import SeriesOutcome, StudyOutcome
 from adit_core.dicom.references import StudyReference
 from adit_core.dicom.transfer import transfer_study
+from adit_core.services.node_visits import TransferVisit
 from adit_core.services.nodes import node_value
 from adit_core.services.progress import TaskCounts, record_progress
 from adit_core.services.routes import open_route
@@ -17,6 +18,7 @@ def execute_transfer(work: Work) -> TaskOutcome:
     """Move the study of a task.
 
     Raises:
+        NodeClosed: One of them is closed; the task has to wait.
         AditError: The source or the destination could not be asked what they have.
     """
     db, job, task = work.db, work.job, work.task
@@ -34,8 +36,11 @@ def execute_transfer(work: Work) -> TaskOutcome:
         )
 
     direct = not work.help.direct_has_failed and may_move_directly(job, task, nodes)
-    with open_route(source, destination, receiver=work.help.receiver, direct=direct) as route:
-        outcome = transfer_study(route, study_of(task), _selection(job, task), record)
+    with (
+        TransferVisit(db, *(node.id for node in nodes)) as visit,
+        open_route(source, destination, receiver=work.help.receiver, direct=direct) as route,
+    ):
+        outcome = transfer_study(visit.over(route), study_of(task), _selection(job, task), record)
     record(outcome)
     return TaskOutcome(
         counts=_counts_of(task, outcome),
@@ -43,6 +48,7 @@ def execute_transfer(work: Work) -> TaskOutcome:
         has_remarks=bool(outcome.warnings),
         is_retryable=outcome.is_retryable,
         direct_failure=outcome.direct_failure,
+        closed=visit.closed,
     )
 
 

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
@@ -28,6 +28,7 @@ from adit_core.services import audit
 from adit_core.services.job_progress import JobProgress, measure
 from adit_core.services.job_status import TaskNumbers, count_tasks, lock_job, settle_job
 from adit_core.services.launching import Launcher, launch_job, node_ids_of
+from adit_core.services.node_gate import reasons_to_wait
 from adit_core.services.rights import require_transfer
 from adit_core.services.task_status import end_tasks, reset_tasks
 
@@ -310,7 +311,16 @@ def _views(session: Session, jobs: Sequence[Job]) -> list[JobView]:
     owners = session.exec(select(User).where(col(User.id).in_({job.owner_id for job in jobs})))
     node_names: dict[int | None, str] = {node.id: node.name for node in nodes}
     owner_names = {owner.id: owner.username for owner in owners}
-    return [_view(job, owner_names[job.owner_id], node_names, progress[job.id]) for job in jobs]
+    waiting = reasons_to_wait(
+        session, {job.id: node_ids_of(job) for job in jobs if _may_wait(job, progress[job.id].tasks)}
+    )
+    views = [_view(job, owner_names[job.owner_id], node_names, progress[job.id]) for job in jobs]
+    return [replace(view, message=waiting.get(view.id, view.message)) for view in views]
+
+
+def _may_wait(job: Job, tasks: TaskNumbers) -> bool:
+    """Tell whether nothing of a job that should go on is under way."""
+    return job.status in (JobStatus.PENDING, JobStatus.IN_PROGRESS) and not tasks.get(TaskStatus.IN_PROGRESS)
 
 
 def _view(job: Job, owner: str, node_names: Mapping[int | None, str], progress: JobProgress) -> JobView:

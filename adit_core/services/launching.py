@@ -10,6 +10,7 @@ from adit_core.db.columns import storable
 from adit_core.db.engine import Database
 from adit_core.errors import SchedulerUnavailable
 from adit_core.services.job_status import OPEN_JOBS
+from adit_core.services.node_gate import JobGate
 
 
 class Launcher(Protocol):
@@ -50,15 +51,18 @@ def node_ids_of(job: Job) -> list[int]:
 
 
 def launch_job(db: Database, launcher: Launcher, job_id: int) -> bool:
-    """Hand an open job without a flow run to the scheduler; return False if that is not available.
+    """Hand an open job without a flow run to the scheduler; return False if it has to wait.
 
-    Then the job says so, and the reconciler tries again. Two processes may do so at once: the
+    That is when the scheduler is not available, which the job says then, or when one of its nodes is
+    closed. The reconciler tries again. Two processes may do so at once: the
     scheduler gives both the same flow run.
     """
     with db.reading() as session:
         job = session.get_one(Job, job_id)
     if job.flow_run_id is not None or job.status not in OPEN_JOBS:
         return True
+    if not JobGate(db, job_id, node_ids_of(job)).may_launch():
+        return False
     try:
         flow_run_id = launcher.launch(job.id, job.kind, run_number=job.run_number, urgent=job.urgent)
     except SchedulerUnavailable as error:

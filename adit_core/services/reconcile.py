@@ -15,6 +15,7 @@ from adit_core.db.columns import utc_now
 from adit_core.db.engine import Database
 from adit_core.services.job_status import OPEN_JOBS, OPEN_TASKS, lock_job, settle_job
 from adit_core.services.launching import Launcher, launch_job, node_limit_name
+from adit_core.services.node_health import widths
 from adit_core.services.nodes import list_nodes
 from adit_core.services.task_status import end_tasks, put_back_tasks
 
@@ -56,7 +57,8 @@ def reconcile(
     suspects = _suspects(db)
     for job_id in suspects:
         done.jobs_settled += _settle(db, job_id)
-    launcher.set_limits({node_limit_name(node.id): node.max_associations for node in list_nodes(db)})
+    allowed = widths(db, list_nodes(db), utc_now())
+    launcher.set_limits({node_limit_name(node_id): number for node_id, number in allowed.items()})
     caps = _Caps(max_attempts, max_idle_runs)
     for job_id in suspects:
         _repair(db, launcher, job_id, caps, done)

@@ -6,17 +6,19 @@ from there.
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from threading import BoundedSemaphore, Event
 from typing import Self
 from uuid import uuid4
 
 from adit_core.db import DicomNode, Job, Task, TaskStatus
+from adit_core.db.columns import utc_now
 from adit_core.db.engine import Database
 from adit_core.errors import (
     AditError,
     DatabaseUnavailable,
     IncompleteTransfer,
+    NodeClosed,
     StudyFailed,
     TaskStopped,
     TransientError,
@@ -32,6 +34,8 @@ from adit_core.services.claims import (
 )
 from adit_core.services.execute import execute_task, prepare_child
 from adit_core.services.launching import node_ids_of, node_limit_name
+from adit_core.services.node_gate import JobGate
+from adit_core.services.node_health import widths
 from adit_core.services.progress import TaskCounts
 from adit_core.services.routes import receiver_address
 from adit_core.services.run_heartbeat import RunHeartbeat
@@ -59,9 +63,12 @@ class JobRun:
         with db.session() as session:
             job = session.get_one(Job, job_id)
             nodes = [session.get_one(DicomNode, node_id) for node_id in node_ids_of(job)]
-        self.node_limits = {node_limit_name(node.id): node.max_associations for node in nodes}
+        allowed = widths(db, nodes, utc_now())
+        self.node_limits = {node_limit_name(node_id): number for node_id, number in allowed.items()}
         """The concurrency limits that each study takes a slot of, with their sizes."""
-        self._width = min(settings.studies_in_flight, *self.node_limits.values())
+        self._run_number = job.run_number
+        self._gate = JobGate(db, job_id, allowed)
+        self._width = min(settings.studies_in_flight, *(node.max_associations for node in nodes))
         self._turns = BoundedSemaphore(self._width)
         self._pool = ChildPool(self._width)
         self._heartbeat = RunHeartbeat(db, job_id, run_number=job.run_number, lease=settings.claim_lease)
@@ -77,9 +84,16 @@ class JobRun:
         self._stop.set()
         self._pool.close()
         self._heartbeat.__exit__()
+        with suppress(DatabaseUnavailable):  # then the reconciler finds an execution that has ended
+            self._gate.rest(self._run_number)
 
     def new_tasks(self) -> list[int]:
-        """Return the ids of the tasks that this execution has to do, and was not told of before."""
+        """Return the ids of the tasks that this execution has to do, and was not told of before.
+
+        If a node is closed there is nothing to do: the job is executed again once it is open.
+        """
+        if self._gate.closed():
+            return []
         new = [
             task_id for task_id in unfinished_task_ids(self._db, self._job_id) if task_id not in self._told
         ]
@@ -118,10 +132,19 @@ class JobRun:
         permanent error                       any            FAILURE     StudyFailed
         cancelled                             any            CANCELED
         killed                                any            FAILURE     StudyFailed
+        a node is closed                      not counted    PENDING     NodeClosed
         this execution is being stopped       not counted    PENDING     TaskStopped
         claim lost                            any            as it is
         ===================================== ============== =========== ==================
         """
+        try:
+            self._gate.enter(task_id)
+            self._attempt(task_id)
+        except NodeClosed:
+            self._told.discard(task_id)  # it may be this execution that comes back to it
+            raise
+
+    def _attempt(self, task_id: int) -> None:
         token = str(uuid4())
         task = claim_task(self._db, task_id, token=token, lease=self._settings.claim_lease)
         if task is not None:
@@ -173,6 +196,9 @@ class _Attempt:
         except TaskStopped:
             self._hand_back("The worker was stopped; the task waits for the next one.", None, counted=False)
             raise
+        except NodeClosed as error:
+            self._hand_back(str(error), None, counted=False)
+            raise
         except StudyFailed:
             raise
         except AditError as error:
@@ -206,6 +232,8 @@ class _Attempt:
         if outcome.is_complete:
             status = TaskStatus.WARNING if outcome.has_remarks else TaskStatus.SUCCESS
             self._finish(status, outcome.message, outcome.counts)
+        elif outcome.closed:
+            raise NodeClosed(outcome.closed)
         elif outcome.is_retryable:
             self._fail(IncompleteTransfer(outcome.message), outcome.counts)
         else:

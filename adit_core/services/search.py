@@ -26,6 +26,8 @@ from adit_core.dicom.query import (
 from adit_core.dicom.references import SeriesReference, StudyReference, is_valid_uid
 from adit_core.errors import AditError, InputProblem, InvalidInput
 from adit_core.services import audit
+from adit_core.services.node_gate import require_open
+from adit_core.services.node_visits import VisitingSearcher, visit_node
 from adit_core.services.nodes import NodeRole, get_node, node_value
 from adit_core.services.rights import require_node
 from adit_core.services.routes import searcher_of
@@ -152,6 +154,7 @@ class _Search:
     def __init__(self, db: Database, user: User, node_name: str, *, limit: int, address: str) -> None:
         self.node = get_node(db, node_name)
         require_node(db, user, self.node, NodeRole.SOURCE)
+        require_open(db, self.node.id)
         self._value = _searchable(db, self.node)
         self._db = db
         self._user = user
@@ -160,7 +163,7 @@ class _Search:
 
     def run(self, level: str, ask: Callable[[Searcher], Iterator[Result]]) -> list[Result]:
         try:
-            with searcher_of(self._value) as searcher:
+            with VisitingSearcher(searcher_of(self._value), visit_node(self._db, self.node.id)) as searcher:
                 # Dropping the iterator before its end cancels the query.
                 results = list(islice(ask(searcher), self._limit))
         except AditError:

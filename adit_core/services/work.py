@@ -38,6 +38,7 @@ class TaskOutcome:
     ``message`` says in words what is missing, or worth a remark; with ``has_remarks``, somebody should
     read it although nothing is missing. ``is_retryable`` tells whether what is missing may come when it
     is tried again. ``direct_failure`` is why the source could move nothing directly, if it was asked to.
+    ``closed`` says why the rest has to wait for a node, if it has to.
     """
 
     counts: TaskCounts
@@ -45,6 +46,7 @@ class TaskOutcome:
     has_remarks: bool = False
     is_retryable: bool = False
     direct_failure: str = ""
+    closed: str = ""
 
     @property
     def is_complete(self) -> bool:

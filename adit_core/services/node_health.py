@@ -1,0 +1,132 @@
+"""How nodes are doing: a circuit breaker and a back-off that all workers share through the database.
+
+A node that keeps somebody out three times in a row, whoever that was, is paused: 30 seconds, doubled up
+to 15 minutes as long as it does not answer. After each pause one task may try it (the prober); any
+answer of the node ends the pause.
+
+A node that says that it is busy (A7xx, a transient rejection) gets half as many studies at the same time,
+and one more every 30 seconds in which it does not say so again. To wait and come back with as many as
+before would make it busy again at once; fewer studies are what it asks for.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from sqlalchemy import or_
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlmodel import Session, col, select, update
+
+from adit_core.db import DicomNode, NodeHealth
+from adit_core.db.columns import storable
+from adit_core.db.engine import Database
+
+THRESHOLD = 3
+"""Failures in a row that pause a node."""
+FIRST_PAUSE = timedelta(seconds=30)
+LONGEST_PAUSE = timedelta(minutes=15)
+PROBE_LEASE = timedelta(minutes=2)
+"""How long a prober may take until somebody else may try; longer than a node may be silent."""
+_RECOVERY_STEP = timedelta(seconds=30)
+"""Without a busy answer, after which one more study is let in."""
+
+
+def record_failure(db: Database, node_id: int, reason: str, *, began: datetime, now: datetime) -> bool:
+    """Remember that somebody was kept out of a node, and tell whether it is paused now.
+
+    `began` is when that attempt began: those that were under way when the node was paused say nothing new.
+    """
+    with db.session() as session:
+        health = lock_health(session, node_id)
+        if health.failures < THRESHOLD or health.failed_at is None or health.failed_at < began:
+            health.failures += 1
+            health.failed_at = now
+            health.message = storable(reason)
+            health.prober = None
+            if health.failures >= THRESHOLD:
+                health.paused_until = now + _pause(health.failures)
+        session.commit()
+    return health.failures >= THRESHOLD
+
+
+def record_answer(db: Database, node_id: int) -> None:
+    """Remember that a node has answered, which ends a pause; costs a look if there was nothing wrong."""
+    with db.reading() as session:
+        health = session.get(NodeHealth, node_id)
+    if health is None or not health.failures:
+        return
+    with db.session() as session:
+        session.exec(
+            update(NodeHealth)
+            .where(col(NodeHealth.node_id) == node_id)
+            .values(failures=0, failed_at=None, paused_until=None, prober=None, message="")
+        )
+        session.commit()
+
+
+def record_busy(db: Database, node: DicomNode, *, began: datetime, now: datetime) -> None:
+    """Remember that a node has said that it is busy, in an attempt that began at `began`.
+
+    Several attempts that were under way at the same time count as one.
+    """
+    with db.session() as session:
+        health = lock_health(session, node.id)
+        if health.busy_at is None or health.busy_at < began:
+            health.width = max(1, width(node, health, now) // 2)
+            health.busy_at = now
+        session.commit()
+
+
+def width(node: DicomNode, health: NodeHealth | None, now: datetime) -> int:
+    """Return how many studies may be moved from or to a node at the same time."""
+    if health is None or health.width is None or health.busy_at is None:
+        return node.max_associations
+    recovered = max(timedelta(), now - health.busy_at) // _RECOVERY_STEP
+    return min(node.max_associations, health.width + recovered)
+
+
+def widths(db: Database, nodes: Sequence[DicomNode], now: datetime) -> dict[int, int]:
+    """Return `width` of each node by its id."""
+    with db.reading() as session:
+        known = session.exec(
+            select(NodeHealth).where(col(NodeHealth.node_id).in_([node.id for node in nodes]))
+        )
+        health = {row.node_id: row for row in known}
+    return {node.id: width(node, health.get(node.id), now) for node in nodes}
+
+
+def needs_probe(health: NodeHealth | None) -> bool:
+    """Tell whether only one may try the node, once its pause is over."""
+    return health is not None and health.failures >= THRESHOLD
+
+
+def take_probe(db: Database, node_id: int, *, prober: str, successor_of: str = "", now: datetime) -> bool:
+    """Become the only one who may try a node that is paused; return False if somebody else is.
+
+    `successor_of` is who may have become so before, to hand it on.
+    """
+    with db.session() as session:
+        taken = session.exec(
+            update(NodeHealth)
+            .where(
+                col(NodeHealth.node_id) == node_id,
+                col(NodeHealth.failures) >= THRESHOLD,
+                or_(col(NodeHealth.paused_until) <= now, col(NodeHealth.prober) == successor_of),
+            )
+            .values(prober=prober, paused_until=now + PROBE_LEASE)
+        )
+        session.commit()
+    return taken.rowcount == 1
+
+
+def lock_health(session: Session, node_id: int) -> NodeHealth:
+    """Keep others from changing the health of a node until the transaction ends, and return it."""
+    insert = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
+    session.execute(
+        insert(NodeHealth).values(node_id=node_id, failures=0, message="").on_conflict_do_nothing()
+    )
+    return session.exec(select(NodeHealth).where(NodeHealth.node_id == node_id).with_for_update()).one()
+
+
+def _pause(failures: int) -> timedelta:
+    doublings = min(failures - THRESHOLD, 10)
+    return min(FIRST_PAUSE * 2**doublings, LONGEST_PAUSE)
