@@ -104,7 +104,9 @@ class NodeVisit:
     def check_hours(self) -> None:
         """Raise NodeClosed if the window has ended and the policy says to stop then."""
         if self.stops_outside_hours:
-            self.closed = self._state.outside_hours(self._now())
+            # Somebody may have changed the windows since the study began.
+            (state,) = _states(self._db, [self._state.node.id])
+            self.closed = state.outside_hours(self._now())
             if self.closed:
                 raise NodeClosed(self.closed)
 
@@ -120,8 +122,7 @@ class NodeVisit:
 
 def visit_node(db: Database, node_id: int) -> NodeVisit:
     """Return a visit to a node that begins now."""
-    with db.reading() as session:
-        (state,) = node_states(session, [node_id])
+    (state,) = _states(db, [node_id])
     return NodeVisit(db, state)
 
 
@@ -129,8 +130,7 @@ class TransferVisit:
     """The visits to both ends of a transfer. Leaving its block, errors of a paused node become NodeClosed."""
 
     def __init__(self, db: Database, source_id: int, destination_id: int, *, now: Clock = utc_now) -> None:
-        with db.reading() as session:
-            states = {state.node.id: state for state in node_states(session, [source_id, destination_id])}
+        states = {state.node.id: state for state in _states(db, [source_id, destination_id])}
         self._source = NodeVisit(db, states[source_id], now=now)
         self._destination = NodeVisit(db, states[destination_id], now=now)
 
@@ -316,3 +316,8 @@ class _PassingInstance:
         except AditError:
             self.passing.has_failed = True
             raise
+
+
+def _states(db: Database, node_ids: Iterable[int]) -> list[NodeState]:
+    with db.reading() as session:
+        return node_states(session, node_ids)

@@ -115,6 +115,7 @@ def test_a_server_is_added_with_what_it_supports(cli: CommandLine, admin: User) 
         "url": "",
         "path": "",
         "storage": None,
+        "closed": "",
     }
 
 
