@@ -121,7 +121,9 @@ class JobGate:
 
     def may_launch(self) -> bool:
         """Tell whether an execution may begin. If that is to try a paused node, no other job will."""
-        return not self.closed() and self._take_probes(self._visitor)
+        states = self._states()
+        is_closed = any(state.closed(self._now(), visitor=self._visitor) for state in states)
+        return not is_closed and self._take_probes(states, self._visitor)
 
     def enter(self, task_id: int) -> None:
         """Let a task in. It costs a look at the database.
@@ -129,8 +131,9 @@ class JobGate:
         Raises:
             NodeClosed: A node is closed, or is just being tried by somebody else.
         """
-        _refuse(self._states(), self._now(), visitor=self._visitor)
-        if not self._take_probes(f"task {task_id}"):
+        states = self._states()
+        _refuse(states, self._now(), visitor=self._visitor)
+        if not self._take_probes(states, f"task {task_id}"):
             raise NodeClosed("A node is being tried by another task.")
 
     def rest(self, run_number: int) -> None:
@@ -158,10 +161,10 @@ class JobGate:
         with self._db.reading() as session:
             return node_states(session, self._node_ids)
 
-    def _take_probes(self, prober: str) -> bool:
+    def _take_probes(self, states: Iterable[NodeState], prober: str) -> bool:
         return all(
             take_probe(self._db, state.node.id, prober=prober, successor_of=self._visitor, now=self._now())
-            for state in self._states()
+            for state in states
             if needs_probe(state.health)
         )
 
