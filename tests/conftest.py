@@ -1,5 +1,6 @@
 """Servers as fixtures: what is slow to start runs once a session, and is empty when a test begins."""
 
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -108,3 +109,11 @@ def postgres() -> Iterator[servers.PostgresCluster]:
 def postgres_url(postgres: servers.PostgresCluster) -> str:
     """The URL of an empty PostgreSQL database."""
     return postgres.create_database()
+
+
+@pytest.fixture
+def dead_port() -> Iterator[int]:
+    """A port that nobody else can take and that nobody listens on."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield bound.getsockname()[1]

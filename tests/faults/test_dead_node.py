@@ -1,7 +1,5 @@
 """A dead archive: other jobs do not wait for it, and its own job goes on by itself when it is back."""
 
-import socket
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,14 +17,6 @@ from tests.stack import RunningStack
 pytestmark = [pytest.mark.system, pytest.mark.timeout(400)]
 
 STUDIES = tuple(ct_study(3, key=f"dead-{number}", patient_id=f"DEAD{number}") for number in range(6))
-
-
-@pytest.fixture
-def dead_port() -> Iterator[int]:
-    """A port that nobody else can take and that nobody listens on."""
-    with socket.socket() as bound:
-        bound.bind(("127.0.0.1", 0))
-        yield bound.getsockname()[1]
 
 
 def submit(adit: RunningStack, source: str, destination: str) -> int:

@@ -1,6 +1,5 @@
 """Policies of nodes with real archives: a dead one, one with a pace, and one that closes in the middle."""
 
-import socket
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -86,14 +85,6 @@ def site(tmp_path: Path) -> Iterator[Site]:
     destination = make_folder(database, path=str(arrivals))
     yield Site(database, make_user(database), arrivals, destination)
     database.dispose()
-
-
-@pytest.fixture
-def dead_port() -> Iterator[int]:
-    """A port that nobody else can take and that nobody listens on."""
-    with socket.socket() as bound:
-        bound.bind(("127.0.0.1", 0))
-        yield bound.getsockname()[1]
 
 
 def add(db: Database, archive: Archive, **fields: object) -> DicomNode:

@@ -10,7 +10,7 @@ from adit_core.db import AuditEvent, DicomNode, Job, JobStatus, NodeHealth, Outs
 from adit_core.db.engine import Database
 from adit_core.dicom.query import StudyQuery
 from adit_core.errors import InvalidInput, NodeClosed
-from adit_core.services.jobs import show_job
+from adit_core.services.jobs import cancel_job, show_job
 from adit_core.services.launching import launch_job, node_ids_of
 from adit_core.services.node_gate import JobGate, closed_nodes, require_open
 from adit_core.services.node_health import (
@@ -207,6 +207,17 @@ def test_a_job_whose_node_is_closed_is_not_launched_and_says_why(database: Datab
     reconcile(database, launcher)
     assert list(launcher.runs) == [f"job-{job.id}-run-1"]
     assert show_job(database, owner, job.id).message == ""
+
+
+def test_a_job_that_waits_is_canceled_at_once(database: Database) -> None:
+    owner = make_user(database)
+    job = make_job(database, studies=2, owner=owner)
+    pause(database, job.source_id or 0, datetime.now(UTC) + timedelta(hours=1))
+    launcher = FakeLauncher()
+    launch_job(database, launcher, job.id)
+    cancel_job(database, launcher, owner, job.id)
+    view = show_job(database, owner, job.id)
+    assert (view.status, view.message) == (JobStatus.CANCELED, "2 of 2 studies were canceled.")
 
 
 def test_one_job_alone_is_launched_to_try_a_paused_node(database: Database) -> None:
