@@ -65,6 +65,7 @@ class NodeVisit:
         self._now = now
         self._began = now()
         self._has_answered = False
+        self._has_said_busy = False
         policy = state.policy
         rate = policy.instances_per_second if policy else None
         self._pace = Pace(db, state.node.id, rate, now=now) if rate else None
@@ -93,8 +94,10 @@ class NodeVisit:
             record_answer(self._db, self._state.node.id)
 
     def said_busy(self) -> None:
-        """Take note that the node is out of resources."""
-        record_busy(self._db, self._state.node, began=self._began, now=self._now())
+        """Take note that the node is out of resources; several times count as one."""
+        if not self._has_said_busy:
+            self._has_said_busy = True
+            record_busy(self._db, self._state.node, began=self._began, now=self._now())
 
     def keep_pace(self) -> None:
         """Wait until the next instance may go."""

@@ -110,8 +110,12 @@ def close_while_moving(site: Site, node: DicomNode) -> None:
     """Wait for the first instance to arrive and let the node be open no sooner than in some days."""
     while not instances_in(site.arrivals):
         time.sleep(0.02)
-    in_three_days = utc_now() + timedelta(days=3)
-    change_policy(site.db, node.name, windows=[f"{in_three_days:%a} 00:00-00:01"])
+    change_policy(site.db, node.name, windows=in_some_days())
+
+
+def in_some_days() -> list[str]:
+    """Return a window of one minute that does not begin today."""
+    return [f"{utc_now() + timedelta(days=3):%a} 00:00-00:01"]
 
 
 def test_a_dead_source_costs_few_attempts_and_the_job_goes_on_when_it_is_back(
@@ -146,6 +150,19 @@ def test_a_dead_source_costs_few_attempts_and_the_job_goes_on_when_it_is_back(
     assert [task.status for task in site.tasks(job)] == [TaskStatus.SUCCESS] * 4
     assert instances_in(site.arrivals) == expected
     assert load(site.db, NodeHealth, source.id).failures == 0
+
+
+def test_an_execution_comes_back_to_what_had_to_wait(site: Site, orthanc_source: OrthancServer) -> None:
+    source = add(site.db, orthanc_source.archive)
+    job = site.submit(source, [ct_study(1, key=f"wait {number}") for number in range(2)])
+    with JobRun(site.db, job.id, SETTINGS) as execution:
+        first, _ = execution.new_tasks()
+        change_policy(site.db, source.name, windows=in_some_days())
+        with pytest.raises(NodeClosed):
+            execution.perform(first)
+        change_policy(site.db, source.name, windows=[])
+        assert execution.new_tasks() == [first]
+    assert [task.attempts for task in site.tasks(job)] == [0, 0]
 
 
 def test_a_source_with_a_study_that_fails_is_not_taken_for_dead(

@@ -16,10 +16,11 @@ from adit_core.dicom.transfer import Route, Verification, transfer_study
 from adit_core.errors import AditError, AssociationRejected, ConnectionFailed, NodeClosed, PeerBusy
 from adit_core.services.node_health import lock_health
 from adit_core.services.node_policies import change_policy
-from adit_core.services.node_visits import TransferVisit, visit_node
+from adit_core.services.node_visits import TransferVisit, VisitingDestination, visit_node
 from deployments.demo.studies import write_study
 from tests.factories import ct_study, study_reference
 from tests.fakes.archive import FakeArchive
+from tests.fakes.ports import instance
 from tests.rows import make_server
 
 SPEC = ct_study(5)
@@ -91,6 +92,23 @@ def test_a_source_that_breaks_is_not_held_against_the_destination(ends: Ends) ->
     outcome, visit = ends.transfer()
     assert (outcome.delivered, visit.closed) == (2, "")
     assert [ends.health(node).failures for node in (ends.source, ends.destination)] == [0, 0]
+
+
+def test_what_a_source_fails_in_is_not_held_against_a_destination_that_has_said_nothing(ends: Ends) -> None:
+    visit = visit_node(ends.db, ends.destination.id)
+    destination = VisitingDestination(ends.there.destination(), visit)
+    broken = instance("1.2.3.1.1", b"the beginning", failure=ConnectionFailed("The source is gone."))
+    with pytest.raises(ConnectionFailed):
+        list(destination.deliver([broken]))
+    assert ends.health(ends.destination).failures == 0
+
+
+def test_a_destination_that_takes_nothing_because_it_is_gone_has_failed(ends: Ends) -> None:
+    ends.there.faults.is_gone = True
+    visit = visit_node(ends.db, ends.destination.id)
+    with pytest.raises(ConnectionFailed):
+        list(VisitingDestination(ends.there.destination(), visit).deliver([instance("1.2.3.1.1", b"data")]))
+    assert ends.health(ends.destination).failures == 1
 
 
 def test_a_destination_out_of_resources_gets_fewer_studies(ends: Ends) -> None:
