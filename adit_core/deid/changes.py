@@ -3,10 +3,11 @@
 from dataclasses import dataclass, field
 
 from adit_core.deid.charsets import decode
+from adit_core.deid.dummies import DUMMY_TEXTS
 from adit_core.deid.opened import Element, raw_value
 from adit_core.deid.walk import Step
 
-_TEXTS = frozenset("AE AS CS DA DS DT IS LO LT PN SH ST TM UC UI UR UT".split())
+_TEXTS = DUMMY_TEXTS.keys() | {"UI"}
 _LONGEST = 200
 
 

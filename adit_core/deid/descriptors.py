@@ -109,8 +109,7 @@ def _is_proven(word: str) -> bool:
     folded = word.casefold()
     return (
         folded in vocabulary()
-        or len(word) == 1
-        and word.isascii()
+        or (len(word) == 1 and word.isascii())
         or _B_VALUE.fullmatch(folded) is not None
         or _MATRIX.fullmatch(folded) is not None
         or _is_code(word)
@@ -135,6 +134,6 @@ def _is_technical(word: str) -> bool:
     has_digit = any(char.isdigit() for char in word)
     return (
         _is_proven(word)
-        or has_digit and not word.isdigit() and word.isascii() and len(word) <= _LETTER_AND_DIGITS
-        or word.isascii() and word.isupper() and len(word) <= _NUMBER
+        or (has_digit and not word.isdigit() and word.isascii() and len(word) <= _LETTER_AND_DIGITS)
+        or (word.isascii() and word.isupper() and len(word) <= _NUMBER)
     )  # fmt: skip

@@ -1,7 +1,7 @@
 """Values that stand for what must not stay where something has to be (action D of PS3.15 table E.1-1a)."""
 
 _TEXT = ("REMOVED", "REMOVED 2")
-_DUMMIES: dict[str, tuple[str, str]] = {
+DUMMY_TEXTS: dict[str, tuple[str, str]] = {
     "AE": _TEXT,
     "AS": ("000D", "001D"),
     "CS": _TEXT,
@@ -19,7 +19,7 @@ _DUMMIES: dict[str, tuple[str, str]] = {
     "UR": ("urn:removed", "urn:removed:2"),
     "UT": _TEXT,
 }
-"""The dummy of each VR (PS3.5 6.2), and another one for what is equal to the first."""
+"""The dummy of each VR that is text (PS3.5 6.2), and another one for what is equal to the first."""
 _WIDTHS = {
     "AT": 4, "FD": 8, "FL": 4, "OD": 8, "OF": 4, "OL": 4, "OV": 8, "OW": 2,
     "SL": 4, "SS": 2, "SV": 8, "UL": 4, "US": 2, "UV": 8,
@@ -29,8 +29,8 @@ _BYTES = 2
 
 def dummy(vr: str, original: bytes) -> bytes:
     """Return the dummy value of a VR, of even length; it differs from `original`."""
-    if vr in _DUMMIES:
-        choices = [padded(text.encode("ascii")) for text in _DUMMIES[vr]]
+    if vr in DUMMY_TEXTS:
+        choices = [padded(text.encode("ascii")) for text in DUMMY_TEXTS[vr]]
     else:
         width = _WIDTHS.get(vr, _BYTES)
         choices = [bytes(width), b"\x01" + bytes(width - 1)]

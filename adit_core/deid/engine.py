@@ -7,6 +7,7 @@ the same for the same project, subject and data set, in any process and at any t
 from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache
+from io import BytesIO
 from typing import TypeVar
 
 from pydicom.datadict import dictionary_keyword
@@ -16,6 +17,7 @@ from pydicom.filebase import DicomBytesIO
 from pydicom.filereader import read_dataset
 from pydicom.filewriter import write_dataset
 from pydicom.tag import BaseTag
+from pydicom.uid import UID
 
 from adit_core.deid.changes import AttributeChange, change
 from adit_core.deid.charsets import DEFAULT, decode
@@ -30,7 +32,7 @@ from adit_core.deid.standard import Action, iod_of, safe_private_elements
 from adit_core.deid.subject import Project, Subject
 from adit_core.deid.uids import UidMap
 from adit_core.deid.values import Context, ValueCleaner
-from adit_core.deid.walk import SafePrivateElements, Step, Walk, likeness
+from adit_core.deid.walk import SafePrivateElements, Step, Visit, Walk, likeness
 from adit_core.errors import DeidentificationFailed
 
 _SOP_CLASS_UID = 0x00080016
@@ -105,7 +107,7 @@ class Deidentifier:
 
     def _likeness(self, dataset: Dataset) -> Dataset:
         data = self._opened(dataset)
-        elements = self._walk.elements(data, _place(dataset), self._context_of(data, known_values(data)))
+        elements = self._walk.elements(data, self._visit(dataset, data, known_values(data)))
         elements.update(self._written(data, elements))
         made = likeness(data, elements)
         _add_file_meta(made, dataset, self.mapped_uid)
@@ -114,16 +116,15 @@ class Deidentifier:
     def _likeness_of_rest(self, rest: Dataset, header: Dataset) -> Dataset:
         whole = self._opened(header)
         data = opened(rest, whole.encodings)
-        elements = self._walk.elements(data, _place(header), self._context_of(data, known_values(whole)))
+        elements = self._walk.elements(data, self._visit(header, data, known_values(whole)))
         return likeness(data, elements)
 
     def _changes(self, dataset: Dataset) -> list[AttributeChange]:
         data = self._opened(dataset)
         steps: list[Step] = []
-        elements = self._walk.elements(
-            data, _place(dataset), self._context_of(data, known_values(data)), steps.append
-        )
-        return self._with_written(data, [change(step) for step in steps], self._written(data, elements))
+        visit = replace(self._visit(dataset, data, known_values(data)), record=steps.append)
+        elements = self._walk.elements(data, visit)
+        return self._with_written([change(step) for step in steps], self._written(data, elements))
 
     def _opened(self, dataset: Dataset) -> Opened:
         data = opened(dataset)
@@ -134,8 +135,9 @@ class Deidentifier:
             raise DeidentificationFailed("it has no SOP Class UID or SOP Instance UID")
         return data
 
-    def _context_of(self, data: Opened, known: KnownValues) -> Context:
-        return self._context(known, data.encodings)
+    def _visit(self, header: Dataset, data: Opened, known: KnownValues) -> Visit:
+        iod = iod_of(_text(header, _SOP_CLASS_UID))
+        return Visit(Place(iod), self._context(known, data.encodings))
 
     def _written(self, data: Opened, elements: dict[BaseTag, Element]) -> dict[BaseTag, Element]:
         """Return what every de-identified object says, whatever the original said."""
@@ -154,11 +156,11 @@ class Deidentifier:
         buffer.is_implicit_VR = implicit is True
         buffer.is_little_endian = little is not False
         write_dataset(buffer, Dataset({mark.tag: mark for mark in marks(self._project, self._subject)}))
-        buffer.seek(0)
-        return dict(read_dataset(buffer, buffer.is_implicit_VR, buffer.is_little_endian).items())
+        encoded = BytesIO(buffer.getvalue())
+        return dict(read_dataset(encoded, buffer.is_implicit_VR, buffer.is_little_endian).items())
 
     def _with_written(
-        self, data: Opened, changes: list[AttributeChange], written: dict[BaseTag, Element]
+        self, changes: list[AttributeChange], written: dict[BaseTag, Element]
     ) -> list[AttributeChange]:
         tops = {found.path: found for found in changes}
         for tag, element in written.items():
@@ -178,10 +180,6 @@ def _safe_private(profile: DeidProfile) -> SafePrivateElements:
     return found
 
 
-def _place(dataset: Dataset) -> Place:
-    return Place(iod_of(_text(dataset, _SOP_CLASS_UID)))
-
-
 def _text(dataset: Dataset, tag: int, encodings: tuple[str, ...] = DEFAULT) -> str:
     if tag not in dataset:
         return ""
@@ -193,8 +191,8 @@ def _add_file_meta(made: Dataset, original: Dataset, mapped_uid: Callable[[str],
     if file_meta is None:
         return
     made.file_meta = FileMetaDataset()
-    made.file_meta.MediaStorageSOPClassUID = _text(original, _SOP_CLASS_UID)
-    made.file_meta.MediaStorageSOPInstanceUID = mapped_uid(_text(original, _SOP_INSTANCE_UID))
+    made.file_meta.MediaStorageSOPClassUID = UID(_text(original, _SOP_CLASS_UID))
+    made.file_meta.MediaStorageSOPInstanceUID = UID(mapped_uid(_text(original, _SOP_INSTANCE_UID)))
     if syntax := file_meta.get("TransferSyntaxUID"):
         made.file_meta.TransferSyntaxUID = syntax
 

@@ -5,7 +5,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
-from pydicom.datadict import DicomDictionary, tag_for_keyword
+from pydicom._dicom_dict import DicomDictionary
+from pydicom.datadict import tag_for_keyword
 
 from adit_core.deid.charsets import decode
 from adit_core.deid.opened import Opened, raw_value
@@ -36,6 +37,7 @@ _WORD = re.compile(r"[^\W_]+")
 _COMPONENTS_THAT_NAME = 3
 """Family, given and middle name; prefix and suffix name nobody (PS3.5 6.2.1)."""
 _SHORTEST_IDENTIFIER = 3
+_SHORTEST_ANYWHERE = 5
 _SHORTEST_WORD = 2
 
 
@@ -74,9 +76,12 @@ def _told(texts: frozenset[tuple[int, str]]) -> KnownValues:
     squeezed = {squeeze(value) for text in identifiers for value in text.split("\\")}
     words = {word for word in _words(identifiers) if not word.isdigit() or len(word) >= _SHORTEST_IDENTIFIER}
     words = set(_words(_naming(names))) | (words | set(_words(places))) - vocabulary()
-    return KnownValues(
-        frozenset(words), frozenset(value for value in squeezed if len(value) >= _SHORTEST_IDENTIFIER)
-    )
+    return KnownValues(frozenset(words), frozenset(filter(_is_telling, squeezed)))
+
+
+def _is_telling(squeezed: str) -> bool:
+    """Tell whether an identifier is recognized within a text: shorter ones only are as words of their own."""
+    return len(squeezed) >= _SHORTEST_ANYWHERE and any(char.isdigit() for char in squeezed)
 
 
 def squeeze(text: str) -> str:

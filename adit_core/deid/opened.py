@@ -5,11 +5,12 @@ Values stay raw, so that what is kept is kept byte by byte and what is removed i
 
 from dataclasses import dataclass
 
-from pydicom.datadict import DicomDictionary
+from pydicom._dicom_dict import DicomDictionary
 from pydicom.dataelem import DataElement, RawDataElement, convert_raw_data_element
 from pydicom.dataset import Dataset
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_data_element
+from pydicom.tag import BaseTag
 
 from adit_core.deid import charsets
 
@@ -28,7 +29,7 @@ class Opened:
 
     dataset: Dataset
     encodings: tuple[str, ...]
-    sequences: "dict[int, list[Opened]]"
+    sequences: "dict[BaseTag, list[Opened]]"
 
 
 def opened(dataset: Dataset, inherited: tuple[str, ...] = charsets.DEFAULT) -> Opened:

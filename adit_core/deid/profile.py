@@ -123,7 +123,7 @@ class DeidProfile(_Strict):
 @cache
 def builtin_profiles() -> Mapping[str, DeidProfile]:
     """Return the profiles that ADIT brings by their names: research, the default, and others."""
-    texts = (entry.read_text("utf-8") for entry in files(__package__).joinpath("profiles").iterdir())
+    texts = (entry.read_text("utf-8") for entry in files("adit_core.deid").joinpath("profiles").iterdir())
     profiles = [read_profile(text) for text in texts]
     return {profile.name: profile for profile in sorted(profiles, key=lambda profile: profile.name)}
 

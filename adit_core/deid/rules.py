@@ -40,7 +40,7 @@ _NEEDED = {
     AttributeType.VALUE: Action.DUMMY,
 }
 _REPLACED_UIDS = "U*"
-_SAY_SOMETHING = frozenset("AE AS DA DT LO LT PN SH ST TM UC UR UT".split())
+_SAY_SOMETHING = frozenset(["AE", "AS", "DA", "DT", "LO", "LT", "PN", "SH", "ST", "TM", "UC", "UR", "UT"])
 """VRs whose values are replaced inside of a sequence that is replaced as a whole."""
 
 

@@ -104,7 +104,7 @@ def attribute_type(iod: str, sequence: str, keyword: str) -> AttributeType:
 @cache
 def vocabulary() -> frozenset[str]:
     """Return the words of radiology that may stay in a text, in lower case."""
-    text = files(__package__).joinpath("tables/vocabulary.txt").read_text("utf-8")
+    text = _table("vocabulary.txt")
     lines = (line for line in text.splitlines() if not line.startswith("#"))
     return frozenset(word for line in lines for word in line.split())
 
@@ -129,6 +129,9 @@ def _element_numbers(text: str) -> Iterator[int]:
         yield from range(int(first, 16), int(last or first, 16) + 1)
 
 
-def _rows(table: str) -> Iterator[dict[str, str]]:
-    with files(__package__).joinpath("tables", table).open(encoding="utf-8", newline="") as file:
-        yield from csv.DictReader(line for line in file if not line.startswith("#"))
+def _rows(name: str) -> Iterator[dict[str, str]]:
+    return csv.DictReader(line for line in _table(name).splitlines() if not line.startswith("#"))
+
+
+def _table(name: str) -> str:
+    return files("adit_core.deid").joinpath("tables", name).read_text("utf-8")

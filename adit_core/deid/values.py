@@ -110,7 +110,7 @@ class ValueCleaner:
             return value if re.fullmatch(rb"[0-9.\\]*[\0 ]*", value) else None
         return self.mapped_uids(value)
 
-    def _date(self, tag: int, value: bytes, _: Context) -> bytes | None:
+    def _date(self, _tag: int, value: bytes, _: Context) -> bytes | None:
         if not (self._keeps_dates or self._moves_dates):
             return None
         days = self._days if self._moves_dates else 0

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Self
 
 from pydicom.datadict import private_dictionary_VR
 from pydicom.dataelem import DataElement, RawDataElement
@@ -19,15 +20,15 @@ from adit_core.deid.values import Context, ValueCleaner
 SafePrivateElements = dict[tuple[str, int], frozenset[int]]
 """The last bytes of element numbers, by private creator and group."""
 
-_TEXTS = frozenset("LO LT SH ST UC UT".split())
-_DECIMALS = frozenset("DS IS".split())
-_BYTES = frozenset("OB OD OF OL OV OW".split())
-_NUMBERS = frozenset("FD FL SL SS SV UL US UV".split())
+_TEXTS = frozenset(["LO", "LT", "SH", "ST", "UC", "UT"])
+_DECIMALS = frozenset(["DS", "IS"])
+_BYTES = frozenset(["OB", "OD", "OF", "OL", "OV", "OW"])
+_NUMBERS = frozenset(["FD", "FL", "SL", "SS", "SV", "UL", "US", "UV"])
 _FAMILIES = (_TEXTS, _DECIMALS, _BYTES, _NUMBERS)
 """VRs that stand for one another in what devices write."""
 _PASSING = _BYTES | _NUMBERS | {"AT"}
 """VRs whose values are not looked at here, for they hold no text. The checker looks all the same."""
-_CHECKED = frozenset("AS CS DS IS".split())
+_CHECKED = frozenset(["AS", "CS", "DS", "IS"])
 """VRs whose values are looked at even where an option says keep, for it is cheap to prove them."""
 _UNSURE = frozenset({None, "UN"})
 _UNDEFINED_LENGTH = 0xFFFFFFFF
@@ -51,6 +52,27 @@ class Step:
 Record = Callable[[Step], None]
 
 
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """Where a walk is: the place, what values are cleaned against, and the path for `record`.
+
+    `record`, if there is one, is told of every element, nested ones before their sequence.
+    """
+
+    place: Place
+    context: Context
+    record: Record | None = None
+    path: str = ""
+
+    def of_item(self, rule: Rule, number: int, item: Opened) -> Self:
+        """Return the visit of an item of a sequence that has this rule here."""
+        context = self.context
+        if item.encodings != context.encodings:
+            context = replace(context, encodings=item.encodings)
+        path = f"{self.path}{rule.keyword}[{number}]." if self.record else ""
+        return type(self)(self.place.inside(rule), context, self.record, path)
+
+
 class Walk:
     """Goes through data sets by the rules of one profile; remembers the rules that it has asked for."""
 
@@ -60,86 +82,64 @@ class Walk:
         self._safe_private = safe_private
         self._rules: dict[Place, dict[int, Rule]] = {}
 
-    def elements(
-        self, data: Opened, place: Place, context: Context, record: Record | None = None, path: str = ""
-    ) -> dict[BaseTag, Element]:
-        """Return the clean elements of a data set; what was not changed is the same object.
-
-        `record` is told of every element, nested ones before the sequence that they stand in.
-        """
-        rules = self._rules.setdefault(place, {})
+    def elements(self, data: Opened, visit: Visit) -> dict[BaseTag, Element]:
+        """Return the clean elements of a data set; what was not changed is the same object."""
+        rules = self._rules.setdefault(visit.place, {})
         private = self._private_rules(data)
         found: dict[BaseTag, Element] = {}
         for tag, element in data.dataset.items():
             if tag & _PRIVATE_GROUP:
                 rule = private.get(tag, _PRIVATE)
             else:
-                rule = rules.get(tag) or rules.setdefault(tag, self._book.rule(tag, place))
+                rule = rules.get(tag) or rules.setdefault(tag, self._book.rule(tag, visit.place))
             if rule.action is Action.REMOVE:
                 result = None
             elif tag in data.sequences:
-                inner = (context, record, f"{path}{rule.keyword}") if record else (context, None, "")
-                result = self._sequence(element, rule, data.sequences[tag], place.inside(rule), *inner)
+                result = self._sequence(element, rule, data.sequences[tag], visit)
             else:
-                result = self._single(element, rule, data.encodings, context)
+                result = self._single(element, rule, visit.context)
             if result is not None:
                 found[tag] = result
-            if record is not None:
-                record(Step(f"{path}{rule.keyword or tag}", tag, rule, element, result, data.encodings))
+            if visit.record is not None:
+                path = f"{visit.path}{rule.keyword or tag}"
+                visit.record(Step(path, tag, rule, element, result, data.encodings))
         return found
 
-    def _single(
-        self, element: Element, rule: Rule, encodings: tuple[str, ...], context: Context
-    ) -> Element | None:
+    def _single(self, element: Element, rule: Rule, context: Context) -> Element | None:
         """Return what becomes of an element that is no sequence."""
         vr = rule.vr if element.VR in _UNSURE else str(element.VR)
         action = rule.action if _agree(vr, rule.vr) else rule.otherwise
-        if action is Action.KEEP and vr not in _CHECKED or action is Action.CLEAN and vr in _PASSING:
+        if (action is Action.KEEP and vr not in _CHECKED) or (action is Action.CLEAN and vr in _PASSING):
             return element
-        value = raw_value(element, encodings)
+        value = raw_value(element, context.encodings)
         if not value and Action.DUMMY not in {action, rule.otherwise}:
             return element if action is not Action.REMOVE else None
-        return _changed(element, vr, value, self._became(action, rule, vr, value, int(element.tag), context))
+        if action in {Action.CLEAN, Action.KEEP}:
+            cleaned = self._cleaner.cleaned(int(element.tag), vr, value, context)
+            if cleaned is not None:
+                return _changed(element, vr, value, cleaned)
+            action = rule.otherwise
+        return _changed(element, vr, value, self._replacement(action, rule, vr, value))
 
-    def _became(
-        self, action: Action, rule: Rule, vr: str, value: bytes, tag: int, context: Context
-    ) -> bytes | None:
+    def _replacement(self, action: Action, rule: Rule, vr: str, value: bytes) -> bytes | None:
         if rule.replacement:
             return padded(rule.replacement.encode("ascii"))
         if action is Action.REPLACE_UID and vr == "UI":
             return self._cleaner.mapped_uids(value)
-        if action in {Action.CLEAN, Action.KEEP}:
-            cleaned = self._cleaner.cleaned(tag, vr, value, context)
-            if cleaned is not None:
-                return cleaned
-            action = rule.otherwise
         if action is Action.DUMMY:
             return dummy(vr, value)
         return b"" if action is Action.EMPTY else None
 
-    def _sequence(
-        self,
-        element: Element,
-        rule: Rule,
-        items: list[Opened],
-        place: Place,
-        context: Context,
-        record: Record | None,
-        path: str,
-    ) -> Element | None:
+    def _sequence(self, element: Element, rule: Rule, items: list[Opened], visit: Visit) -> Element | None:
         """Return what becomes of a sequence: its items, each gone through."""
         if rule.replacement or rule.action is Action.EMPTY:
             return DataElement(element.tag, "SQ", Sequence())
         cleaned = [
-            self.elements(
-                item, place, replace(context, encodings=item.encodings), record, f"{path}[{number}]."
-            )
-            for number, item in enumerate(items)
+            self.elements(item, visit.of_item(rule, number, item)) for number, item in enumerate(items)
         ]
         if items and not any(cleaned):
-            if rule.otherwise is Action.REMOVE:
-                return None
-            return DataElement(element.tag, "SQ", Sequence())
+            is_needed = rule.otherwise is not Action.REMOVE
+            return DataElement(element.tag, "SQ", Sequence()) if is_needed else None
         if all(map(_is_same, items, cleaned)):
             return element
         result = DataElement(element.tag, "SQ", Sequence(map(likeness, items, cleaned)))
