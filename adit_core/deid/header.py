@@ -1,53 +1,15 @@
 """Finding where the header of an encoded data set ends and its pixel data begin, as it comes (PS3.5 7)."""
 
-import struct
-import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
+from adit_core.deid.encoding import LONG_VRS, Encoding
 from adit_core.errors import DeidentificationFailed
 
 BULK_TAGS = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010, 0x56000020})
 """Float, double float and integer Pixel Data, and Spectroscopy Data: passed on unread."""
-LONG_VRS = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 _UNDEFINED = 0xFFFFFFFF
 _DEEPEST = 64
-_IMPLICIT = "1.2.840.10008.1.2"
-_BIG_ENDIAN = "1.2.840.10008.1.2.2"
-_DEFLATED = frozenset({"1.2.840.10008.1.2.1.99"})
-
-
-class Encoding:
-    """How a transfer syntax encodes data elements (PS3.5 10 and Annex A)."""
-
-    def __init__(self, transfer_syntax_uid: str) -> None:
-        self.implicit = transfer_syntax_uid == _IMPLICIT
-        self.little = transfer_syntax_uid != _BIG_ENDIAN
-        self.deflated = transfer_syntax_uid in _DEFLATED
-        order = "<" if self.little else ">"
-        self.tag = struct.Struct(f"{order}HH")
-        self.short = struct.Struct(f"{order}H")
-        self.long = struct.Struct(f"{order}I")
-
-    def inflated(self, fragments: Iterable[bytes | memoryview]) -> Iterator[bytes | memoryview]:
-        """Yield the data set without its compression, if it has one."""
-        if not self.deflated:
-            yield from fragments
-            return
-        inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-        for fragment in fragments:
-            yield inflater.decompress(fragment)
-        yield inflater.flush()
-
-    def compressed(self, fragments: Iterable[bytes]) -> Iterator[bytes]:
-        """Yield the data set with its compression, if it is to have one."""
-        if not self.deflated:
-            yield from fragments
-            return
-        deflater = zlib.compressobj(wbits=-zlib.MAX_WBITS)
-        for fragment in fragments:
-            yield deflater.compress(fragment)
-        yield deflater.flush()
 
 
 class Intake:

@@ -6,17 +6,14 @@ like it. Instances whose pixels are to be blanked are the exception: they are he
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from io import BytesIO
 
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.filebase import DicomBytesIO
-from pydicom.filereader import read_dataset
-from pydicom.filewriter import write_dataset
 from pydicom.uid import UID
 
 from adit_core.deid.checker import residual_identifiers
+from adit_core.deid.encoding import Encoding
 from adit_core.deid.engine import Deidentifier
-from adit_core.deid.header import Encoding, Intake, bulk_element, header_size
+from adit_core.deid.header import Intake, bulk_element, header_size
 from adit_core.errors import DeidentificationFailed
 
 HEADER_LIMIT = 64 << 20
@@ -85,12 +82,12 @@ class StreamDeidentifier:
         if burned_in is not None:
             return self._blanked(instance, header, intake, encoding, burned_in)
         made = self._checked(header, self._deidentifier.deidentify(header))
-        fragments = self._fragments(_encoded(made, encoding), header, intake, encoding)
+        fragments = self._fragments(encoding.written(made), header, intake, encoding)
         return EncodedInstance(
             instance.sop_class_uid,
             self._deidentifier.mapped_uid(str(header.SOPInstanceUID)),
             instance.transfer_syntax_uid,
-            encoding.compressed(fragments),
+            _named(str(header.SOPInstanceUID), encoding.compressed(fragments)),
         )
 
     def _fragments(
@@ -109,7 +106,7 @@ class StreamDeidentifier:
             return b""
         following = _read(rest, encoding)
         made = self._deidentifier.deidentify_rest(following, original)
-        return _encoded(self._checked(original, made), encoding)
+        return encoding.written(self._checked(original, made))
 
     def _checked(self, original: Dataset, made: Dataset) -> Dataset:
         residues = residual_identifiers(original, made, self._deidentifier.project.profile)
@@ -131,13 +128,20 @@ class StreamDeidentifier:
         blanked = blank(made)
         syntax = str(blanked.file_meta.TransferSyntaxUID)
         target = Encoding(syntax)
-        encoded = _encoded(blanked, target)
+        encoded = target.written(blanked)
         return EncodedInstance(
             instance.sop_class_uid,
             self._deidentifier.mapped_uid(str(header.SOPInstanceUID)),
             syntax,
             target.compressed(_pieces(encoded)),
         )
+
+
+def _named(sop_instance_uid: str, fragments: Iterator[bytes]) -> Iterator[bytes]:
+    try:
+        yield from fragments
+    except DeidentificationFailed as error:
+        raise DeidentificationFailed(f"Instance {sop_instance_uid}: {error}") from error
 
 
 def _whole(bulk: Iterable[bytes], intake: Intake) -> Iterator[bytes]:
@@ -152,13 +156,6 @@ def _pieces(encoded: bytes) -> Iterator[bytes]:
 
 def _read(encoded: bytes, encoding: Encoding) -> Dataset:
     try:
-        return read_dataset(BytesIO(encoded), encoding.implicit, encoding.little)
+        return encoding.read(encoded)
     except Exception as error:  # noqa: BLE001 - pydicom raises anything on damaged data, and quotes it
         raise DeidentificationFailed(f"{type(error).__name__} while it was read") from None
-
-
-def _encoded(dataset: Dataset, encoding: Encoding) -> bytes:
-    buffer = DicomBytesIO()
-    buffer.is_implicit_VR, buffer.is_little_endian = encoding.implicit, encoding.little
-    write_dataset(buffer, dataset)
-    return buffer.getvalue()

@@ -17,7 +17,7 @@ PN, UR, UN            never
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pydicom.datadict import tag_for_keyword
 
@@ -29,6 +29,8 @@ from adit_core.deid.profile import DeidProfile, ProfileOption
 from adit_core.deid.standard import vocabulary
 from adit_core.deid.uids import UidMap
 
+_REMEMBERED = frozenset(["AE", "CS", "DA", "LO", "LT", "SH", "ST", "UC", "UT"])
+_MOST_REMEMBERED = 4096
 _NOT_OF_NUMBERS = b"0123456789+-.eE \\\0"
 _AGE = re.compile(rb"(\d{3})([DWMY]) ?")
 _OLDEST = 89
@@ -63,10 +65,11 @@ _OF_CLASSES = _tags(
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What the value is cleaned against."""
+    """What values are cleaned against; ``memory`` is of those that were, as series say the same often."""
 
     known: KnownValues
     encodings: tuple[str, ...]
+    memory: dict[tuple[int, str, bytes], bytes | None] = field(default_factory=dict, compare=False)
 
 
 class ValueCleaner:
@@ -95,8 +98,14 @@ class ValueCleaner:
 
     def cleaned(self, tag: int, vr: str, value: bytes, context: Context) -> bytes | None:
         """Return the value without what is not proven clean; None if nothing of it may stay."""
+        key = (tag, vr, value)
+        if key in context.memory:
+            return context.memory[key]
         clean = self._by_vr.get(vr)
-        return value if clean is None else clean(tag, value, context)
+        cleaned = value if clean is None else clean(tag, value, context)
+        if vr in _REMEMBERED and len(context.memory) < _MOST_REMEMBERED:
+            context.memory[key] = cleaned
+        return cleaned
 
     def mapped_uids(self, value: bytes) -> bytes:
         """Return the UIDs of a UI value replaced, but for those of the standard."""

@@ -1,7 +1,7 @@
 """One way through one data set, element by element and item by item, that makes its clean likeness."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Self
 
 from pydicom.datadict import private_dictionary_VR
@@ -68,7 +68,7 @@ class Visit:
         """Return the visit of an item of a sequence that has this rule here."""
         context = self.context
         if item.encodings != context.encodings:
-            context = replace(context, encodings=item.encodings)
+            context = Context(context.known, item.encodings)
         path = f"{self.path}{rule.keyword}[{number}]." if self.record else ""
         return type(self)(self.place.inside(rule), context, self.record, path)
 
