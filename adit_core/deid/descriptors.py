@@ -44,15 +44,16 @@ _PATTERNS = (
     ),
     # J.D., J. D.
     re.compile(r"\b[^\W\d_]\.\s?[^\W\d_]\.(?!\w)"),
-    # the words after a title
+    # the words after a title; DR and MR are modalities
     re.compile(
-        r"\b(?i:dr|prof|mr|mrs|ms|mme|mlle|herrn?|frau|schwester|signed|nurse|name|dob|mrn|tel|phone|fax)\b"
+        r"\b(?:Dr|Mr|Ms|(?i:prof|mrs|mme|mlle|herrn?|frau|schwester|signed|nurse|name|dob|mrn|tel|phone|fax)|"
+        r"(?i:dr|mr|ms)(?=\.))\b"
         r"[.:]?(?:[\s,^]+(?:(?i:dr|prof|med|von|van|de|di)\b\.?|[^\W\d_]\.|[A-ZÀ-Þ][^\s,;^]*)){1,4}"
     ),
 )
 _WORD = re.compile(r"[^\W_]+")
 _PIECE = re.compile(r"\d+|[A-ZÄÖÜ]?[a-zäöüßéèàçñó]+|[A-ZÄÖÜ]+(?![a-zäöü])|[^\W\d_]+")
-_GAP = re.compile(r"\s{2,}")
+_GAP = re.compile(r"_+\s[\s_]*|\s[\s_]+")
 _EDGES = " \t\r\n,;:-_/^=+&|.*#()[]"
 _NUMBER = 4
 _DIGITS_OF_CODE = 3
@@ -88,6 +89,13 @@ def contains_known(text: str, known: KnownValues) -> bool:
 
 
 def _cleaned(text: str, known: KnownValues, is_proven: IsProven) -> str:
+    # What was apart may have become a date or number when the word between went.
+    while (shorter := _cleaned_once(text, known, is_proven)) != text:
+        text = shorter
+    return text
+
+
+def _cleaned_once(text: str, known: KnownValues, is_proven: IsProven) -> str:
     blanked = text
     for pattern in _PATTERNS:
         blanked = pattern.sub(" ", blanked)
