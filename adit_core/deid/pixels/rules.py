@@ -229,7 +229,8 @@ def _refuse_vague_blanking(when: Appearance, area: Area) -> None:
 def _problems(error: ValidationError) -> list[InputProblem]:
     return [
         InputProblem(
-            each["msg"].removeprefix("Value error, "), field=".".join(str(part) for part in each["loc"]) or None
+            each["msg"].removeprefix("Value error, "),
+            field=".".join(str(part) for part in each["loc"]) or None,
         )
         for each in error.errors(include_input=False, include_url=False)
     ]
