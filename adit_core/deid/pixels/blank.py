@@ -6,7 +6,8 @@ How the pixels are written afterwards, so that no pixel outside of the regions c
 they came                                   they leave
 ==========================================  ====================================================
 native, also deflated or big endian         as they came, byte for byte outside of the regions
-RLE, JPEG-LS or JPEG 2000, lossless         in the same transfer syntax, compressed again
+RLE, JPEG-LS or JPEG 2000, lossless         in the same transfer syntax, compressed again (if
+                                            the encoder does not take them: as the next row)
 JPEG or HTJ2K, lossless                     Explicit VR Little Endian: nothing here encodes them
 lossy                                       Explicit VR Little Endian, as decoded (colour as
                                             RGB); Lossy Image Compression stays 01
@@ -16,13 +17,14 @@ Icons and the statistics of the former pixels are removed; overlay planes are cl
 """
 
 from collections.abc import Sequence
+from copy import deepcopy
 
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sequence import Sequence as Items
 from pydicom.uid import UID, ExplicitVRBigEndian
 
-from adit_core.deid.pixels.compressed import decompressed, recompressed, recompresses
+from adit_core.deid.pixels.compressed import blank_compressed
 from adit_core.deid.pixels.erase import Editor, edited, edited_in_swapped_words, erase_native
 from adit_core.deid.pixels.layout import Layout, black, failure
 from adit_core.deid.pixels.overlays import erase_overlays
@@ -57,12 +59,10 @@ def blank(dataset: Dataset, regions: Sequence[Rectangle]) -> Dataset:
     if "PixelData" not in dataset:
         raise failure(dataset, "there is no pixel data")
     result = _shallow_copy(dataset)
-    if not syntax.is_encapsulated:
-        _blank_native(result, layout, shown, syntax)
-    elif recompresses(syntax):
-        recompressed(result, layout, shown, syntax)
+    if syntax.is_encapsulated:
+        blank_compressed(result, layout, shown, syntax)
     else:
-        decompressed(result, layout, shown, syntax)
+        _blank_native(result, layout, shown, syntax)
     erase_overlays(result, shown, editor=_editor(syntax, "OW"))
     for keyword in _FORMER_PIXELS:
         result.pop(keyword, None)
@@ -105,7 +105,7 @@ def _transfer_syntax(dataset: Dataset) -> UID:
 
 def _shallow_copy(dataset: Dataset) -> Dataset:
     result = dataset[:]
-    result.file_meta = FileMetaDataset(getattr(dataset, "file_meta", None) or {})
+    result.file_meta = deepcopy(getattr(dataset, "file_meta", None) or FileMetaDataset())
     return result
 
 

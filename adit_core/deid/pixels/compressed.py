@@ -42,31 +42,35 @@ _LOSSY_METHODS = (
 """Defined terms of Lossy Image Compression Method (PS3.3 C.7.6.1.1.5.1), by beginnings of UIDs."""
 
 
-def recompresses(syntax: UID) -> bool:
-    """Tell whether what comes in `syntax` leaves in it; it is lossless, and there is an encoder."""
-    return syntax in _RECOMPRESSED
+def blank_compressed(dataset: Dataset, layout: Layout, regions: Sequence[Rectangle], syntax: UID) -> None:
+    """Replace the pixel data of `dataset` by blanked frames, and what says how they are encoded.
 
-
-def recompressed(dataset: Dataset, layout: Layout, regions: Sequence[Rectangle], syntax: UID) -> None:
-    """Replace the pixel data of `dataset` by frames that are blanked and compressed as before.
+    They are compressed as before where that is possible without loss, otherwise not compressed.
 
     Raises:
-        DeidentificationFailed: A frame can be neither decoded nor encoded.
+        DeidentificationFailed: A frame cannot be decoded, or the frames are too long for one value.
     """
-    frames = [
-        _encoded(dataset, layout, syntax, frame) for frame, _ in _blanked(dataset, layout, regions, syntax)
-    ]
+    if syntax in _RECOMPRESSED:
+        try:
+            _recompress(dataset, layout, regions, syntax)
+        except _NotEncodable:
+            _decompress(dataset, layout, regions, syntax)
+    else:
+        _decompress(dataset, layout, regions, syntax)
+
+
+class _NotEncodable(Exception):
+    """The encoder takes no images of this kind, such as tiny ones or those of 32 bits."""
+
+
+def _recompress(dataset: Dataset, layout: Layout, regions: Sequence[Rectangle], syntax: UID) -> None:
+    frames = [_encoded(layout, syntax, frame) for frame, _ in _blanked(dataset, layout, regions, syntax)]
     element = DataElement(_PIXEL_DATA, "OB", encapsulate(frames))
     element.is_undefined_length = True
     dataset["PixelData"] = element
 
 
-def decompressed(dataset: Dataset, layout: Layout, regions: Sequence[Rectangle], syntax: UID) -> None:
-    """Replace the pixel data of `dataset` by blanked frames in Explicit VR Little Endian.
-
-    Raises:
-        DeidentificationFailed: A frame cannot be decoded, or the frames are too long for one value.
-    """
+def _decompress(dataset: Dataset, layout: Layout, regions: Sequence[Rectangle], syntax: UID) -> None:
     if layout.expanded_bytes > _LONGEST_VALUE:
         raise failure(dataset, "the pixels are too long for a value that is not compressed")
     pixels = BytesIO()
@@ -113,7 +117,7 @@ def _decoded(dataset: Dataset, syntax: UID) -> Iterator[tuple[np.ndarray, str]]:
         raise failure(dataset, f"{syntax.name} cannot be decoded ({type(error).__name__})") from error
 
 
-def _encoded(dataset: Dataset, layout: Layout, syntax: UID, frame: np.ndarray) -> bytes:
+def _encoded(layout: Layout, syntax: UID, frame: np.ndarray) -> bytes:
     try:
         return get_encoder(syntax).encode(
             frame,
@@ -127,8 +131,8 @@ def _encoded(dataset: Dataset, layout: Layout, syntax: UID, frame: np.ndarray) -
             photometric_interpretation=layout.photometric,
             planar_configuration=0,
         )
-    except Exception as error:  # codecs raise anything: the instance stays
-        raise failure(dataset, f"{syntax.name} cannot be encoded ({type(error).__name__})") from error
+    except (ValueError, RuntimeError) as error:
+        raise _NotEncodable from error
 
 
 def _declare_lossy(dataset: Dataset, syntax: UID) -> None:

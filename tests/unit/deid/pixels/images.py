@@ -54,7 +54,8 @@ def compressed(pixels: np.ndarray, syntax: UID, **attributes: object) -> Dataset
     """Return an image whose frames are compressed in `syntax`; `pixels` is (frames, rows, columns[, 3])."""
     from pydicom.pixels.utils import compress
 
-    dataset = image(frames=len(pixels), **attributes)  # pyright: ignore[reportArgumentType]
+    _, rows, columns = pixels.shape[:3]
+    dataset = image(frames=len(pixels), rows=rows, columns=columns, **attributes)  # pyright: ignore[reportArgumentType]
     compress(dataset, syntax, pixels if len(pixels) > 1 else pixels[0], generate_instance_uid=False)
     return dataset
 
