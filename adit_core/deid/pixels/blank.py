@@ -45,7 +45,8 @@ def blank(dataset: Dataset, regions: Sequence[Rectangle]) -> Dataset:
     """Return the data set with the regions of every frame black; `dataset` is not changed.
 
     The transfer syntax is that of its file meta information, which the result has of its own. In
-    memory are at the most the pixels as they came, as they leave, and one frame.
+    memory are at the most the pixels as they came, as they leave (twice, if they leave compressed),
+    and one frame.
 
     Raises:
         DeidentificationFailed: The pixels cannot be decoded, are not as the attributes say, or none

@@ -11,9 +11,10 @@ from adit_core.errors import DeidentificationFailed
 
 _MONOCHROME = ("MONOCHROME1", "MONOCHROME2")
 _YBR = ("YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
-_SAMPLES = dict[str, int](
-    dict.fromkeys((*_MONOCHROME, "PALETTE COLOR"), 1) | dict.fromkeys(("RGB", *_YBR), 3)
-)
+_SAMPLES: dict[str, int] = {
+    **dict.fromkeys((*_MONOCHROME, "PALETTE COLOR"), 1),
+    **dict.fromkeys(("RGB", *_YBR), 3),
+}
 _BITS_ALLOCATED = (1, 8, 16, 32)
 
 

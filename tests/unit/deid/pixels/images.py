@@ -1,7 +1,10 @@
 """Images of every pixel format, with noise everywhere: what should not change is known exactly."""
 
 import numpy as np
+from pydicom import dcmread
+from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.pixels.utils import compress
 from pydicom.uid import UID, ExplicitVRLittleEndian, SecondaryCaptureImageStorage
 
 ROWS, COLUMNS = 20, 26
@@ -50,10 +53,15 @@ def image(
     return dataset
 
 
+def real_file(name: str) -> Dataset:
+    """Return one of the files that come with pydicom and pydicom-data."""
+    path = get_testdata_file(name)
+    assert isinstance(path, str), f"pydicom does not have {name}"
+    return dcmread(path)
+
+
 def compressed(pixels: np.ndarray, syntax: UID, **attributes: object) -> Dataset:
     """Return an image whose frames are compressed in `syntax`; `pixels` is (frames, rows, columns[, 3])."""
-    from pydicom.pixels.utils import compress
-
     _, rows, columns = pixels.shape[:3]
     dataset = image(frames=len(pixels), rows=rows, columns=columns, **attributes)  # pyright: ignore[reportArgumentType]
     compress(dataset, syntax, pixels if len(pixels) > 1 else pixels[0], generate_instance_uid=False)

@@ -3,8 +3,6 @@ import io
 import numpy as np
 import pytest
 from PIL import Image
-from pydicom import dcmread
-from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset
 from pydicom.overlays import numpy_handler
 from pydicom.pixels.utils import pack_bits
@@ -14,7 +12,7 @@ from adit_core.deid.pixels.blank import blank
 from adit_core.deid.pixels.preview import preview_png
 from adit_core.deid.pixels.regions import Rectangle
 from adit_core.errors import DeidentificationFailed, NotFound
-from tests.unit.deid.pixels.images import COLUMNS, ROWS, image, noise
+from tests.unit.deid.pixels.images import COLUMNS, ROWS, image, noise, real_file
 
 
 def drawn(*, frames: int = 1, top: int = 1, left: int = 1) -> Dataset:
@@ -56,7 +54,7 @@ def test_an_overlay_without_a_place_fails():
 
 
 def test_real_overlays_change_only_in_the_region():
-    dataset = dcmread(get_testdata_file("examples_overlay.dcm"))
+    dataset = real_file("examples_overlay.dcm")
     before = dataset.overlay_array(0x6000)
 
     result = blank(dataset, [Rectangle(0, 0, dataset.Columns, 200)])
@@ -84,7 +82,7 @@ def test_nothing_keeps_the_former_pixels():
     "name", ["examples_ybr_color.dcm", "examples_palette.dcm", "MR_small.dcm", "liver_1frame.dcm"]
 )
 def test_a_preview_shows_the_image_and_marks_the_regions(name):
-    dataset = dcmread(get_testdata_file(name))
+    dataset = real_file(name)
 
     picture = Image.open(io.BytesIO(preview_png(dataset, [Rectangle(4, 4, 20, 10)])))
 
