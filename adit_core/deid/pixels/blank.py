@@ -18,6 +18,7 @@ Icons and the statistics of the former pixels are removed; overlay planes are cl
 
 from collections.abc import Sequence
 from copy import deepcopy
+from functools import partial
 
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset, FileMetaDataset
@@ -64,7 +65,7 @@ def blank(dataset: Dataset, regions: Sequence[Rectangle]) -> Dataset:
         blank_compressed(result, layout, shown, syntax)
     else:
         _blank_native(result, layout, shown, syntax)
-    erase_overlays(result, shown, editor=_editor(syntax, "OW"))
+    erase_overlays(result, shown, editor_of=partial(_editor, syntax))
     for keyword in _FORMER_PIXELS:
         result.pop(keyword, None)
     return result

@@ -15,7 +15,7 @@ So the default is safe: what is likely to carry text leaves only if a rule knows
 if a rule of the project says that such images are clean, or if a reviewer who saw it lets it go.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from pydicom.dataset import Dataset
@@ -51,6 +51,8 @@ class HoldBack:
 
 
 Decision = Pass | Blank | HoldBack
+Suspicion = Callable[[Dataset], str]
+"""Returns why identifying text is likely in the pixels, or nothing."""
 
 
 def default_rule_sets() -> tuple[RuleSet, ...]:
@@ -58,7 +60,12 @@ def default_rule_sets() -> tuple[RuleSet, ...]:
     return tuple(builtin_rule_set(name) for name in DEFAULT_RULE_SETS)
 
 
-def decide(dataset: Dataset, rule_sets: Sequence[RuleSet] | None = None) -> Decision:
+def decide(
+    dataset: Dataset,
+    rule_sets: Sequence[RuleSet] | None = None,
+    *,
+    suspicion: Suspicion = burned_in_suspicion,
+) -> Decision:
     """Return what may happen to the pixels, from the header of the original instance.
 
     The header has to be the original one: de-identification removes what rules go by. Pixel data
@@ -72,8 +79,13 @@ def decide(dataset: Dataset, rule_sets: Sequence[RuleSet] | None = None) -> Deci
         return _blanked(blanking, dataset)
     if _named(fitting, Action.PASS):
         return Pass()
-    suspicion = burned_in_suspicion(dataset)
-    return HoldBack(suspicion) if suspicion else Pass()
+    reason = suspicion(dataset)
+    return HoldBack(reason) if reason else Pass()
+
+
+def unsuspecting(_: Dataset) -> str:
+    """Suspect nothing: for projects, or reviewers of an instance, who let go what no rule knows."""
+    return ""
 
 
 def apply(decision: Blank, dataset: Dataset) -> Dataset:

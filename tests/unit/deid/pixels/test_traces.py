@@ -7,6 +7,7 @@ from pydicom.dataset import Dataset
 from pydicom.overlays import numpy_handler
 from pydicom.pixels.utils import pack_bits
 from pydicom.sequence import Sequence
+from pydicom.uid import ExplicitVRBigEndian
 
 from adit_core.deid.pixels.blank import blank
 from adit_core.deid.pixels.preview import preview_png
@@ -43,6 +44,20 @@ def test_overlays_that_begin_elsewhere_are_cleared_where_the_region_is_in_the_im
 
     assert not plane(result)[0, 0:2, 2:7].any()
     assert plane(result).sum() == ROWS * COLUMNS - 2 * 5
+
+
+@pytest.mark.parametrize("vr", ["OB", "OW"])
+def test_overlays_of_big_endian_images_are_cleared_in_their_order(vr):
+    dataset = drawn()
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRBigEndian
+    dataset[0x60003000].VR = vr
+
+    data = np.frombuffer(blank(dataset, [Rectangle(2, 0, 5, 4)])[0x60003000].value, np.uint16)
+
+    ordered = data if vr == "OB" else data.byteswap()
+    bits = np.unpackbits(ordered.view(np.uint8), bitorder="little")[: ROWS * COLUMNS].reshape(ROWS, COLUMNS)
+    assert not bits[0:4, 2:7].any()
+    assert bits.sum() == ROWS * COLUMNS - 20
 
 
 def test_an_overlay_without_a_place_fails():
