@@ -11,13 +11,12 @@ from adit_core.deid.pixels.regions import Rectangle
 
 _GROUPS = range(0x6000, 0x6020, 2)
 
+EditorOf = Callable[[str], Editor]
+"""Returns how values of a value representation are edited."""
 
-def erase_overlays(
-    dataset: Dataset, regions: Sequence[Rectangle], editor_of: Callable[[str], Editor]
-) -> None:
+
+def erase_overlays(dataset: Dataset, regions: Sequence[Rectangle], editor_of: EditorOf) -> None:
     """Clear the regions in every overlay plane of `dataset`, in place; positions are those of the image.
-
-    `editor_of` returns how values of a value representation are edited.
 
     Raises:
         DeidentificationFailed: A plane does not say where it lies.
@@ -27,9 +26,7 @@ def erase_overlays(
             dataset[group, 0x3000] = _erased(dataset, group, regions, editor_of)
 
 
-def _erased(
-    dataset: Dataset, group: int, regions: Sequence[Rectangle], editor_of: Callable[[str], Editor]
-) -> DataElement:
+def _erased(dataset: Dataset, group: int, regions: Sequence[Rectangle], editor_of: EditorOf) -> DataElement:
     plane = dataset[group, 0x3000]
     try:
         rows, columns = int(dataset[group, 0x0010].value), int(dataset[group, 0x0011].value)

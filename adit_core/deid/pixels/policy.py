@@ -22,7 +22,7 @@ from pydicom.dataset import Dataset
 
 from adit_core.deid.pixels.blank import blank, declare_text_cleared
 from adit_core.deid.pixels.regions import Rectangle
-from adit_core.deid.pixels.rules import Action, Rule, RuleSet, builtin_rule_set
+from adit_core.deid.pixels.rules import Action, Looks, Rule, RuleSet, builtin_rule_set
 from adit_core.deid.pixels.suspicion import burned_in_suspicion
 
 DEFAULT_RULE_SETS = ("known-devices",)
@@ -72,7 +72,8 @@ def decide(
     need not be there. `rule_sets` are the default ones if not given.
     """
     chosen = default_rule_sets() if rule_sets is None else rule_sets
-    fitting = [rule for rule_set in chosen for rule in rule_set.rules if rule.when.fits(dataset)]
+    looks = Looks.of(dataset)
+    fitting = [rule for rule_set in chosen for rule in rule_set.rules if rule.when.fits(looks)]
     if held := _named(fitting, Action.HOLD):
         return HoldBack(f"rule {held}")
     if blanking := [rule for rule in fitting if rule.action is Action.BLANK]:

@@ -18,6 +18,7 @@ match when the attribute contains them, in whatever case; modality and sizes mat
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
 from importlib import resources
@@ -65,6 +66,36 @@ class _Written(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+@dataclass(frozen=True, slots=True)
+class Looks:
+    """What rules go by, of one instance: read once, for there are many rules. Texts are case-folded."""
+
+    modality: str
+    burned_in_annotation: str
+    rows: int | None
+    columns: int | None
+    manufacturer: str
+    model: str
+    software: str
+    image_type: str
+    series_description: str
+
+    @classmethod
+    def of(cls, dataset: Dataset) -> Self:
+        """Read them from a header; the values of an attribute stand on lines of their own."""
+        return cls(
+            modality=str(dataset.get("Modality") or ""),
+            burned_in_annotation=str(dataset.get("BurnedInAnnotation") or ""),
+            rows=dataset.get("Rows"),
+            columns=dataset.get("Columns"),
+            manufacturer=_folded(dataset.get("Manufacturer")),
+            model=_folded(dataset.get("ManufacturerModelName")),
+            software=_folded(dataset.get("SoftwareVersions")),
+            image_type=_folded(dataset.get("ImageType")),
+            series_description=_folded(dataset.get("SeriesDescription")),
+        )
+
+
 class Appearance(_Written):
     """By what a rule knows its images; an empty criterion fits everything."""
 
@@ -78,23 +109,23 @@ class Appearance(_Written):
     rows: Numbers = ()
     columns: Numbers = ()
 
-    def fits(self, dataset: Dataset) -> bool:
+    def fits(self, looks: Looks) -> bool:
         """Tell whether every criterion fits; a missing attribute fits no criterion."""
         return (
-            self._names(dataset)
-            and _is_one(dataset.get("Rows"), self.rows)
-            and _is_one(dataset.get("Columns"), self.columns)
+            _is_one(looks.modality, self.modality)
+            and _is_one(looks.rows, self.rows)
+            and _is_one(looks.columns, self.columns)
+            and self.burned_in_annotation in {None, looks.burned_in_annotation}
+            and self._names(looks)
         )
 
-    def _names(self, dataset: Dataset) -> bool:
+    def _names(self, looks: Looks) -> bool:
         return (
-            _is_one(dataset.get("Modality"), self.modality)
-            and _is_one(dataset.get("BurnedInAnnotation"), _listed(self.burned_in_annotation or ()))
-            and _contains_one(dataset.get("Manufacturer"), self.manufacturer)
-            and _contains_one(dataset.get("ManufacturerModelName"), self.model)
-            and _contains_one(dataset.get("SoftwareVersions"), self.software)
-            and _contains_one(dataset.get("ImageType"), self.image_type)
-            and _contains_one(dataset.get("SeriesDescription"), self.series_description)
+            _contains_one(looks.manufacturer, self.manufacturer)
+            and _contains_one(looks.model, self.model)
+            and _contains_one(looks.software, self.software)
+            and _contains_one(looks.image_type, self.image_type)
+            and _contains_one(looks.series_description, self.series_description)
         )
 
     @property
@@ -240,8 +271,10 @@ def _is_one(value: Any, wanted: Sequence[Any]) -> bool:
     return not wanted or value in wanted
 
 
-def _contains_one(value: Any, wanted: Sequence[str]) -> bool:
-    if not wanted:
-        return True
-    texts = [str(each).casefold() for each in (value if isinstance(value, MultiValue) else [value or ""])]
-    return any(word.casefold() in text for word in wanted for text in texts)
+def _contains_one(text: str, wanted: Sequence[str]) -> bool:
+    return not wanted or any(word.casefold() in text for word in wanted)
+
+
+def _folded(value: Any) -> str:
+    values = value if isinstance(value, MultiValue) else [value or ""]
+    return "\n".join(str(each) for each in values).casefold()

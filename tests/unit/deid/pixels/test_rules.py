@@ -1,7 +1,7 @@
 import pytest
 
 from adit_core.deid.pixels.regions import Rectangle
-from adit_core.deid.pixels.rules import BUILTIN_RULE_SETS, Action, builtin_rule_set, read_rule_set
+from adit_core.deid.pixels.rules import BUILTIN_RULE_SETS, Action, Looks, builtin_rule_set, read_rule_set
 from adit_core.errors import InvalidInput
 from tests.unit.deid.pixels.images import image
 
@@ -73,7 +73,7 @@ def test_a_rule_fits_when_all_that_it_says_is_so(when, fits):
         with pytest.raises(InvalidInput, match="software"):
             rule(f"{{name: x, when: {when}, action: hold}}")
     else:
-        assert rule(f"{{name: x, when: {when}, action: hold}}").when.fits(dataset) is fits
+        assert rule(f"{{name: x, when: {when}, action: hold}}").when.fits(Looks.of(dataset)) is fits
 
 
 @pytest.mark.parametrize(

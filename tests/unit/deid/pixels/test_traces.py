@@ -50,7 +50,8 @@ def test_overlays_that_begin_elsewhere_are_cleared_where_the_region_is_in_the_im
 def test_overlays_of_big_endian_images_are_cleared_in_their_order(vr):
     dataset = drawn()
     dataset.file_meta.TransferSyntaxUID = ExplicitVRBigEndian
-    dataset[0x60003000].VR = vr
+    plane = np.frombuffer(dataset[0x60003000].value, np.uint16)
+    dataset.add_new(0x60003000, vr, (plane if vr == "OB" else plane.byteswap()).tobytes())
 
     data = np.frombuffer(blank(dataset, [Rectangle(2, 0, 5, 4)])[0x60003000].value, np.uint16)
 
