@@ -8,6 +8,8 @@ from pydicom.dataset import Dataset
 from tests.bench.deid.place import Elements, Place, code, item, items
 from tests.factories import dataset
 
+BANNER_ROWS = 16
+"""Rows at the top of a synthetic ultrasound that stand for burned-in text."""
 _EDGE = 16
 _ORIENTATION = [1, 0, 0, 0, 1, 0]
 
@@ -100,6 +102,13 @@ def us(place: Place) -> Elements:
         "LossyImageCompression": "00",
         "TransducerData": ["C5-1", "", ""],
     }
+
+
+def us_banner(place: Place) -> Elements:
+    """Return an Ultrasound Image with a bright banner in its top rows, where devices write names."""
+    pixels = np.resize(_noise(place, 1), (48, 64, 3)).astype(np.uint8)
+    pixels[:BANNER_ROWS] = np.where(pixels[:BANNER_ROWS] > 128, 255, 0)
+    return {**us(place), "Rows": 48, "Columns": 64, "PixelData": pixels.tobytes()}
 
 
 def us_cine(place: Place) -> Elements:

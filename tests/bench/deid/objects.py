@@ -30,6 +30,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         "DX": Kind("DX", uid.DigitalXRayImageStorageForPresentation, images.dx),
         "MG": Kind("MG", uid.DigitalMammographyXRayImageStorageForPresentation, images.mg),
         "US": Kind("US", uid.UltrasoundImageStorage, images.us),
+        "US banner": Kind("US", uid.UltrasoundImageStorage, images.us_banner),
         "US cine": Kind("US", uid.UltrasoundMultiFrameImageStorage, images.us_cine),
         "XA": Kind("XA", uid.XRayAngiographicImageStorage, images.xa),
         "RF": Kind("RF", uid.XRayRadiofluoroscopicImageStorage, images.rf),

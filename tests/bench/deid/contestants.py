@@ -1,0 +1,129 @@
+"""De-identifiers that are scored with the same key. Each takes and gives Part 10 files."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from io import BytesIO
+from types import MappingProxyType
+
+from dicognito.anonymizer import Anonymizer
+from dicomanonymizer.simpledicomanonymizer import anonymize_dataset, initialize_actions_2024b
+from pydicom import dcmread, dcmwrite
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import UID
+
+from adit_core.deid.engine import Deidentifier
+from adit_core.deid.pixels.policy import default_rule_sets
+from adit_core.deid.pixels.rules import read_rule_set
+from adit_core.deid.pixels.stream_policy import burned_in_policy
+from adit_core.deid.profile import BurnedInText, builtin_profiles
+from adit_core.deid.pseudonyms import keyed_pseudonym
+from adit_core.deid.stream import EncodedInstance, Held, StreamDeidentifier
+from adit_core.deid.subject import Project, Subject
+from adit_core.errors import DeidentificationFailed
+from tests.bench.deid.key import KeyInstance
+
+_SECRET = b"the key of a synthetic project"
+_RULES = """
+name: bench
+version: 1
+rules:
+  - name: banner of the synthetic ultrasound device
+    when: {modality: US, manufacturer: ADIT bench, model: Phantom US banner, rows: 48}
+    blank: {top: 16}
+    clears_all_text: true
+"""
+Results = dict[str, bytes]
+"""Part 10 files by the SOP Instance UID of the original; who withholds an instance has none of it."""
+
+
+def adit(files: Mapping[str, bytes]) -> Results:
+    """De-identify with the default profile as transfers do: engine, pixels and checker, on the way."""
+    return dict(_adit(files))
+
+
+def _adit(files: Mapping[str, bytes]) -> Iterator[tuple[str, bytes]]:
+    project = Project(_SECRET, builtin_profiles()["research"])
+    policy = burned_in_policy(BurnedInText.RELEASE, [*default_rule_sets(), read_rule_set(_RULES)])
+    streams: dict[str, StreamDeidentifier] = {}
+    for uid, encoded in files.items():
+        original = dcmread(BytesIO(encoded), specific_tags=["PatientID"], stop_before_pixels=True)
+        patient_id = str(original.PatientID)
+        if patient_id not in streams:
+            subject = Subject(patient_id, keyed_pseudonym(_SECRET, patient_id))
+            streams[patient_id] = StreamDeidentifier(Deidentifier(project, subject), policy)
+        try:
+            yield uid, transformed(streams[patient_id], encoded)
+        except DeidentificationFailed:
+            continue  # fails closed: the instance does not leave
+
+
+def transformed(stream: StreamDeidentifier, encoded: bytes) -> bytes:
+    """Return a Part 10 file as it leaves."""
+    meta = dcmread(BytesIO(encoded), specific_tags=[], stop_before_pixels=True).file_meta
+    start = 132 + 12 + int(meta.FileMetaInformationGroupLength)
+    instance = EncodedInstance(
+        str(meta.MediaStorageSOPClassUID),
+        str(meta.MediaStorageSOPInstanceUID),
+        str(meta.TransferSyntaxUID),
+        iter((encoded[start:],)),
+    )
+    made = stream.transform(instance)
+    if isinstance(made, Held):
+        raise DeidentificationFailed(made.reason)
+    return _part10(made)
+
+
+def _part10(instance: EncodedInstance) -> bytes:
+    head = Dataset()
+    head.file_meta = FileMetaDataset()
+    head.file_meta.MediaStorageSOPClassUID = UID(instance.sop_class_uid)
+    head.file_meta.MediaStorageSOPInstanceUID = UID(instance.sop_instance_uid)
+    head.file_meta.TransferSyntaxUID = UID(instance.transfer_syntax_uid)
+    return written(head) + b"".join(instance.fragments)
+
+
+def dicognito(files: Mapping[str, bytes]) -> Results:
+    """De-identify with dicognito as it is without options, one anonymizer for all."""
+    anonymizer = Anonymizer(seed="adit")
+    results: Results = {}
+    for uid, encoded in files.items():
+        dataset = dcmread(BytesIO(encoded))
+        anonymizer.anonymize(dataset)
+        results[uid] = written(dataset)
+    return results
+
+
+def dicom_anonymizer(files: Mapping[str, bytes]) -> Results:
+    """De-identify with dicom-anonymizer's table of 2024b, private elements deleted."""
+    results: Results = {}
+    for uid, encoded in files.items():
+        dataset = dcmread(BytesIO(encoded))
+        anonymize_dataset(dataset, base_rules_gen=initialize_actions_2024b)
+        results[uid] = written(dataset)
+    return results
+
+
+def nothing(files: Mapping[str, bytes]) -> Results:
+    """Read and write, and change nothing: what a score is worth that keeps everything."""
+    return {uid: written(dcmread(BytesIO(encoded))) for uid, encoded in files.items()}
+
+
+CONTESTANTS: Mapping[str, Callable[[Mapping[str, bytes]], Results]] = MappingProxyType(
+    {
+        "ADIT": adit,
+        "dicognito": dicognito,
+        "dicom-anonymizer": dicom_anonymizer,
+        "nothing": nothing,
+    }
+)
+
+
+def files_of(key: Sequence[KeyInstance]) -> dict[str, bytes]:
+    """Return the instances of a key as Part 10 files by their SOP Instance UIDs."""
+    return {instance.dataset.SOPInstanceUID: written(instance.dataset) for instance in key}
+
+
+def written(dataset: Dataset) -> bytes:
+    """Return a data set as a Part 10 file."""
+    buffer = BytesIO()
+    dcmwrite(buffer, dataset, enforce_file_format=True)
+    return buffer.getvalue()
