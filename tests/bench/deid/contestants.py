@@ -5,8 +5,8 @@ from io import BytesIO
 from types import MappingProxyType
 
 from dicognito.anonymizer import Anonymizer
-from dicomanonymizer.simpledicomanonymizer import anonymize_dataset, initialize_actions_2024b
-from pydicom import dcmread, dcmwrite
+from dicomanonymizer.simpledicomanonymizer import anonymize_dataset, initialize_actions
+from pydicom import dcmread
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import UID
 
@@ -20,6 +20,7 @@ from adit_core.deid.stream import EncodedInstance, Held, StreamDeidentifier
 from adit_core.deid.subject import Project, Subject
 from adit_core.errors import DeidentificationFailed
 from tests.bench.deid.key import KeyInstance
+from tests.bench.deid.part10 import written
 
 _SECRET = b"the key of a synthetic project"
 _RULES = """
@@ -27,7 +28,7 @@ name: bench
 version: 1
 rules:
   - name: banner of the synthetic ultrasound device
-    when: {modality: US, manufacturer: ADIT bench, model: Phantom US banner, rows: 48}
+    when: {modality: US, manufacturer: Siemens, model: Phantom US wide, rows: 48}
     blank: {top: 16}
     clears_all_text: true
 """
@@ -93,11 +94,11 @@ def dicognito(files: Mapping[str, bytes]) -> Results:
 
 
 def dicom_anonymizer(files: Mapping[str, bytes]) -> Results:
-    """De-identify with dicom-anonymizer's table of 2024b, private elements deleted."""
+    """De-identify with dicom-anonymizer's table of 2026c, private elements deleted."""
     results: Results = {}
     for uid, encoded in files.items():
         dataset = dcmread(BytesIO(encoded))
-        anonymize_dataset(dataset, base_rules_gen=initialize_actions_2024b)
+        anonymize_dataset(dataset, base_rules_gen=lambda: initialize_actions("dicomfields_2026c"))
         results[uid] = written(dataset)
     return results
 
@@ -120,10 +121,3 @@ CONTESTANTS: Mapping[str, Callable[[Mapping[str, bytes]], Results]] = MappingPro
 def files_of(key: Sequence[KeyInstance]) -> dict[str, bytes]:
     """Return the instances of a key as Part 10 files by their SOP Instance UIDs."""
     return {instance.dataset.SOPInstanceUID: written(instance.dataset) for instance in key}
-
-
-def written(dataset: Dataset) -> bytes:
-    """Return a data set as a Part 10 file."""
-    buffer = BytesIO()
-    dcmwrite(buffer, dataset, enforce_file_format=True)
-    return buffer.getvalue()

@@ -51,6 +51,7 @@ def presentation_state(place: Place) -> Elements:
     """Return a Grayscale Softcopy Presentation State with a remark on the image (PS3.3 A.33.1)."""
     shown = place.referenced[0]
     return {
+        "Laterality": "",
         "ContentLabel": "ANNOTATED",
         "ContentDescription": "Measured",
         "ContentCreatorName": place.staff[2].full_name,

@@ -71,7 +71,7 @@ def cr(place: Place) -> Elements:
 
 def dx(place: Place) -> Elements:
     """Return a Digital X-Ray Image For Presentation (PS3.3 A.26)."""
-    return {**_acquisition(place), **_radiograph(place), "BodyPartExamined": "CHEST", "ViewPosition": "PA"}
+    return {**_acquisition(place), **_radiograph(place), "BodyPartExamined": "CHEST", "PositionerType": ""}
 
 
 def mg(place: Place) -> Elements:
@@ -130,6 +130,10 @@ def xa(place: Place) -> Elements:
         "PatientOrientation": "",
         "PixelIntensityRelationship": "LIN",
         "RadiationSetting": "GR",
+        "Laterality": "",
+        "XRayTubeCurrent": "",
+        "ExposureTime": "",
+        "Exposure": 3,
         "KVP": 75,
         "PositionerMotion": "STATIC",
         "PositionerPrimaryAngle": 12,
@@ -140,7 +144,7 @@ def xa(place: Place) -> Elements:
 
 def rf(place: Place) -> Elements:
     """Return an X-Ray Radiofluoroscopic Image (PS3.3 A.16)."""
-    return {**xa(place), "ImageType": ["ORIGINAL", "PRIMARY", "SINGLE A"], "ColumnAngulation": 4}
+    return {**xa(place), "ImageType": ["ORIGINAL", "PRIMARY", "SINGLE PLANE"], "ColumnAngulation": 4}
 
 
 def nm(place: Place) -> Elements:
@@ -152,6 +156,7 @@ def nm(place: Place) -> Elements:
         "PatientOrientationCodeSequence": code("102538003", "SCT", "recumbent"),
         "PatientGantryRelationshipCodeSequence": code("102540001", "SCT", "headfirst"),
         "FrameIncrementPointer": [0x00540010, 0x00540020],
+        "Laterality": "",
         "PixelSpacing": [4, 4],
         "CountsAccumulated": 500000,
         "ActualFrameDuration": 1000,
@@ -176,6 +181,7 @@ def pt(place: Place) -> Elements:
         **_grey(place),
         "ImageType": ["ORIGINAL", "PRIMARY"],
         "SeriesType": ["WHOLE BODY", "IMAGE"],
+        "Laterality": "",
         "Units": "BQML",
         "CountsSource": "EMISSION",
         "CorrectedImage": ["DECY", "ATTN"],
@@ -301,6 +307,7 @@ def enhanced_mr(place: Place) -> Elements:
     groups = {
         "MRImageFrameTypeSequence": item(FrameType=frame_type["ImageType"], **_without_type(frame_type)),
         "FrameVOILUTSequence": item(WindowCenter=40, WindowWidth=400),
+        "PixelValueTransformationSequence": item(RescaleIntercept=0, RescaleSlope=1, RescaleType="US"),
     }
     magnet = {"MagneticFieldStrength": 3, "ResonantNucleus": "1H", "ApplicableSafetyStandardAgency": "IEC"}
     return {**_enhanced(place, groups), **frame_type, **magnet}

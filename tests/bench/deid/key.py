@@ -10,9 +10,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from io import BytesIO
 from itertools import cycle, islice
 from random import Random
 
+from pydicom import dcmread
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.tag import BaseTag
@@ -22,6 +24,7 @@ from tests.bench.deid import texts
 from tests.bench.deid.images import BANNER_ROWS
 from tests.bench.deid.objects import KINDS, build
 from tests.bench.deid.paths import Path
+from tests.bench.deid.part10 import is_in_bytes, searchable, written
 from tests.bench.deid.people import Person, people, staff
 from tests.bench.deid.place import Place, Referenced
 
@@ -140,7 +143,10 @@ def _instance(
             setattr(made, keyword, texts.date_value(random, keyword, place))
     texts.add_nested(made, random, place)
     texts.add_private(made, random, place)
-    return KeyInstance(kind, made, place.person, tuple(_required(made, place)))
+    encoded = written(made)
+    made = dcmread(BytesIO(encoded))
+    required = _required(made, searchable(made, encoded), place)
+    return KeyInstance(kind, made, place.person, tuple(required))
 
 
 def _write_texts(made: Dataset, random: Random, place: Place, plants: Iterable[str]) -> None:
@@ -152,9 +158,11 @@ def _write_texts(made: Dataset, random: Random, place: Place, plants: Iterable[s
                 setattr(made, keyword, random.choice(offered[keyword]))
 
 
-def _required(made: Dataset, place: Place) -> Iterator[Requirement]:
+def _required(made: Dataset, searched: bytes, place: Place) -> Iterator[Requirement]:
     tokens = _tokens(place)
-    yield from (Requirement(Action.TEXT_REMOVED, (), tokens=(token,)) for token in _nowhere(place))
+    for token in _nowhere(place):
+        if is_in_bytes(token, searched, place.person.character_set):
+            yield Requirement(Action.TEXT_REMOVED, (), tokens=(token,))
     for path, element, sheltered in _leaves(made):
         if element.keyword == "PixelData":
             yield _required_of_pixels(made, path)
@@ -202,7 +210,7 @@ def _required_of(
     | holds what identifies | that goes; a value stays where the IOD demands one |
     | Patient ID | also the same for all instances of a patient, another for others |
     | UID of an instance, a series, … | another, everywhere the same |
-    | date of the table | shifted, all of a patient by the same interval |
+    | date of the table | shifted, all of a patient by the same interval; in a sequence of the table: another |
     | in no row of the table, a clean descriptor, or a patient characteristic | the same |
     """
     text = text_of(element)
@@ -212,7 +220,7 @@ def _required_of(
         yield from _required_of_uid(path, element, sheltered)
     elif keyword in texts.SHIFTED:
         if text:
-            yield Requirement(Action.DATE_SHIFTED, path, text, removable=not sheltered)
+            yield _required_of_date(path, text, sheltered)
     elif found or keyword == "PatientBirthDate":
         yield Requirement(Action.TEXT_REMOVED, path, tokens=found or (text,))
         if keyword in _NOT_NULL and sheltered:
@@ -236,8 +244,15 @@ _NOT_NULL = frozenset(
 _CHARACTERISTICS = frozenset({"PatientSex", "PatientAge", "PatientSize", "PatientWeight"})
 
 
+def _required_of_date(path: Path, text: str, sheltered: bool) -> Requirement:
+    """Return that a date is shifted; what is in a confidential sequence may become a dummy instead."""
+    if sheltered:
+        return Requirement(Action.DATE_SHIFTED, path, text)
+    return Requirement(Action.TEXT_REMOVED, path, tokens=(text[:8],))
+
+
 def _required_of_pixels(made: Dataset, path: Path) -> Requirement:
-    if "banner" in str(made.ManufacturerModelName):
+    if made.ManufacturerModelName == "Phantom US wide":
         return Requirement(Action.PIXELS_HIDDEN, path, str(BANNER_ROWS))
     return Requirement(Action.PIXELS_KEPT, path, hash_of(made.PixelData))
 

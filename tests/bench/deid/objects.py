@@ -30,7 +30,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         "DX": Kind("DX", uid.DigitalXRayImageStorageForPresentation, images.dx),
         "MG": Kind("MG", uid.DigitalMammographyXRayImageStorageForPresentation, images.mg),
         "US": Kind("US", uid.UltrasoundImageStorage, images.us),
-        "US banner": Kind("US", uid.UltrasoundImageStorage, images.us_banner),
+        "US wide": Kind("US", uid.UltrasoundImageStorage, images.us_banner),
         "US cine": Kind("US", uid.UltrasoundMultiFrameImageStorage, images.us_cine),
         "XA": Kind("XA", uid.XRayAngiographicImageStorage, images.xa),
         "RF": Kind("RF", uid.XRayRadiofluoroscopicImageStorage, images.rf),
@@ -105,7 +105,7 @@ def _identification(place: Place) -> Elements:
 def _equipment(kind: str) -> Elements:
     """Return the module General Equipment (PS3.3 C.7.5.1)."""
     return {
-        "Manufacturer": "ADIT bench",
+        "Manufacturer": "SIEMENS",
         "ManufacturerModelName": f"Phantom {kind}",
         "DeviceSerialNumber": "SN-5550199",
         "SoftwareVersions": ["VB 1.2", "3.0"],

@@ -8,10 +8,10 @@ from io import BytesIO
 from typing import Self
 
 from pydicom import dcmread
-from pydicom.charset import python_encoding
 from pydicom.dataset import Dataset
 
 from tests.bench.deid.key import Action, KeyInstance, Requirement, contains, hash_of, text_of
+from tests.bench.deid.part10 import is_in_bytes, searchable
 from tests.bench.deid.paths import element_at, name_of
 
 _TOLERANCE = 1
@@ -48,14 +48,13 @@ class _Pair:
     original: KeyInstance
     result: Dataset
     searched: bytes
-    """The result in lower case, without the pixels."""
+    """The encoded result, as it is searched for what survived."""
 
     @classmethod
     def of(cls, original: KeyInstance, encoded: bytes) -> Self:
         """Read a Part 10 file."""
         result = dcmread(BytesIO(encoded))
-        pixels = result.get("PixelData", b"")
-        return cls(original, result, (encoded.replace(pixels, b"") if pixels else encoded).lower())
+        return cls(original, result, searchable(result, encoded))
 
 
 def score(key: Sequence[KeyInstance], results: Mapping[str, bytes]) -> Score:
@@ -125,7 +124,7 @@ def _is_taken(requirement: Requirement, pair: _Pair | None, majority: _Majority)
         case Action.UID_CHANGED:
             return new not in {"", requirement.original}
         case Action.UID_CONSISTENT:
-            return new == majority.uids[requirement.original] and majority.claims[new] == 1
+            return new == majority.uids.get(requirement.original) and majority.claims[new] == 1
         case Action.PATIENT_ID_CONSISTENT:
             return new == majority.pseudonyms.get(requirement.original) and majority.claims[new] == 1
         case Action.DATE_SHIFTED:
@@ -143,30 +142,13 @@ def _text_at(result: Dataset, requirement: Requirement) -> str | None:
 
 def _is_removed(requirement: Requirement, pair: _Pair) -> bool:
     if not requirement.path:
-        return not any(_is_in_bytes(token, pair) for token in requirement.tokens)
+        sets = pair.original.person.character_set
+        return not any(is_in_bytes(token, pair.searched, sets) for token in requirement.tokens)
     element = element_at(pair.result, requirement.path)
     if element is None or element.VR == "SQ":
         return element is None
     text = text_of(element)
     return not any(contains(text, token) for token in requirement.tokens)
-
-
-def _is_in_bytes(token: str, pair: _Pair) -> bool:
-    """Look for a token in all encodings that may hold it."""
-    sets = {python_encoding[name] for name in pair.original.person.character_set}
-    return any(
-        token.encode(encoding).lower() in pair.searched
-        for encoding in {"utf-8", "latin-1", "utf-16-le", *sets}
-        if _fits(token, encoding)
-    )
-
-
-def _fits(token: str, encoding: str) -> bool:
-    try:
-        token.encode(encoding)
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _is_shifted(requirement: Requirement, pair: _Pair, new: str, majority: _Majority) -> bool:

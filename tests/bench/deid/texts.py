@@ -4,7 +4,7 @@ from datetime import timedelta
 from random import Random
 from types import MappingProxyType
 
-from dicomanonymizer.dicom_anonymization_databases import dicomfields_2024b
+from dicomanonymizer.dicom_anonymization_databases import dicomfields_2026c
 from pydicom.datadict import DicomDictionary, dictionary_keyword, dictionary_VR, keyword_dict
 from pydicom.dataset import Dataset
 
@@ -12,7 +12,7 @@ from tests.bench.deid.people import Plant
 from tests.bench.deid.place import Place, code, item
 from tests.factories import dataset
 
-CONFIDENTIAL = {(tag[0] << 16) + tag[1] for tag in dicomfields_2024b.ALL_TAGS if len(tag) == 2} & set(
+CONFIDENTIAL = {(tag[0] << 16) + tag[1] for tag in dicomfields_2026c.ALL_TAGS if len(tag) == 2} & set(
     keyword_dict.values()
 )
 """The tags of PS3.15 table E.1-1 as dicom-anonymizer transcribed them: a yardstick that is not ours."""
