@@ -1,23 +1,24 @@
 """De-identifiers that are scored with the same key. Each takes and gives Part 10 files."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from io import BytesIO
 from types import MappingProxyType
 
 from dicognito.anonymizer import Anonymizer
 from dicomanonymizer.simpledicomanonymizer import anonymize_dataset, initialize_actions
 from pydicom import dcmread
-from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import UID
 
 from adit_core.deid.engine import Deidentifier
 from adit_core.deid.pixels.policy import default_rule_sets
 from adit_core.deid.pixels.rules import read_rule_set
 from adit_core.deid.pixels.stream_policy import burned_in_policy
-from adit_core.deid.profile import BurnedInText, builtin_profiles
+from adit_core.deid.profile import BurnedInText, ProfileOption, builtin_profiles
 from adit_core.deid.pseudonyms import keyed_pseudonym
 from adit_core.deid.stream import EncodedInstance, Held, StreamDeidentifier
 from adit_core.deid.subject import Project, Subject
+from adit_core.dicom.part10 import encode_file_header, read_file_layout
+from adit_core.dicom.ports import InstanceHeader
 from adit_core.errors import DeidentificationFailed
 from tests.bench.deid.key import KeyInstance
 from tests.bench.deid.part10 import written
@@ -42,44 +43,45 @@ def adit(files: Mapping[str, bytes]) -> Results:
 
 
 def _adit(files: Mapping[str, bytes]) -> Iterator[tuple[str, bytes]]:
-    project = Project(_SECRET, builtin_profiles()["research"])
-    policy = burned_in_policy(BurnedInText.RELEASE, [*default_rule_sets(), read_rule_set(_RULES)])
     streams: dict[str, StreamDeidentifier] = {}
     for uid, encoded in files.items():
-        original = dcmread(BytesIO(encoded), specific_tags=["PatientID"], stop_before_pixels=True)
-        patient_id = str(original.PatientID)
+        head = dcmread(BytesIO(encoded), specific_tags=["PatientID"], stop_before_pixels=True)
+        patient_id = str(head.PatientID)
         if patient_id not in streams:
-            subject = Subject(patient_id, keyed_pseudonym(_SECRET, patient_id))
-            streams[patient_id] = StreamDeidentifier(Deidentifier(project, subject), policy)
-        try:
+            streams[patient_id] = stream_for(patient_id)
+        with suppress(DeidentificationFailed):  # fails closed: the instance does not leave
             yield uid, transformed(streams[patient_id], encoded)
-        except DeidentificationFailed:
-            continue  # fails closed: the instance does not leave
+
+
+def stream_for(patient_id: str, options: frozenset[ProfileOption] = frozenset()) -> StreamDeidentifier:
+    """Return what de-identifies the instances of a patient as transfers do.
+
+    The profile is the default one, with more options if wanted.
+    """
+    profile = builtin_profiles()["research"]
+    project = Project(_SECRET, profile.model_copy(update={"options": profile.options | options}))
+    subject = Subject(patient_id, keyed_pseudonym(_SECRET, patient_id))
+    policy = burned_in_policy(BurnedInText.RELEASE, [*default_rule_sets(), read_rule_set(_RULES)])
+    return StreamDeidentifier(Deidentifier(project, subject), policy)
 
 
 def transformed(stream: StreamDeidentifier, encoded: bytes) -> bytes:
-    """Return a Part 10 file as it leaves."""
-    meta = dcmread(BytesIO(encoded), specific_tags=[], stop_before_pixels=True).file_meta
-    start = 132 + 12 + int(meta.FileMetaInformationGroupLength)
+    """Return a Part 10 file as it leaves.
+
+    Raises:
+        DeidentificationFailed: It does not leave.
+    """
+    layout = read_file_layout(BytesIO(encoded))
+    data_set = iter((memoryview(encoded)[layout.data_set_offset :].tobytes(),))
+    found = layout.header
     instance = EncodedInstance(
-        str(meta.MediaStorageSOPClassUID),
-        str(meta.MediaStorageSOPInstanceUID),
-        str(meta.TransferSyntaxUID),
-        iter((encoded[start:],)),
+        found.sop_class_uid, found.sop_instance_uid, found.transfer_syntax_uid, data_set
     )
     made = stream.transform(instance)
     if isinstance(made, Held):
         raise DeidentificationFailed(made.reason)
-    return _part10(made)
-
-
-def _part10(instance: EncodedInstance) -> bytes:
-    head = Dataset()
-    head.file_meta = FileMetaDataset()
-    head.file_meta.MediaStorageSOPClassUID = UID(instance.sop_class_uid)
-    head.file_meta.MediaStorageSOPInstanceUID = UID(instance.sop_instance_uid)
-    head.file_meta.TransferSyntaxUID = UID(instance.transfer_syntax_uid)
-    return written(head) + b"".join(instance.fragments)
+    header = InstanceHeader(made.sop_class_uid, made.sop_instance_uid, made.transfer_syntax_uid)
+    return encode_file_header(header) + b"".join(made.fragments)
 
 
 def dicognito(files: Mapping[str, bytes]) -> Results:

@@ -9,6 +9,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from tests.bench.deid import documents, images
+from tests.bench.deid.people import Person
 from tests.bench.deid.place import Elements, Place, item
 from tests.factories import dataset
 
@@ -72,9 +73,8 @@ def build(kind: str, place: Place) -> Dataset:
 def _identification(place: Place) -> Elements:
     """Return the modules Patient, General Study and General Series (PS3.3 C.7.1 to C.7.3)."""
     person = place.person
-    sets = person.character_set
     return {
-        **({} if sets == ("",) else {"SpecificCharacterSet": list(sets) if len(sets) > 1 else sets[0]}),
+        **_character_set(person),
         "PatientName": person.full_name,
         "PatientID": person.patient_id,
         "PatientBirthDate": person.birth,
@@ -100,6 +100,13 @@ def _identification(place: Place) -> Elements:
             ReferencedSOPClassUID="1.2.840.10008.3.1.2.3.1", ReferencedSOPInstanceUID=place.study_instance_uid
         ),
     }
+
+
+def _character_set(person: Person) -> Elements:
+    """Return Specific Character Set, which is absent for the default repertoire (PS3.3 C.12.1.1.2)."""
+    if not any(person.character_set):
+        return {}
+    return {"SpecificCharacterSet": list(person.character_set)}
 
 
 def _equipment(kind: str) -> Elements:

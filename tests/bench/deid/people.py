@@ -3,7 +3,6 @@
 Names are made up so that they are no words of radiology: what of them is found in a result has survived.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from random import Random
@@ -112,26 +111,11 @@ class Staff:
 
 _LATIN_1 = ("ISO_IR 100",)
 _UTF_8 = ("ISO_IR 192",)
-_NAMES: tuple[tuple[str, str, tuple[str, ...], tuple[str, ...], str], ...] = (
-    # family, given, Specific Character Set, parts in other scripts, PN value ("" for family^given)
-    ("Quabbelstein", "Trudbert", ("",), (), ""),
-    ("Müffelding", "Jörgine", _LATIN_1, (), ""),
-    ("Zyrkowska", "Bogumilla", _UTF_8, (), ""),
-    ("Yamakuro", "Tarouta", ("", "ISO 2022 IR 87"), ("山黒", "太郎太"), "=山黒^太郎太"),
-    ("Hongsik", "Gildongi", ("", "ISO 2022 IR 149"), ("홍식", "길동이"), "=홍식^길동이"),
-    ("Wangxiu", "Xiaodongh", ("GB18030",), ("王秀", "小东海"), "=王秀^小东海"),
-    ("Βλαχοπουλίδης", "Ξενοφώντας", ("ISO_IR 126",), (), ""),
-    ("Люксембургова", "Мариетта", ("ISO_IR 144",), (), ""),
-    ("Brennecœurté", "Zoéline", _UTF_8, (), ""),
-    ("O'Threlkeldy", "Persimmonia", ("",), (), ""),
-    ("Vandergrift-Hjälmqvist", "Torbjörna", _LATIN_1, (), ""),
-    ("Shimazumori", "Hanakoto", ("ISO_IR 100", "ISO 2022 IR 87"), ("島津森", "花子戸"), "=島津森^花子戸"),
-)
 
 
 def people(random: Random) -> tuple[Person, ...]:
     """Return all patients; their numbers depend on the random generator."""
-    return tuple(_person(random, index, *name) for index, name in enumerate(_NAMES))
+    return tuple(_person(random, index, name) for index, name in enumerate(_NAMES))
 
 
 def staff() -> tuple[Staff, ...]:
@@ -145,20 +129,39 @@ def staff() -> tuple[Staff, ...]:
     return tuple(Staff(*name.split()) for name in names)
 
 
-def _person(
-    random: Random,
-    index: int,
-    family: str,
-    given: str,
-    character_set: Sequence[str],
-    native: tuple[str, ...],
-    more_groups: str,
-) -> Person:
+@dataclass(frozen=True, slots=True)
+class _Name:
+    family: str
+    given: str
+    character_set: tuple[str, ...]
+    native: tuple[str, ...] = ()
+    more_groups: str = ""
+
+
+_NAMES = (
+    _Name("Quabbelstein", "Trudbert", ("",)),
+    _Name("Müffelding", "Jörgine", _LATIN_1),
+    _Name("Zyrkowska", "Bogumilla", _UTF_8),
+    _Name("Yamakuro", "Tarouta", ("", "ISO 2022 IR 87"), ("山黒", "太郎太"), "=山黒^太郎太"),
+    _Name("Hongsik", "Gildongi", ("", "ISO 2022 IR 149"), ("홍식", "길동이"), "=홍식^길동이"),
+    _Name("Wangxiu", "Xiaodongh", ("GB18030",), ("王秀", "小东海"), "=王秀^小东海"),
+    _Name("Βλαχοπουλίδης", "Ξενοφώντας", ("ISO_IR 126",)),
+    _Name("Люксембургова", "Мариетта", ("ISO_IR 144",)),
+    _Name("Brennecœurté", "Zoéline", _UTF_8),
+    _Name("O'Threlkeldy", "Persimmonia", ("",)),
+    _Name("Vandergrift-Hjälmqvist", "Torbjörna", _LATIN_1),
+    _Name(
+        "Shimazumori", "Hanakoto", ("ISO_IR 100", "ISO 2022 IR 87"), ("島津森", "花子戸"), "=島津森^花子戸"
+    ),
+)
+
+
+def _person(random: Random, index: int, name: _Name) -> Person:
     return Person(
-        family=family,
-        given=given,
-        full_name=f"{family}^{given}{more_groups}",
-        character_set=tuple(character_set),
+        family=name.family,
+        given=name.given,
+        full_name=f"{name.family}^{name.given}{name.more_groups}",
+        character_set=name.character_set,
         patient_id=_patient_id(random, index),
         other_id=f"X{random.randrange(10**7, 10**8)}",
         birth_date=date(random.randrange(1938, 2011), random.randrange(1, 13), random.randrange(13, 29)),
@@ -166,7 +169,7 @@ def _person(
         phone=f"+4962{random.randrange(10**7, 10**8)}",
         street=f"{_STREETS[index % len(_STREETS)]} {random.randrange(1, 99)}",
         city=f"{random.randrange(10**4, 10**5)} Niederwurzelbach",
-        native=native,
+        native=name.native,
     )
 
 

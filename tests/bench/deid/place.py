@@ -1,4 +1,4 @@
-"""Where an instance stands: its patient, study and series, its times, and the instances that it may refer to."""
+"""Where an instance stands: its patient, study and series, its times, and what it may refer to."""
 
 from dataclasses import dataclass
 from datetime import datetime

@@ -116,23 +116,26 @@ def _is_taken(requirement: Requirement, pair: _Pair | None, majority: _Majority)
     if requirement.action is Action.PIXELS_HIDDEN:
         return _is_hidden(requirement, pair)
     new = _text_at(pair.result, requirement)
-    if new is None:
-        return requirement.removable
+    return requirement.removable if new is None else _is_right(requirement, pair, new, majority)
+
+
+def _is_right(requirement: Requirement, pair: _Pair, new: str, majority: _Majority) -> bool:
+    original = requirement.original
     match requirement.action:
         case Action.TEXT_NOT_NULL:
             return new.strip("^ ") != ""
         case Action.UID_CHANGED:
-            return new not in {"", requirement.original}
+            return new not in {"", original}
         case Action.UID_CONSISTENT:
-            return new == majority.uids.get(requirement.original) and majority.claims[new] == 1
+            return new == majority.uids.get(original) and majority.claims[new] == 1
         case Action.PATIENT_ID_CONSISTENT:
-            return new == majority.pseudonyms.get(requirement.original) and majority.claims[new] == 1
+            return new == majority.pseudonyms.get(original) and majority.claims[new] == 1
         case Action.DATE_SHIFTED:
             return _is_shifted(requirement, pair, new, majority)
         case Action.PIXELS_KEPT:
-            return hash_of(pair.result.PixelData) == requirement.original
+            return hash_of(pair.result.PixelData) == original
         case _:
-            return new == requirement.original
+            return new == original
 
 
 def _text_at(result: Dataset, requirement: Requirement) -> str | None:

@@ -1,11 +1,12 @@
 """What is written into attributes: harmless texts, sentences that name somebody, dates, private elements."""
 
 from datetime import timedelta
+from functools import lru_cache
 from random import Random
 from types import MappingProxyType
 
 from dicomanonymizer.dicom_anonymization_databases import dicomfields_2026c
-from pydicom.datadict import DicomDictionary, dictionary_keyword, dictionary_VR, keyword_dict
+from pydicom.datadict import dictionary_keyword, dictionary_VR, keyword_dict
 from pydicom.dataset import Dataset
 
 from tests.bench.deid.people import Plant
@@ -92,8 +93,8 @@ _NOT_FREE = (
 )
 PLANTABLE = tuple(
     keyword
-    for tag, (vr, _, _, _, keyword) in sorted(DicomDictionary.items())
-    if vr in _TEXT_VRS and tag >> 16 not in {0, 2, 4} and keyword and not keyword.startswith(_NOT_FREE)
+    for keyword, tag in sorted(keyword_dict.items())
+    if dictionary_VR(tag) in _TEXT_VRS and tag >> 16 not in {0, 2, 4} and not keyword.startswith(_NOT_FREE)
 )
 """All attributes that somebody could type a name into, those that are retired too."""
 
@@ -124,6 +125,7 @@ def plant(random: Random, keyword: str, place: Place) -> str:
     return fitting[0] if fitting else place.person.patient_id
 
 
+@lru_cache(maxsize=4)
 def spellings(place: Place) -> tuple[Plant, ...]:
     """Return all that identifies in the instance, as texts spell it."""
     taken, accession = place.taken, place.accession_number
