@@ -53,16 +53,19 @@ def _adit(files: Mapping[str, bytes]) -> Iterator[tuple[str, bytes]]:
             yield uid, transformed(streams[patient_id], encoded)
 
 
-def stream_for(patient_id: str, options: frozenset[ProfileOption] = frozenset()) -> StreamDeidentifier:
-    """Return what de-identifies the instances of a patient as transfers do.
-
-    The profile is the default one, with more options if wanted.
-    """
+def deidentifier_for(
+    patient_id: str, options: frozenset[ProfileOption] = frozenset(), secret: bytes = _SECRET
+) -> Deidentifier:
+    """Return a de-identifier of a patient with the default profile, and more options if wanted."""
     profile = builtin_profiles()["research"]
-    project = Project(_SECRET, profile.model_copy(update={"options": profile.options | options}))
-    subject = Subject(patient_id, keyed_pseudonym(_SECRET, patient_id))
+    project = Project(secret, profile.model_copy(update={"options": profile.options | options}))
+    return Deidentifier(project, Subject(patient_id, keyed_pseudonym(secret, patient_id)))
+
+
+def stream_for(patient_id: str, options: frozenset[ProfileOption] = frozenset()) -> StreamDeidentifier:
+    """Return what de-identifies the instances of a patient as transfers do."""
     policy = burned_in_policy(BurnedInText.RELEASE, [*default_rule_sets(), read_rule_set(_RULES)])
-    return StreamDeidentifier(Deidentifier(project, subject), policy)
+    return StreamDeidentifier(deidentifier_for(patient_id, options), policy)
 
 
 def transformed(stream: StreamDeidentifier, encoded: bytes) -> bytes:

@@ -57,13 +57,20 @@ def test_a_date_moves_by_whole_days_in_either_spelling(day, days):
 
 @pytest.mark.parametrize(
     ("value", "moved"),
-    [("2024", "2024"), ("202403", "202402"), ("2024031512-0500", "2024021412-0500"), ("20240315", "20240214")],
+    [
+        ("2024", "2024"),
+        ("202403", "202402"),
+        ("2024031512-0500", "2024021412-0500"),
+        ("20240315", "20240214"),
+    ],
 )
 def test_what_a_date_time_leaves_out_stays_out(value, moved):
     assert moved_date_time(value, 30) == moved
 
 
-@pytest.mark.parametrize("value", ["20240231", "yesterday", "2024-03-01", "00010101", "20240101-20240201", ""])
+@pytest.mark.parametrize(
+    "value", ["20240231", "yesterday", "2024-03-01", "00010101", "20240101-20240201", ""]
+)
 def test_what_is_no_date_is_not_moved(value):
     assert moved_date(value, 400) is None
 
