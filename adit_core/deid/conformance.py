@@ -38,7 +38,7 @@ Decided for each attribute at every depth, by the first line that applies:
 |---|---|
 | has an override in the profile | the override |
 | Specific Character Set | stays, because the other texts are read by it |
-| private, listed as safe, with *retain safe private* | is cleaned (table E.3.10-1, and what the profile lists) |
+| private, safe by table E.3.10-1 or the profile, with *retain safe private* | is cleaned |
 | private | goes with its creator |
 | not in the data dictionary | goes |
 | in allow-list mode, not allowed | goes |
