@@ -192,7 +192,7 @@ def _leaves(
             below = sheltered and not _is_confidential(element.tag)
             for index, nested in enumerate(element.value):
                 yield from _leaves(nested, (*above, (int(element.tag), index)), below)
-        elif element.keyword != "SpecificCharacterSet":
+        else:
             yield (*above, (int(element.tag), 0)), element, sheltered
 
 

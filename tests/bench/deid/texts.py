@@ -78,23 +78,20 @@ KEPT_OUTSIDE_THE_TABLE = MappingProxyType(
 _TEXT_VRS = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})
 _LIMITS = MappingProxyType({"SH": 16, "LO": 64, "PN": 64})
 _NOT_FREE = (
-    # Codes, identifiers of schemes, types and versions, that nobody types into.
     *("CodeValue", "ExtendedCodeValue", "LongCodeValue", "Coding", "Mapping", "Timezone", "PrivateCreator"),
-    *(
-        "PrivateDataElement",
-        "DimensionIndexPrivate",
-        "FunctionalGroupPrivate",
-        "SelectorSequencePointerPrivate",
-    ),
-    *("SelectorAttributePrivate", "AttributeOccurrencePrivate", "MIMEType", "ListOfMIME", "FontName"),
-    *("CSSFontName", "EXIFVersion", "DeletionLock", "Reference", "DeidentificationMethod"),
-    # What each instance of the key has anyway.
-    *("PatientName", "PatientID", "AccessionNumber", "StudyID", "Manufacturer"),
+    *("PrivateDataElement", "DimensionIndexPrivate", "FunctionalGroupPrivate", "AttributeOccurrencePrivate"),
+    *("SelectorSequencePointerPrivate", "SelectorAttributePrivate", "MIMEType", "ListOfMIME", "FontName"),
+    *("CSSFontName", "EXIFVersion", "DeletionLock", "DeidentificationMethod"),
 )
+"""How codes, identifiers of schemes, types and versions begin, that nobody types into."""
+_IN_EACH_INSTANCE = frozenset({"PatientName", "PatientID", "AccessionNumber", "StudyID", "Manufacturer"})
 PLANTABLE = tuple(
     keyword
     for keyword, tag in sorted(keyword_dict.items())
-    if dictionary_VR(tag) in _TEXT_VRS and tag >> 16 not in {0, 2, 4} and not keyword.startswith(_NOT_FREE)
+    if dictionary_VR(tag) in _TEXT_VRS
+    and tag >> 16 not in {0, 2, 4}
+    and not keyword.startswith(_NOT_FREE)
+    and keyword not in _IN_EACH_INSTANCE
 )
 """All attributes that somebody could type a name into, those that are retired too."""
 
