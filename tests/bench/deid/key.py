@@ -235,10 +235,7 @@ def _required_of(
 
 
 _NOT_NULL = frozenset(
-    {
-        *("PatientID", "PatientName", "StudyID", "StructureSetLabel", "RTPlanLabel", "ContainerIdentifier"),
-        *("SegmentLabel", "SpecimenIdentifier"),
-    }
+    {"PatientID", "PatientName", "StudyID", "StructureSetLabel", "RTPlanLabel", "ContainerIdentifier"}
 )
 """What the IOD demands to have a value, or what archives stumble over without."""
 

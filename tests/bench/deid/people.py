@@ -67,7 +67,9 @@ class Person:
             Plant(f"Mrs {family}", last),
             Plant(f"{given}'s", (given,)),
         )
-        return (*spellings, *(Plant(part, (part,)) for part in self.native))
+        without_accents = _without_accents(family)
+        others = (*self.native, *((without_accents,) if without_accents else ()))
+        return (*spellings, *(Plant(part, (part,)) for part in others))
 
     def number_spellings(self) -> tuple[Plant, ...]:
         """Return numbers and addresses as people write them."""
@@ -179,6 +181,12 @@ _STREETS = ("Schlehdornpfad", "Kuckucksheimer Weg", "Applethwaite Lane", "Quitte
 def _patient_id(random: Random, index: int) -> str:
     number = random.randrange(10**7, 10**8)
     return (f"{number}", f"PID{number}", f"{number // 1000}-{number % 1000:03}")[index % 3]
+
+
+def _without_accents(name: str) -> str:
+    """Return a name as keyboards without its letters write it: Müller as Mueller."""
+    spelled = name.translate(str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "œ": "oe", "é": "e"}))
+    return "" if spelled == name else spelled
 
 
 def _ascii(text: str) -> str:
