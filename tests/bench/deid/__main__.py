@@ -21,7 +21,7 @@ def main() -> None:
     """Score all contestants, let them race, print tables and keep the results."""
     warnings.simplefilter("ignore")  # contestants write values that pydicom warns of
     options = _options()
-    console = Console()
+    console = Console(width=130)
     scores = _scores(options.instances, options.seed)
     console.print(score_table(scores, options.instances))
     console.print(misses_table("ADIT", scores["ADIT"]))
