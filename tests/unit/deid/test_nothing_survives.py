@@ -7,6 +7,7 @@ from itertools import islice
 from pathlib import Path
 from random import Random
 
+import data_store
 import pydicom.data
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -144,18 +145,20 @@ def _shift(original: Dataset, result: Dataset, keyword: str) -> int:
     return (after - before).days
 
 
-_REAL_FILES = sorted((Path(pydicom.data.__file__).parent).rglob("*.dcm"))
+_PACKAGES = (Path(pydicom.data.__file__).parent, Path(data_store.__file__).parent)
+_REAL_FILES = sorted(path for package in _PACKAGES for path in package.rglob("*.dcm"))
 
 
 @pytest.mark.parametrize("path", _REAL_FILES, ids=lambda path: path.name)
 @pytest.mark.filterwarnings("ignore")
-def test_a_real_file_leaves_without_what_identifies_or_not_at_all(path: Path):
-    original = dcmread(path, force=True)
+def test_a_real_file_leaves_without_what_identifies_or_not_at_all_if_it_is_no_instance(path: Path):
+    original = dcmread(path, force=True, stop_before_pixels=True)
     deidentifier = deidentifier_for(str(original.get("PatientID", "")))
-    try:
-        result = deidentifier.deidentify(original)
-    except DeidentificationFailed:
-        return  # fails closed: the instance does not leave
+    if not {"SOPClassUID", "SOPInstanceUID"} <= {element.keyword for element in original}:
+        with pytest.raises(DeidentificationFailed):
+            deidentifier.deidentify(original)
+        return
+    result = deidentifier.deidentify(original)
     told = "\n".join(str(element.value) for element in result.iterall() if element.VR != "UI")
     for keyword in ("PatientID", "PatientName", "AccessionNumber", "ReferringPhysicianName"):
         value = str(original.get(keyword, "") or "").replace("^", " ").strip()
