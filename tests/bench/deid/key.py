@@ -25,7 +25,7 @@ from tests.bench.deid import texts
 from tests.bench.deid.images import BANNER_ROWS
 from tests.bench.deid.objects import KINDS, build
 from tests.bench.deid.part10 import is_in_bytes, searchable, written
-from tests.bench.deid.paths import Path
+from tests.bench.deid.paths import ElementPath
 from tests.bench.deid.people import Person, people, staff
 from tests.bench.deid.place import Place, Referenced
 
@@ -54,7 +54,7 @@ class Requirement:
     """
 
     action: Action
-    path: Path
+    path: ElementPath
     original: str = ""
     tokens: tuple[str, ...] = ()
     removable: bool = False
@@ -184,8 +184,8 @@ def _nowhere(place: Place) -> tuple[str, ...]:
 
 
 def _leaves(
-    made: Dataset, above: Path = (), sheltered: bool = True
-) -> Iterator[tuple[Path, DataElement, bool]]:
+    made: Dataset, above: ElementPath = (), sheltered: bool = True
+) -> Iterator[tuple[ElementPath, DataElement, bool]]:
     """Yield each element that is no sequence, and whether no sequence above it is confidential or private."""
     for element in made:
         if element.VR == "SQ":
@@ -201,7 +201,7 @@ def _is_confidential(tag: BaseTag) -> bool:
 
 
 def _required_of(
-    path: Path, element: DataElement, sheltered: bool, tokens: tuple[str, ...]
+    path: ElementPath, element: DataElement, sheltered: bool, tokens: tuple[str, ...]
 ) -> Iterator[Requirement]:
     """Yield what is required of one element.
 
@@ -242,20 +242,20 @@ _NOT_NULL = frozenset(
 _CHARACTERISTICS = frozenset({"PatientSex", "PatientAge", "PatientSize", "PatientWeight"})
 
 
-def _required_of_date(path: Path, text: str, sheltered: bool) -> Requirement:
+def _required_of_date(path: ElementPath, text: str, sheltered: bool) -> Requirement:
     """Return that a date is shifted; what is in a confidential sequence may become a dummy instead."""
     if sheltered:
         return Requirement(Action.DATE_SHIFTED, path, text)
     return Requirement(Action.TEXT_REMOVED, path, tokens=(text[:8],))
 
 
-def _required_of_pixels(made: Dataset, path: Path) -> Requirement:
+def _required_of_pixels(made: Dataset, path: ElementPath) -> Requirement:
     if made.ManufacturerModelName == "Phantom US wide":
         return Requirement(Action.PIXELS_HIDDEN, path, str(BANNER_ROWS))
     return Requirement(Action.PIXELS_KEPT, path, hash_of(made.PixelData))
 
 
-def _required_of_uid(path: Path, element: DataElement, sheltered: bool) -> Iterator[Requirement]:
+def _required_of_uid(path: ElementPath, element: DataElement, sheltered: bool) -> Iterator[Requirement]:
     uid = text_of(element)
     if UID(uid).name != uid or uid.startswith("1.2.840.10008."):
         if sheltered:

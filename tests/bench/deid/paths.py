@@ -5,11 +5,11 @@ from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.tag import BaseTag
 
-Path = tuple[tuple[int, int], ...]
+ElementPath = tuple[tuple[int, int], ...]
 """Steps from the top: the tag, and of sequences the index of the item. Empty: the whole instance."""
 
 
-def element_at(dataset: Dataset, path: Path) -> DataElement | None:
+def element_at(dataset: Dataset, path: ElementPath) -> DataElement | None:
     """Return the element at a path, or nothing if it or what it is in is gone."""
     for tag, index in path[:-1]:
         below = dataset.get(tag)
@@ -19,7 +19,7 @@ def element_at(dataset: Dataset, path: Path) -> DataElement | None:
     return dataset.get(path[-1][0])
 
 
-def name_of(path: Path) -> str:
+def name_of(path: ElementPath) -> str:
     """Return a path as people read it, by keywords."""
     if not path:
         return "all bytes"

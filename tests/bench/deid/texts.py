@@ -139,7 +139,7 @@ def spellings(place: Place) -> tuple[Plant, ...]:
 
 
 def _fits(text: str, limit: int) -> bool:
-    """Tell whether a text fits, with twice the length for what ISO 2022 escapes to."""
+    """Tell whether a text fits, with room for the escapes of ISO 2022."""
     return len(text) + 8 * (not text.isascii()) <= limit
 
 
