@@ -1,7 +1,7 @@
 """What is derived from originals with a project's secret: UIDs, shifts of dates, pseudonyms."""
 
 import re
-from datetime import datetime, timedelta
+from datetime import date, timedelta
 
 import pytest
 from hypothesis import given
@@ -47,7 +47,7 @@ def test_patients_and_projects_have_shifts_of_their_own():
     assert len(shifts) > 90
 
 
-@given(st.dates(min_value=datetime(1911, 1, 1).date()), st.integers(1, 3650))
+@given(st.dates(min_value=date(1911, 1, 1)), st.integers(1, 3650))
 def test_a_date_moves_by_whole_days_in_either_spelling(day, days):
     moved = (day - timedelta(days)).strftime("%Y%m%d")
     assert moved_date(day.strftime("%Y%m%d"), days) == moved
@@ -57,13 +57,20 @@ def test_a_date_moves_by_whole_days_in_either_spelling(day, days):
 
 @pytest.mark.parametrize(
     ("value", "moved"),
-    [("2024", "2024"), ("202403", "202402"), ("2024031512-0500", "2024021412-0500"), ("20240315", "20240214")],
+    [
+        ("2024", "2024"),
+        ("202403", "202402"),
+        ("2024031512-0500", "2024021412-0500"),
+        ("20240315", "20240214"),
+    ],
 )
 def test_what_a_date_time_leaves_out_stays_out(value, moved):
     assert moved_date_time(value, 30) == moved
 
 
-@pytest.mark.parametrize("value", ["20240231", "yesterday", "2024-03-01", "00010101", "20240101-20240201", ""])
+@pytest.mark.parametrize(
+    "value", ["20240231", "yesterday", "2024-03-01", "00010101", "20240101-20240201", ""]
+)
 def test_what_is_no_date_is_not_moved(value):
     assert moved_date(value, 400) is None
 
