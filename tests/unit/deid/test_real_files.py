@@ -13,7 +13,7 @@ from adit_core.deid.engine import Deidentifier
 from adit_core.deid.profile import builtin_profiles
 from adit_core.deid.stream import EncodedInstance, StreamDeidentifier, trusting_pixels
 from adit_core.deid.subject import Project, Subject
-from adit_core.dicom.part10 import read_file_instance, read_file_layout
+from adit_core.dicom.part10 import read_file_instance
 from adit_core.dicom.quiet import quiet_pydicom
 from adit_core.errors import DeidentificationFailed, InvalidInput
 from tests.deid import PSEUDONYM, SECRET
@@ -22,8 +22,8 @@ DATA = Path(pydicom.data.__file__).parent
 FILES = sorted([*DATA.joinpath("test_files").rglob("*.dcm"), *DATA.joinpath("charset_files").rglob("*.dcm")])
 BULK = {0x7FE00010, 0x7FE00008, 0x7FE00009}
 DAMAGED = {
-    "chrSQEncoding.dcm", "chrSQEncoding1.dcm", "DICOMDIR-empty.dcm", "MR_truncated.dcm", "no_meta_group_length.dcm",
-    "priv_SQ.dcm", "rtplan_truncated.dcm", "SC_rgb_jpeg.dcm", "UN_sequence.dcm",
+    "chrSQEncoding.dcm", "chrSQEncoding1.dcm", "DICOMDIR-empty.dcm", "MR_truncated.dcm",
+    "no_meta_group_length.dcm", "priv_SQ.dcm", "rtplan_truncated.dcm", "SC_rgb_jpeg.dcm", "UN_sequence.dcm",
 }  # fmt: skip
 """Without UIDs, cut off, or with a data set in another transfer syntax than they say."""
 
@@ -50,8 +50,7 @@ def outcome_of(path: Path, profile: str) -> tuple[str, bytes]:
             assert isinstance(result, EncodedInstance)
             return "de-identified", path.read_bytes()[: source.data_set_offset] + b"".join(result.fragments)
     except DeidentificationFailed as error:
-        assert str(error).startswith("Instance ")
-        return "failed closed", b""
+        return "failed closed" if str(error).startswith("Instance ") else "failed without a name", b""
 
 
 @pytest.mark.parametrize("profile", ["research", "adit-compatible", "allow-list"])
@@ -75,15 +74,3 @@ def _assert_clean_likeness(original: Dataset, result: Dataset, profile: str) -> 
         assert result.get_item(tag).value == original.get_item(tag).value
     for keyword in ("Rows", "Columns", "BitsAllocated", "PixelRepresentation", "PhotometricInterpretation"):
         assert result.get(keyword) == original.get(keyword)
-
-
-def test_the_layout_of_every_file_is_known():
-    readable = 0
-    for path in FILES:
-        with path.open("rb") as file:
-            try:
-                read_file_layout(file)
-            except InvalidInput:
-                continue
-            readable += 1
-    assert readable > 85
