@@ -67,9 +67,9 @@ _BIRTH_DATE = frozenset({0x00100030})
 _OF_THE_PROJECT = _tags(
     "PatientIdentityRemoved DeidentificationMethod DeidentificationMethodCodeSequence"
     " LongitudinalTemporalInformationModified ClinicalTrialSponsorName ClinicalTrialProtocolID"
-    " ClinicalTrialProtocolName"
+    " ClinicalTrialProtocolName SpecificCharacterSet"
 )
-"""What is written into every object that leaves."""
+"""What is written into every object that leaves; character sets are defined terms, else nothing leaves."""
 _KINDS = re.compile("Class|TransferSyntax|CodingScheme|MappingResource|ContextUID|ContextGroup")
 """Keywords of UIDs that name kinds of things."""
 _WORD = re.compile(r"[^\W_]+")

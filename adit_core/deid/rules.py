@@ -13,7 +13,8 @@ is not allowed, in allow-list mode       it goes
 Of options that disagree, moving dates wins over keeping them, and keeping over cleaning. Combined
 actions (X/Z/D) and values that are not clean are resolved by the type of the attribute in its IOD: what
 must have a value gets a dummy, what may be empty is emptied, the rest is removed. That holds for plain X
-and Z as well, so that no object becomes invalid: a dummy says as little as nothing.
+and Z as well, so that no object becomes invalid: a dummy says as little as nothing. Characteristics of
+patients that are free text (Ethnic Group) are cleaned where the table keeps them: people write names there.
 """
 
 from dataclasses import dataclass
@@ -42,6 +43,7 @@ _NEEDED = {
 _REPLACED_UIDS = "U*"
 _SAY_SOMETHING = frozenset(["AE", "AS", "DA", "DT", "LO", "LT", "PN", "SH", "ST", "TM", "UC", "UR", "UT"])
 """VRs whose values are replaced inside of a sequence that is replaced as a whole."""
+_FREE_TEXT = frozenset(["LO", "LT", "SH", "ST", "UC", "UT"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +108,9 @@ class RuleBook:
         row = confidential_attribute(tag)
         if row is None:
             return Action.CLEAN, "not in table E.1-1"
-        return self._by_option(row) or (_resolved(row.basic, needed), f"basic profile {row.basic}")
+        return self._by_option(tag, row) or (_resolved(row.basic, needed), f"basic profile {row.basic}")
 
-    def _by_option(self, row: ConfidentialAttribute) -> tuple[Action, str] | None:
+    def _by_option(self, tag: int, row: ConfidentialAttribute) -> tuple[Action, str] | None:
         chosen = {option: act for option, act in row.options.items() if option in self._profile.options}
         if not chosen:
             return None
@@ -116,6 +118,8 @@ class RuleBook:
             option = ProfileOption.RETAIN_MODIFIED_DATES
         else:
             option = min(chosen, key=lambda option: (chosen[option] is not Action.KEEP, option))
+        if option is ProfileOption.RETAIN_PATIENT_CHARACTERISTICS and dictionary_VR(tag) in _FREE_TEXT:
+            return Action.CLEAN, f"{option} {chosen[option]}, as far as it is clean"
         return chosen[option], f"{option} {chosen[option]}"
 
 

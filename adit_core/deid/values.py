@@ -8,7 +8,8 @@ DA, DT                moved, or as it is, as the profile wants dates; if neither
 TM                    as it is, if the profile keeps or moves dates
 IS, DS                if it is a number
 AS                    if it is an age; above 89 years as 90 years (as the HIPAA Safe Harbor has it)
-CS                    if it holds no known value and no long number
+CS                    if it holds no known value and no long number; Specific Character Set always, for
+                      texts are read by it, and not at all if it names what does not exist
 LO SH UC ST LT UT AE  without the words that are not proven clean (descriptors.py)
 numbers, bytes        as it is
 PN, UR, UN            never
@@ -54,6 +55,9 @@ _TECHNICAL = _tags(
     " PatientOrientation InPlanePhaseEncodingDirection ImageComments GridAbsorbingMaterial"
 )
 _TECHNICAL -= _tags("ImageComments")
+_MIME_TYPES = _tags("MIMETypeOfEncapsulatedDocument ListOfMIMETypes")
+_MIME_TYPE = re.compile(r"(application|audio|image|model|multipart|text|video)/[a-z0-9.+-]+")
+_SPECIFIC_CHARACTER_SET = tag_for_keyword("SpecificCharacterSet")
 _OF_CLASSES = _tags(
     "SOPClassUID ReferencedSOPClassUID RelatedGeneralSOPClassUID OriginalSpecializedSOPClassUID"
     " ReferencedRelatedGeneralSOPClassUIDInFile TransferSyntaxUID AvailableTransferSyntaxUID"
@@ -154,7 +158,9 @@ def _age(_tag: int, value: bytes, _: Context) -> bytes | None:
     return b"090Y" if match[2] == b"Y" and int(match[1]) > _OLDEST else value
 
 
-def _code_string(_tag: int, value: bytes, context: Context) -> bytes | None:
+def _code_string(tag: int, value: bytes, context: Context) -> bytes | None:
+    if tag == _SPECIFIC_CHARACTER_SET:
+        return value
     if not _CODE_STRING.fullmatch(value) or _LONG_NUMBER.search(value):
         return None
     words = set(re.split(r"[^a-z0-9]+", value.decode("ascii").casefold()))
@@ -166,8 +172,9 @@ def _texts(tag: int, value: bytes, context: Context) -> bytes | None:
     text = decode(value, context.encodings)
     if text is None:
         return None
-    if tag in _CODES:
-        return value if _CODE_VALUE.fullmatch(text) and not contains_known(text, context.known) else None
+    if tag in _CODES or tag in _MIME_TYPES:
+        allowed = _CODE_VALUE if tag in _CODES else _MIME_TYPE
+        return value if allowed.fullmatch(text) and not contains_known(text, context.known) else None
     clean = clean_technical_text if tag in _TECHNICAL else clean_text
     cleaned = [clean(part, context.known) for part in text.split("\\")]
     return _encoded("\\".join(cleaned), text, value, context)
