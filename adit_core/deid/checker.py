@@ -21,6 +21,7 @@ nor are numbers (IS, DS), for any slice position may contain the digits of an id
 """
 
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
@@ -74,6 +75,7 @@ _KINDS = re.compile("Class|TransferSyntax|CodingScheme|MappingResource|ContextUI
 _WORD = re.compile(r"[^\W_]+")
 _UID = re.compile(r"[0-9]+(?:\.[0-9]+){3,}")
 _ESCAPE = re.compile(rb"\x1b[$()\-]{1,2}[@-Z]")
+_DIGRAPHS = {"ä": "ae", "ö": "oe", "ü": "ue"}
 _NAMING_COMPONENTS = 3
 _SHORTEST_PART_OF_NAME = 2
 _SHORTEST_WORD_OF_PLACE = 4
@@ -261,7 +263,13 @@ def _add(needles: _Needles, kind: str, keyword: str, text: str) -> None:
         squeezed = _squeezed(text)
         if len(squeezed) >= _SHORTEST_ANYWHERE and any(char.isdigit() for char in squeezed):
             needles.anywhere[squeezed] = keyword
+    needles.words.update(dict.fromkeys(map(_without_accents, words), keyword))
     needles.words.update(dict.fromkeys(words, keyword))
+
+
+def _without_accents(word: str) -> str:
+    spelled = "".join(_DIGRAPHS.get(char, char) for char in word)
+    return "".join(char for char in unicodedata.normalize("NFKD", spelled) if not unicodedata.combining(char))
 
 
 def _dates_to_find(before: Iterable[_Value], profile: DeidProfile) -> dict[str, str]:

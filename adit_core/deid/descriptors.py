@@ -15,6 +15,7 @@ web address, initials, and what follows a title such as ``Dr.``
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 
 from adit_core.deid.known import KnownValues, squeeze
 from adit_core.deid.standard import vocabulary
@@ -96,7 +97,7 @@ def _cleaned(text: str, known: KnownValues, is_proven: IsProven) -> str:
 
 
 def _cleaned_once(text: str, known: KnownValues, is_proven: IsProven) -> str:
-    blanked = text
+    blanked = _spelling_out(known.identifiers).sub(" ", text) if known.identifiers else text
     for pattern in _PATTERNS:
         blanked = pattern.sub(" ", blanked)
     cleaned = _WORD.sub(
@@ -109,6 +110,13 @@ def _cleaned_once(text: str, known: KnownValues, is_proven: IsProven) -> str:
     if not squeezed or any(identifier in squeezed for identifier in known.identifiers):
         return ""
     return cleaned
+
+
+@lru_cache(maxsize=64)
+def _spelling_out(identifiers: frozenset[str]) -> re.Pattern[str]:
+    """Return what finds identifiers with whatever punctuation between their letters and digits."""
+    spellings = (r"[\W_]*".join(identifier) for identifier in sorted(identifiers))
+    return re.compile("|".join(spellings), re.IGNORECASE)
 
 
 def _is_proven(word: str) -> bool:

@@ -202,14 +202,14 @@ def _failing_closed(deidentify: Callable[[Dataset], _Made], dataset: Dataset) ->
     try:
         return deidentify(dataset)
     except DeidentificationFailed as error:
-        raise DeidentificationFailed(f"Instance {_uid(dataset)}: {error}") from error
+        raise DeidentificationFailed(f"Instance {sop_instance_uid(dataset)}: {error}") from error
     except Exception as error:  # noqa: BLE001 - pydicom raises anything on damaged data, and quotes it
         raise DeidentificationFailed(
-            f"Instance {_uid(dataset)}: {type(error).__name__} while it was de-identified"
+            f"Instance {sop_instance_uid(dataset)}: {type(error).__name__} while it was de-identified"
         ) from None
 
 
-def _uid(dataset: Dataset) -> str:
+def sop_instance_uid(dataset: Dataset) -> str:
     """Return the SOP Instance UID as far as it is one: nothing else may get into a message."""
     value = dataset.get_item(_SOP_INSTANCE_UID).value if _SOP_INSTANCE_UID in dataset else None
     text = value.decode("latin-1") if isinstance(value, bytes) else str(value or "")

@@ -34,6 +34,7 @@ PLACE_TAGS = frozenset(tag for word in _PLACES if (tag := tag_for_keyword(word))
 IDENTIFYING_TAGS = NAME_TAGS | IDENTIFIER_TAGS | PLACE_TAGS
 
 _WORD = re.compile(r"[^\W_]+")
+_UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ø": "oe", "å": "aa", "æ": "ae"})
 _COMPONENTS_THAT_NAME = 3
 """Family, given and middle name; prefix and suffix name nobody (PS3.5 6.2.1)."""
 _SHORTEST_IDENTIFIER = 3
@@ -74,8 +75,8 @@ def _told(texts: frozenset[tuple[int, str]]) -> KnownValues:
     identifiers = [text for tag, text in texts if tag in IDENTIFIER_TAGS]
     places = [text for tag, text in texts if tag in PLACE_TAGS]
     squeezed = {squeeze(value) for text in identifiers for value in text.split("\\")}
-    words = {word for word in _words(identifiers) if not word.isdigit() or len(word) >= _SHORTEST_IDENTIFIER}
-    words = set(_words(_naming(names))) | (words | set(_words(places))) - vocabulary()
+    words = {word for word in _words([*identifiers, *places]) if len(word) >= _SHORTEST_IDENTIFIER}
+    words = set(_words(_naming(names))) | words - vocabulary()
     return KnownValues(frozenset(words), frozenset(filter(_is_telling, squeezed)))
 
 
@@ -100,4 +101,4 @@ def _words(texts: Iterable[str]) -> Iterator[str]:
     for text in texts:
         for match in _WORD.finditer(text.casefold()):
             if len(match[0]) >= _SHORTEST_WORD or not match[0].isascii():
-                yield match[0]
+                yield from {match[0], match[0].translate(_UMLAUTS)}

@@ -12,7 +12,7 @@ from pydicom.uid import UID
 
 from adit_core.deid.checker import residual_identifiers
 from adit_core.deid.encoding import Encoding
-from adit_core.deid.engine import Deidentifier
+from adit_core.deid.engine import Deidentifier, sop_instance_uid
 from adit_core.deid.header import Intake, bulk_element, header_size
 from adit_core.errors import DeidentificationFailed
 
@@ -85,9 +85,9 @@ class StreamDeidentifier:
         fragments = self._fragments(encoding.written(made), header, intake, encoding)
         return EncodedInstance(
             instance.sop_class_uid,
-            self._deidentifier.mapped_uid(str(header.SOPInstanceUID)),
+            sop_instance_uid(made),
             instance.transfer_syntax_uid,
-            _named(str(header.SOPInstanceUID), encoding.compressed(fragments)),
+            _named(sop_instance_uid(header), encoding.compressed(fragments)),
         )
 
     def _fragments(
@@ -112,7 +112,7 @@ class StreamDeidentifier:
         residues = residual_identifiers(original, made, self._deidentifier.project.profile)
         if residues:
             found = ", ".join(sorted({f"{residue.of} in {residue.path}" for residue in residues}))
-            raise DeidentificationFailed(f"Instance {original.SOPInstanceUID}: the checker found {found}")
+            raise DeidentificationFailed(f"Instance {sop_instance_uid(original)}: the checker found {found}")
         return made
 
     def _blanked(
@@ -131,7 +131,7 @@ class StreamDeidentifier:
         encoded = target.written(blanked)
         return EncodedInstance(
             instance.sop_class_uid,
-            self._deidentifier.mapped_uid(str(header.SOPInstanceUID)),
+            sop_instance_uid(made),
             syntax,
             target.compressed(_pieces(encoded)),
         )

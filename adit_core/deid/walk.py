@@ -107,7 +107,7 @@ class Walk:
 
     def _single(self, element: Element, rule: Rule, context: Context) -> Element | None:
         """Return what becomes of an element that is no sequence."""
-        vr = rule.vr if element.VR in _UNSURE else str(element.VR)
+        vr = rule.vr.partition(" or ")[0] if element.VR in _UNSURE else str(element.VR)
         action = rule.action if _agree(vr, rule.vr) else rule.otherwise
         if (action is Action.KEEP and vr not in _CHECKED) or (action is Action.CLEAN and vr in _PASSING):
             return element

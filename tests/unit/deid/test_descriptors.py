@@ -17,7 +17,8 @@ SOMEBODY = KnownValues(frozenset({"head", "weiss", "li"}), frozenset({"ab12345"}
         "CT Thorax nativ", "MRT Knie links", "AX T2 FLAIR", "t1_mprage_sag_p2_iso", "ep2d_diff_b1000",
         "Abdomen/Pelvis w/o contrast", "HWS seitlich", "3D TOF 0.5mm", "Localizer", "CT CHEST WITH CONTRAST",
         "ThoraxRoutine 5.0 Br40", "Schädel-CT ohne KM", "Dose Report", "512x512", "Thin slice recon 1.25 mm",
-        "MR Thorax", "DR Becken", "IRM cerveau sans injection", "Chest PA", "L-Spine lat", "Arterial phase 35 sec",
+        "MR Thorax", "DR Becken", "IRM cerveau sans injection", "Chest PA", "L-Spine lat",
+        "Arterial phase 35 sec",
     ],
 )  # fmt: skip
 def test_what_radiology_says_is_kept_as_it_is(text):

@@ -1,7 +1,7 @@
 """What is derived from originals with a project's secret: UIDs, shifts of dates, pseudonyms."""
 
 import re
-from datetime import datetime, timedelta
+from datetime import date, timedelta
 
 import pytest
 from hypothesis import given
@@ -47,7 +47,7 @@ def test_patients_and_projects_have_shifts_of_their_own():
     assert len(shifts) > 90
 
 
-@given(st.dates(min_value=datetime(1911, 1, 1).date()), st.integers(1, 3650))
+@given(st.dates(min_value=date(1911, 1, 1)), st.integers(1, 3650))
 def test_a_date_moves_by_whole_days_in_either_spelling(day, days):
     moved = (day - timedelta(days)).strftime("%Y%m%d")
     assert moved_date(day.strftime("%Y%m%d"), days) == moved
