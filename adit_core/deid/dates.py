@@ -2,6 +2,7 @@
 
 import hmac
 import re
+from collections.abc import Sequence
 from datetime import date, timedelta
 
 _LARGEST_SHIFT = 3650
@@ -43,7 +44,7 @@ def moved_date_time(value: str, days: int) -> str | None:
     return f"{moved:%Y%m%d}".zfill(8)[:length] + (time or "") + (zone or "")
 
 
-def _moved(digits: "list[str] | tuple[str, str, str]", days: int) -> date | None:
+def _moved(digits: Sequence[str], days: int) -> date | None:
     try:
         return date(*(int(part) for part in digits)) - timedelta(days)
     except (ValueError, OverflowError):

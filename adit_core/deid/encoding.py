@@ -84,7 +84,9 @@ class Encoding:
     def _converted(self, dataset: Dataset, tag: BaseTag) -> bytes:
         buffer = DicomBytesIO()
         buffer.is_implicit_VR, buffer.is_little_endian = self.implicit, self.little
-        part = Dataset({tag: dataset.get_item(tag)}, parent_encoding=dataset.original_character_set)
-        part.set_original_encoding(*dataset.original_encoding, dataset.original_character_set)
-        write_dataset(buffer, part, dataset.original_character_set)
+        charset = dataset.original_character_set
+        inherited = charset if isinstance(charset, str) else list(charset)
+        part = Dataset({tag: dataset.get_item(tag)}, parent_encoding=inherited)
+        part.set_original_encoding(*dataset.original_encoding, inherited)
+        write_dataset(buffer, part, inherited)
         return buffer.getvalue()

@@ -6,32 +6,27 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from pydicom._dicom_dict import DicomDictionary
-from pydicom.datadict import tag_for_keyword
 
 from adit_core.deid.charsets import decode
 from adit_core.deid.opened import Opened, raw_value
-from adit_core.deid.standard import vocabulary
+from adit_core.deid.standard import tags, vocabulary
 
-_IDENTIFIERS = (
-    "PatientID", "OtherPatientIDs", "AccessionNumber", "AdmissionID", "ServiceEpisodeID", "StudyID",
-    "RequestedProcedureID", "ScheduledProcedureStepID", "PerformedProcedureStepID",
-    "PlacerOrderNumberImagingServiceRequest", "FillerOrderNumberImagingServiceRequest",
-    "MedicalRecordLocator", "InsurancePlanIdentification", "PatientTelephoneNumbers",
-    "PatientTelecomInformation", "PersonTelephoneNumbers", "PersonTelecomInformation",
-    "ReferringPhysicianTelephoneNumbers", "IssuerOfPatientID", "MilitaryRank", "DeviceSerialNumber",
-    "ClinicalTrialSubjectID", "ClinicalTrialSubjectReadingID",
-)  # fmt: skip
-_PLACES = (
-    "PatientAddress", "PersonAddress", "ReferringPhysicianAddress", "InstitutionName",
-    "InstitutionAddress", "InstitutionalDepartmentName", "RegionOfResidence", "PatientReligiousPreference",
-    "Occupation", "CurrentPatientLocation", "PatientInstitutionResidence", "StationName",
-    "RequestingService", "ClinicalTrialSiteName", "ClinicalTrialSiteID",
-)  # fmt: skip
-
-NAME_TAGS = frozenset(tag for tag, entry in DicomDictionary.items() if entry[0] == "PN")
-IDENTIFIER_TAGS = frozenset(tag for word in _IDENTIFIERS if (tag := tag_for_keyword(word)) is not None)
-PLACE_TAGS = frozenset(tag for word in _PLACES if (tag := tag_for_keyword(word)) is not None)
-IDENTIFYING_TAGS = NAME_TAGS | IDENTIFIER_TAGS | PLACE_TAGS
+_NAMES = frozenset(tag for tag, entry in DicomDictionary.items() if entry[0] == "PN")
+_IDENTIFIERS = tags(
+    "PatientID OtherPatientIDs AccessionNumber AdmissionID ServiceEpisodeID StudyID RequestedProcedureID"
+    " ScheduledProcedureStepID PerformedProcedureStepID PlacerOrderNumberImagingServiceRequest"
+    " FillerOrderNumberImagingServiceRequest MedicalRecordLocator InsurancePlanIdentification"
+    " PatientTelephoneNumbers PatientTelecomInformation PersonTelephoneNumbers PersonTelecomInformation"
+    " ReferringPhysicianTelephoneNumbers IssuerOfPatientID MilitaryRank DeviceSerialNumber PlateID"
+    " CassetteID GantryID DetectorID ClinicalTrialSubjectID ClinicalTrialSubjectReadingID"
+)
+_PLACES = tags(
+    "PatientAddress PersonAddress ReferringPhysicianAddress InstitutionName InstitutionAddress"
+    " InstitutionalDepartmentName RegionOfResidence CountryOfResidence PatientReligiousPreference Occupation"
+    " CurrentPatientLocation PatientInstitutionResidence StationName RequestingService ClinicalTrialSiteName"
+    " ClinicalTrialSiteID"
+)
+_IDENTIFYING = _NAMES | _IDENTIFIERS | _PLACES
 
 _WORD = re.compile(r"[^\W_]+")
 _UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ø": "oe", "å": "aa", "æ": "ae"})
@@ -59,7 +54,7 @@ def known_values(data: Opened) -> KnownValues:
 
 
 def _identifying_texts(data: Opened) -> Iterator[tuple[int, str]]:
-    for tag in data.dataset.keys() & IDENTIFYING_TAGS:
+    for tag in data.dataset.keys() & _IDENTIFYING:
         value = raw_value(data.dataset.get_item(tag), data.encodings)
         # What does not decode is searched for as Latin-1: so it would stand in texts that do not decode.
         if text := decode(value, data.encodings) or value.decode("latin-1"):
@@ -71,9 +66,9 @@ def _identifying_texts(data: Opened) -> Iterator[tuple[int, str]]:
 
 @lru_cache(maxsize=64)
 def _told(texts: frozenset[tuple[int, str]]) -> KnownValues:
-    names = [text for tag, text in texts if tag in NAME_TAGS]
-    identifiers = [text for tag, text in texts if tag in IDENTIFIER_TAGS]
-    places = [text for tag, text in texts if tag in PLACE_TAGS]
+    names = [text for tag, text in texts if tag in _NAMES]
+    identifiers = [text for tag, text in texts if tag in _IDENTIFIERS]
+    places = [text for tag, text in texts if tag in _PLACES]
     squeezed = {squeeze(value) for text in identifiers for value in text.split("\\")}
     words = {word for word in _words([*identifiers, *places]) if len(word) >= _SHORTEST_IDENTIFIER}
     words = set(_words(_naming(names))) | words - vocabulary()

@@ -62,7 +62,7 @@ Keyword = Annotated[str, BeforeValidator(_known_keyword)]
 class Override(_Strict):
     """What a project decides for one attribute, wherever it stands, instead of table E.1-1.
 
-    ``keep`` keeps the value as it is, uncleaned: the checker still looks at it. ``replace`` writes
+    ``keep`` keeps the value as it is, neither cleaned nor looked at by the checker. ``replace`` writes
     ``value``, which must be fit for the attribute.
     """
 

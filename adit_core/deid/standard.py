@@ -7,6 +7,8 @@ from enum import StrEnum
 from functools import cache
 from importlib.resources import files
 
+from pydicom.datadict import tag_for_keyword
+
 from adit_core.deid.profile import ProfileOption
 
 _OPTIONS = {
@@ -99,6 +101,11 @@ def attribute_type(iod: str, sequence: str, keyword: str) -> AttributeType:
     """
     types = _attribute_types().get((sequence, keyword), {})
     return types.get(iod) or types.get("", AttributeType.OPTIONAL)
+
+
+def tags(keywords: str) -> frozenset[int]:
+    """Return the tags of keywords that stand between spaces; of those that the dictionary knows."""
+    return frozenset(tag for keyword in keywords.split() if (tag := tag_for_keyword(keyword)) is not None)
 
 
 @cache

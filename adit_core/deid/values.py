@@ -11,8 +11,7 @@ AS                    if it is an age; above 89 years as 90 years (as the HIPAA 
 CS                    if it holds no known value and no long number; Specific Character Set always, for
                       texts are read by it, and not at all if it names what does not exist
 LO SH UC ST LT UT AE  without the words that are not proven clean (descriptors.py)
-numbers, bytes        as it is
-PN, UR, UN            never
+PN, UR, and others    never; numbers and bytes are not asked about (walk.py)
 ====================  =========================================================================
 """
 
@@ -27,7 +26,7 @@ from adit_core.deid.dates import moved_date, moved_date_time
 from adit_core.deid.descriptors import clean_technical_text, clean_text, contains_known
 from adit_core.deid.known import KnownValues
 from adit_core.deid.profile import DeidProfile, ProfileOption
-from adit_core.deid.standard import vocabulary
+from adit_core.deid.standard import tags, vocabulary
 from adit_core.deid.uids import UidMap
 
 _REMEMBERED = frozenset(["AE", "CS", "DA", "LO", "LT", "SH", "ST", "UC", "UT"])
@@ -39,26 +38,18 @@ _TIME = re.compile(rb"[0-9.:\\ \0]*")
 _CODE_STRING = re.compile(rb"[A-Z0-9 _\\-]*\0?")
 _LONG_NUMBER = re.compile(rb"\d{6}")
 _CODE_VALUE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/^-]*")
-
-
-def _tags(keywords: str) -> frozenset[int]:
-    return frozenset(tag for keyword in keywords.split() if (tag := tag_for_keyword(keyword)) is not None)
-
-
-_CODES = _tags("CodeValue LongCodeValue CodingSchemeDesignator CodingSchemeVersion CodingSchemeRegistry")
-_TECHNICAL = _tags(
+_CODES = tags("CodeValue LongCodeValue CodingSchemeDesignator CodingSchemeVersion CodingSchemeRegistry")
+_TECHNICAL = tags(
     "Manufacturer ManufacturerModelName SoftwareVersions SequenceName PulseSequenceName ConvolutionKernel"
-    " FilterType ReceiveCoilName TransmitCoilName ScanningSequence DetectorManufacturerName"
-    " DetectorManufacturerModelName SecondaryCaptureDeviceManufacturer DigitizingDeviceTransportDirection"
-    " SecondaryCaptureDeviceManufacturerModelName SecondaryCaptureDeviceSoftwareVersions TransducerType"
-    " ProcessingFunction ImageFilter CoilString PrivateCreator RectificationType CollimatorGridName"
-    " PatientOrientation InPlanePhaseEncodingDirection ImageComments GridAbsorbingMaterial"
+    " FilterType FilterMaterial ReceiveCoilName TransmitCoilName CollimatorGridName DetectorManufacturerName"
+    " DetectorManufacturerModelName ProcessingFunction SecondaryCaptureDeviceManufacturer"
+    " SecondaryCaptureDeviceManufacturerModelName SecondaryCaptureDeviceSoftwareVersions"
 )
-_TECHNICAL -= _tags("ImageComments")
-_MIME_TYPES = _tags("MIMETypeOfEncapsulatedDocument ListOfMIMETypes")
+"""What devices say about themselves."""
+_MIME_TYPES = tags("MIMETypeOfEncapsulatedDocument ListOfMIMETypes")
 _MIME_TYPE = re.compile(r"(application|audio|image|model|multipart|text|video)/[a-z0-9.+-]+")
 _SPECIFIC_CHARACTER_SET = tag_for_keyword("SpecificCharacterSet")
-_OF_CLASSES = _tags(
+_OF_CLASSES = tags(
     "SOPClassUID ReferencedSOPClassUID RelatedGeneralSOPClassUID OriginalSpecializedSOPClassUID"
     " ReferencedRelatedGeneralSOPClassUIDInFile TransferSyntaxUID AvailableTransferSyntaxUID"
     " EncryptedContentTransferSyntaxUID MACCalculationTransferSyntaxUID CodingSchemeUID ContextUID"
@@ -97,7 +88,6 @@ class ValueCleaner:
             "CS": _code_string,
             **dict.fromkeys(("LO", "SH", "UC", "AE"), _texts),
             **dict.fromkeys(("ST", "LT", "UT"), _text),
-            **dict.fromkeys(("PN", "UR", "UN"), _never),
         }
 
     def cleaned(self, tag: int, vr: str, value: bytes, context: Context) -> bytes | None:
@@ -105,8 +95,8 @@ class ValueCleaner:
         key = (tag, vr, value)
         if key in context.memory:
             return context.memory[key]
-        clean = self._by_vr.get(vr)
-        cleaned = value if clean is None else clean(tag, value, context)
+        clean = self._by_vr.get(vr, _never)
+        cleaned = clean(tag, value, context)
         if vr in _REMEMBERED and len(context.memory) < _MOST_REMEMBERED:
             context.memory[key] = cleaned
         return cleaned

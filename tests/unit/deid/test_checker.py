@@ -38,7 +38,8 @@ def test_a_clean_result_has_none():
     "text",
     [
         "seen by löwenherz", "ANNEGRET L.", "Loewenherz", "Koenigsmark", "PID-4711-08", "pid 4711 08",
-        "PID471108", "acc0815", "quacksalber", "Waldklinik", "in Hohenfels", "Lindenweg", "Tel 06221560815", "Brenneisen",
+        "PID471108", "acc0815", "quacksalber", "Waldklinik", "in Hohenfels", "Lindenweg", "Tel 06221560815",
+        "Brenneisen",
         "29.02.2024", "2024-02-29", "02/29/2024", "20240229", "29 February 2024", "Feb 29, 2024", "5.3.1961",
         "1.2.826.0.1.99.2", "see 1.2.826.0.1.99.4",
     ],

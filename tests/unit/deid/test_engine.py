@@ -190,6 +190,14 @@ def test_safe_private_attributes_stay_and_are_cleaned():
     assert "wenherz" not in str(found)
 
 
+def test_a_safe_private_sequence_that_is_not_told_to_be_one_goes():
+    original = patient_data()
+    block = original.private_block(0x2001, "Philips Imaging DD 001", create=True)
+    block.add_new(0x5F, "UN", b"\xfe\xff\x00\xe0\x12\x00\x00\x00\x10\x00\x10\x00PN\x0a\x00Quacksalb ")
+    found = made(read_back(original), profile(ProfileOption.RETAIN_SAFE_PRIVATE))
+    assert b"Quack" not in encoded(found)
+
+
 def test_a_project_may_know_more_safe_private_attributes():
     original = patient_data()
     block = original.private_block(0x21, "ACME", create=True)
