@@ -6,7 +6,7 @@ from types import MappingProxyType
 
 from pydicom import uid
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import UID, ExplicitVRLittleEndian
+from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from tests.bench.deid import documents, images
 from tests.bench.deid.people import Person
@@ -56,8 +56,11 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
 """All kinds by name."""
 
 
+_SYNTAXES = (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
+
+
 def build(kind: str, place: Place) -> Dataset:
-    """Return an instance with file meta, in Explicit VR Little Endian."""
+    """Return an instance with file meta; every second series is in Implicit VR Little Endian."""
     made = dataset(
         **_identification(place),
         Modality=KINDS[kind].modality,
@@ -66,7 +69,7 @@ def build(kind: str, place: Place) -> Dataset:
     )
     for keyword, value in KINDS[kind].elements(place).items():
         setattr(made, keyword, value)
-    made.file_meta = _file_meta(made)
+    made.file_meta = _file_meta(made, _SYNTAXES[place.series_number % len(_SYNTAXES)])
     return made
 
 
@@ -121,9 +124,9 @@ def _equipment(kind: str) -> Elements:
     }
 
 
-def _file_meta(made: Dataset) -> FileMetaDataset:
+def _file_meta(made: Dataset, transfer_syntax_uid: UID) -> FileMetaDataset:
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = made.SOPClassUID
     meta.MediaStorageSOPInstanceUID = made.SOPInstanceUID
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    meta.TransferSyntaxUID = transfer_syntax_uid
     return meta
