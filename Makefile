@@ -1,6 +1,6 @@
 # One command each. Every target builds the virtual environment first, if it is not up to date.
 .DEFAULT_GOAL := help
-.PHONY: help demo up test check bench format lock env system
+.PHONY: help demo up test check bench bench-deid format lock env system
 
 PYTHON ?= python3
 VENV := .venv
@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 help: ## Show this help.
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
 
 demo: $(STAMP) ## Move studies between two archives, visible in the dashboard (ONCE=1 ends by itself).
 	$(BIN)/python -m deployments.demo $(if $(ONCE),--once)
@@ -27,6 +27,9 @@ check: $(STAMP) ## Lint, check types and the direction of imports.
 
 bench: $(STAMP) system ## Measure against DCMTK and plain pynetdicom in the same run.
 	$(BIN)/python -m tests.bench $(ARGS)
+
+bench-deid: $(STAMP) system ## Score de-identification against dicognito and dicom-anonymizer.
+	$(BIN)/python -m tests.bench.deid $(ARGS)
 
 format: $(STAMP) ## Format the code.
 	$(BIN)/ruff format .

@@ -22,6 +22,7 @@
         ├── ProtocolError         the peer does not follow the standard
         ├── StudyNotFound         the source does not know the study
         ├── DestinationFull       no space is left at the destination
+        ├── DeidentificationFailed  an instance could not be de-identified completely and stays here
         ├── SecretUnreadable      a stored secret cannot be sealed or unsealed with the keys at hand
         ├── StudyFailed           a study was given up; the message names series and counts
         ├── JobFailed             no study of a job succeeded
@@ -118,6 +119,13 @@ class StudyNotFound(PermanentError):
 
 class DestinationFull(PermanentError):
     """No space is left at the destination."""
+
+
+class DeidentificationFailed(PermanentError):
+    """An instance could not be de-identified completely; it does not leave.
+
+    The message names the SOP Instance UID, the attribute and the rule, never a value.
+    """
 
 
 class SecretUnreadable(PermanentError):

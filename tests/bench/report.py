@@ -18,7 +18,7 @@ from rich.table import Table
 from tests.bench.contest import Result
 
 RESULTS = Path(__file__).resolve().parents[2] / "bench-results"
-_PACKAGES = ("adit", "dicomweb-client", "prefect", "pydicom", "pynetdicom")
+_PACKAGES = ("adit", "dicognito", "dicom-anonymizer", "dicomweb-client", "prefect", "pydicom", "pynetdicom")
 
 
 def speed_table(result: Result) -> Table:
@@ -49,9 +49,12 @@ def figures_table(title: str, figures: Mapping[str, float]) -> Table:
 
 
 def keep(
-    options: Mapping[str, object], results: Sequence[Result], figures: Mapping[str, Mapping[str, float]]
+    options: Mapping[str, object],
+    results: Sequence[Result],
+    figures: Mapping[str, Mapping[str, float]],
+    name: str = "latest",
 ) -> Path:
-    """Write results, plot and history, and return the folder that they are in."""
+    """Write results and plot under this name, and a line of history; return the folder they are in."""
     RESULTS.mkdir(exist_ok=True)
     record = {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -61,11 +64,11 @@ def keep(
         "contests": [_summary(result) for result in results],
         "figures": figures,
     }
-    (RESULTS / "latest.json").write_text(json.dumps(record, indent=2) + "\n")
+    (RESULTS / f"{name}.json").write_text(json.dumps(record, indent=2) + "\n")
     with (RESULTS / "history.jsonl").open("a") as history:
         history.write(json.dumps(record) + "\n")
     if results:
-        _plot(results, RESULTS / "latest.png")
+        _plot(results, RESULTS / f"{name}.png")
     return RESULTS
 
 
