@@ -1,0 +1,147 @@
+"""C-MOVE through the receiver, when the receiver dies or is full, and from archives that send as they like.
+
+The AE titles of the receiver (ADIT_MOVE_1) and of the archives have underscores.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from adit_core.db import JobStatus
+from adit_core.dicom.node import Service
+from tests.disks import small_disk
+from tests.fakes.faulty import FaultyArchive, faulty_archive
+from tests.faults.cases import Case, assert_outcome, parametrized, submit_all
+from tests.faults.conftest import FAST
+from tests.faults.outcome import Record, Transfer, assert_whole
+from tests.faults.scene import INSTANCE_SIZE, INSTANCES, Scene, Stage
+from tests.faults.test_kill import HALF_WAY, IN_FLIGHT, RATE, STUDIES
+from tests.stack import RunningStack
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
+
+
+@pytest.fixture(scope="module")
+def stage_with_receiver(shared_stage: Stage) -> Stage:
+    """The stage, with a receiver that the source knows."""
+    adit = shared_stage.adit
+    adit.start("receiver")
+    shared_stage.source.know(FAST["ADIT_RECEIVER_AE_TITLE"], adit.stack.receiver_port)
+    return shared_stage
+
+
+def moving(stage: Stage, *, studies: int = 1) -> Scene:
+    """Set a scene whose source supports C-MOVE only."""
+    specs, held = stage.write(studies)
+    stage.source.archive.load(stage.files(specs))
+    node = replace(stage.source.archive.node, services=frozenset({Service.FIND, Service.MOVE}))
+    return stage.scene_from(node, specs, held)
+
+
+def moves(**faults: Any) -> Callable[[Stage], Transfer]:
+    """Return what submits a job that retrieves by C-MOVE from an archive with these faults."""
+
+    def submit(stage: Stage) -> Transfer:
+        specs, held = stage.write()
+        archive: FaultyArchive = stage.ending.enter_context(faulty_archive(stage.files(specs)))
+        archive.receiver_port = stage.adit.stack.receiver_port
+        archive.withheld = set(sorted(archive.instances)[: faults.get("withholds", 0)])
+        archive.sends_twice = faults.get("sends_twice", False)
+        archive.lateness = faults.get("lateness", 0.0)
+        archive.status = faults.get("status", 0)
+        archive.times = faults.get("times", archive.times)
+        return stage.scene_from(archive.node(Service.MOVE), specs, held).submit()
+
+    return submit
+
+
+CASES = (
+    Case("C-MOVE: each instance comes twice", moves(sends_twice=True), attempts=1),
+    Case("C-MOVE: the instances come seconds after the answer", moves(lateness=2.0), attempts=1),
+    Case("C-MOVE: a sub-operation is dropped, once", moves(withholds=1, times=1), attempts=2),
+    Case("C-MOVE: final status 0xA702, once", moves(withholds=INSTANCES, status=0xA702, times=1)),
+)
+
+
+@pytest.fixture(scope="module")
+def transfers(request: pytest.FixtureRequest, stage_with_receiver: Stage) -> dict[str, Transfer]:
+    return submit_all(request, stage_with_receiver, CASES)
+
+
+@parametrized(CASES)
+def test_an_archive_that_sends_as_it_likes(
+    case: Case, transfers: dict[str, Transfer], record: Record
+) -> None:
+    assert_outcome(case, transfers[case.fault], record)
+
+
+@pytest.mark.fault("kill -9 of the receiver in the middle of C-MOVE")
+def test_the_receiver_is_killed_and_comes_back(
+    stage: Stage, stage_with_receiver: Stage, record: Record
+) -> None:
+    scene = moving(stage, studies=STUDIES)
+    scene.outbound.throttle(RATE)
+    transfer = scene.submit()
+    stage.adit.wait_for_progress(transfer.job_id, HALF_WAY.has_come)
+    stage.adit.kill("receiver")
+    stage.adit.start("receiver")
+    scene.outbound.heal()
+    outcome = assert_whole(transfer, in_flight=IN_FLIGHT)
+    assert outcome.status is JobStatus.SUCCESS, outcome.messages
+    assert outcome.delivered == STUDIES * INSTANCES
+    record(outcome)
+
+
+@pytest.fixture
+def spool(tmp_path: Path, stage_with_receiver: Stage) -> Iterator[Path]:
+    """The spool of the receiver, on a disk of 2 MB."""
+    adit = stage_with_receiver.adit
+    with small_disk(tmp_path / "spool", "2m") as disk:
+        restart_receiver(adit, disk)
+        yield disk
+        restart_receiver(adit, adit.stack.data_dir / "spool")
+
+
+def restart_receiver(adit: RunningStack, spool: Path) -> None:
+    adit.stop("receiver")
+    adit.start("receiver", {"ADIT_RECEIVER_SPOOL": str(spool)})
+
+
+def fill(disk: Path) -> Path:
+    """Leave no more space than two instances take."""
+    filler = disk / "filler"
+    filler.write_bytes(bytes((2 << 20) - 2 * INSTANCE_SIZE - (1 << 14)))
+    return filler
+
+
+@pytest.mark.fault("the disk of the spool is full for a while")
+def test_a_full_spool_that_is_emptied_delays_the_study(stage: Stage, spool: Path, record: Record) -> None:
+    filler = fill(spool)
+    scene = moving(stage)
+    scene.outbound.stall()  # so that nothing is taken from the spool
+    transfer = scene.submit()
+    stage.adit.wait_for_progress(transfer.job_id, lambda job: job.progress.counts.planned > 0)
+    filler.unlink()
+    scene.outbound.heal()
+    outcome = assert_whole(transfer, in_flight=1)
+    assert outcome.status is JobStatus.SUCCESS, outcome.messages
+    record(outcome)
+
+
+@pytest.mark.fault("the disk of the spool is full for good")
+def test_a_spool_that_stays_full_fails_the_study(stage: Stage, spool: Path, record: Record) -> None:
+    filler = spool / "filler"
+    with filler.open("wb") as file:
+        try:
+            while True:
+                file.write(bytes(4096))
+                file.flush()
+        except OSError:
+            pass
+    outcome = assert_whole(moving(stage).submit())
+    assert outcome.status is JobStatus.FAILURE
+    assert (outcome.delivered, outcome.failed) == (0, INSTANCES)
+    record(outcome)
