@@ -148,7 +148,7 @@ def _move(event: evt.Event, archive: FaultyArchive) -> Iterator[object]:
     sent = archive.retrieved(event.identifier) * (2 if archive.sends_twice else 1)
     yield _HOST, archive.receiver_port
     if archive.lateness:
-        Thread(target=_send_late, args=(archive, sent)).start()
+        Thread(target=_send_late, args=(archive, str(event.move_destination).strip(), sent)).start()
         sent = []
     yield _announced(archive, sent)
     for instance in sent:
@@ -162,9 +162,9 @@ def _announced(archive: FaultyArchive, sent: Sequence[Dataset]) -> int:
     return max(len(sent), 1 if archive.final_status() else 0)
 
 
-def _send_late(archive: FaultyArchive, instances: Sequence[Dataset]) -> None:
+def _send_late(archive: FaultyArchive, destination: str, instances: Sequence[Dataset]) -> None:
     time.sleep(archive.lateness)
-    association = _entity(None).associate(_HOST, archive.receiver_port)
+    association = _entity(None).associate(_HOST, archive.receiver_port, ae_title=destination)
     assert association.is_established
     for instance in instances:
         association.send_c_store(instance)

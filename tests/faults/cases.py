@@ -48,7 +48,7 @@ def assert_outcome(case: Case, transfer: Transfer, record: Record) -> None:
     record(outcome)
     assert outcome.status is case.status, outcome.messages
     assert case.attempts in (None, outcome.attempts), outcome.messages
-    assert all(case.says in message for message in outcome.messages)
+    assert all(case.says in message for message in outcome.messages), outcome.messages
     everything = sum(map(len, transfer.studies.values()))
     if case.delivered is not None:
         assert outcome.delivered in case.delivered

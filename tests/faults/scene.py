@@ -26,7 +26,8 @@ INSTANCES = 12
 """How many instances a study of a scene has."""
 
 _IMPATIENT = ConnectionProfile(connect_timeout=2, silence_timeout=3, verify_attempts=3, verify_delay=0.2)
-_PROFILE = "impatient"
+PROFILE = "impatient"
+"""The connection profile of the archives on a stage."""
 # More slots than can leak: Prefect frees those of the dead after a minute only.
 _MOST_ASSOCIATIONS = 16
 _numbers = count(1)
@@ -89,7 +90,7 @@ class Stage:
             services=node.services,
             max_associations=_MOST_ASSOCIATIONS,
             allows_direct_move=False,
-            connection_profile=_PROFILE,
+            connection_profile=PROFILE,
         )
         return name
 
@@ -105,7 +106,7 @@ def open_stage(
     adit: RunningStack, source: OrthancServer, destination: OrthancServer, folder: Path
 ) -> Iterator[Stage]:
     """Prepare a stage, and end afterwards what its scenes have used."""
-    add_profile(adit.db, _PROFILE, _IMPATIENT)
+    add_profile(adit.db, PROFILE, _IMPATIENT)
     with ExitStack() as ending:
         yield Stage(adit, source, destination, folder, ending)
 

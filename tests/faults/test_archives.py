@@ -143,7 +143,7 @@ CASES = (
         asks_for_the_study_of_somebody_else,
         JobStatus.FAILURE,
         attempts=1,
-        says="no study",
+        says="of another patient",
     ),
     Case("the instances of a study are of two patients", holds_two_patients_in_one_study, attempts=1),
 )

@@ -13,7 +13,7 @@ from adit_core.db.columns import utc_now
 from adit_core.services.jobs import JobView, cancel_job, show_job
 from tests.factories import instances_in
 from tests.faults.outcome import Record, Transfer, assert_whole
-from tests.faults.scene import INSTANCE_SIZE, Scene, Stage
+from tests.faults.scene import INSTANCE_SIZE, INSTANCES, Scene, Stage
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
@@ -31,6 +31,7 @@ class Stop:
     fault: str
     prepare: Callable[[Scene], object]
     has_come: Callable[[JobView], bool]
+    instances: int = INSTANCES
 
 
 def is_moving(job: JobView) -> bool:
@@ -43,7 +44,7 @@ def _folder(stage: Stage) -> Path:
 
 def to_folder(scene: Scene) -> None:
     scene.deliver_to_folder(_folder(scene.stage))
-    scene.inbound.throttle(SLOWLY)
+    scene.inbound.throttle(10 * INSTANCE_SIZE)
 
 
 STOPS = (
@@ -55,7 +56,8 @@ STOPS = (
     ),
     Stop("cancel while the source sends", lambda scene: scene.inbound.throttle(SLOWLY), is_moving),
     Stop("cancel while the destination takes", lambda scene: scene.outbound.throttle(SLOWLY), is_moving),
-    Stop("cancel while files are written to a folder", to_folder, lambda job: job.progress.counts.planned > 0),
+    # More than are synced at a time, so that some are complete and others are not.
+    Stop("cancel while files are written to a folder", to_folder, is_moving, instances=60),
     Stop(
         "cancel while a study waits for its next attempt",
         lambda scene: scene.inbound.refuse(),
@@ -78,7 +80,7 @@ def canceled(shared_stage: Stage) -> dict[str, Canceled]:
     shared_stage.revive()
     waiting = {}
     for stop in STOPS:
-        scene = shared_stage.scene()
+        scene = shared_stage.scene(instances=stop.instances)
         stop.prepare(scene)
         waiting[stop] = scene.submit()
     done = {}
@@ -115,5 +117,5 @@ def test_a_cancel_takes_effect_within_seconds(
 def test_a_cancel_leaves_no_half_written_file(canceled: dict[str, Canceled], shared_stage: Stage) -> None:
     files = [path for path in _folder(shared_stage).rglob("*") if path.is_file()]
     assert files
-    assert {path.suffix for path in files} == {".dcm"}
+    assert [path.name for path in files if path.suffix != ".dcm"] == []
     assert len(instances_in(_folder(shared_stage))) == len(files)

@@ -74,7 +74,7 @@ CASES = (
         source_is_swallowed,
         JobStatus.FAILURE,
         attempts=3,
-        says="No connection",
+        says="did not take the connection",
     ),
     Case("an RST from the source inside a PDU", source_resets, attempts=2),
     Case(
