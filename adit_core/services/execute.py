@@ -14,6 +14,7 @@ from adit_core.dicom.outcome import SeriesOutcome, StudyOutcome
 from adit_core.dicom.references import StudyReference
 from adit_core.dicom.subscription import ReceiverAddress
 from adit_core.dicom.transfer import transfer_study
+from adit_core.errors import TaskStopped
 from adit_core.services.nodes import node_value
 from adit_core.services.progress import TaskCounts, record_progress
 from adit_core.services.routes import open_route
@@ -37,6 +38,7 @@ def execute_task(
 
     Raises:
         AditError: The source or the destination could not be asked what they have.
+        TaskStopped: The claim was lost, so that somebody else moves the study, or nobody is to.
     """
     db = _database(database_url, keyring)
     with db.session() as session:
@@ -46,13 +48,15 @@ def execute_task(
     source, destination = (node_value(db, node) for node in nodes)
 
     def record(outcome: StudyOutcome) -> None:
-        record_progress(
+        is_mine = record_progress(
             db,
             task_id,
             token=token,
             series=_series_rows(task_id, outcome.series),
             counts=counts_of(task, outcome),
         )
+        if not is_mine:
+            raise TaskStopped("The claim on the task was lost.")
 
     direct = not direct_has_failed and may_move_directly(job, task, nodes)
     with open_route(source, destination, receiver=receiver, direct=direct) as route:

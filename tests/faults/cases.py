@@ -37,7 +37,9 @@ def parametrized(cases: Iterable[Case]) -> pytest.MarkDecorator:
 
 def submit_all(request: Any, stage: Stage, cases: Iterable[Case]) -> dict[str, Transfer]:
     """Submit the jobs of all cases that are to be tested in this session, by the names of their faults."""
-    chosen = {marker.args[0] for item in request.session.items if (marker := item.get_closest_marker("fault"))}
+    chosen = {
+        marker.args[0] for item in request.session.items if (marker := item.get_closest_marker("fault"))
+    }
     stage.revive()
     return {case.fault: case.submit(stage) for case in cases if case.fault in chosen}
 

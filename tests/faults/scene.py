@@ -65,7 +65,9 @@ class Stage:
         scene.deliver_to(_orthanc(self.destination), lambda: _contents(self.destination, held))
         return scene
 
-    def write(self, studies: int = 1, instances: int = INSTANCES) -> tuple[list[StudySpec], dict[str, Hashes]]:
+    def write(
+        self, studies: int = 1, instances: int = INSTANCES
+    ) -> tuple[list[StudySpec], dict[str, Hashes]]:
         """Write new studies below the folder, and return what is in them, too."""
         specs = [_new_study(instances) for _ in range(studies)]
         return specs, {spec.study_instance_uid: hashes(self._write(spec)) for spec in specs}
@@ -92,6 +94,12 @@ class Stage:
             allows_direct_move=False,
             connection_profile=PROFILE,
         )
+        return name
+
+    def folder_node(self, path: Path) -> str:
+        """Add a folder as a node, and return its name."""
+        name = f"folder-{next(_numbers)}"
+        add_folder(self.adit.db, name, path=str(path), max_associations=_MOST_ASSOCIATIONS)
         return name
 
     def _write(self, spec: StudySpec) -> list[Path]:
@@ -139,9 +147,7 @@ class Scene:
         """Have the studies delivered to a folder."""
         path.mkdir(parents=True, exist_ok=True)
         self.destination = f"folder-{next(_numbers)}"
-        add_folder(
-            self.stage.adit.db, self.destination, path=str(path), max_associations=_MOST_ASSOCIATIONS
-        )
+        add_folder(self.stage.adit.db, self.destination, path=str(path), max_associations=_MOST_ASSOCIATIONS)
         self.arrived = lambda: instances_in(path)
 
     def submit(self, *, patient_id: str | None = None) -> Transfer:

@@ -1,7 +1,6 @@
 """Archives that answer what is not so, drop what they took, or do not take what they are sent."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +10,7 @@ from adit_core.dicom.node import Service
 from tests.fakes.faulty import FaultyArchive, faulty_archive
 from tests.fakes.ports import MR
 from tests.faults.cases import Case, assert_outcome, parametrized, submit_all
-from tests.faults.outcome import Record, Transfer
+from tests.faults.outcome import Record, Transfer, assert_whole
 from tests.faults.scene import INSTANCES, Scene, Stage
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
@@ -73,6 +72,13 @@ def holds_two_patients_in_one_study(stage: Stage) -> Transfer:
     return stage.scene_from(archive.node(Service.GET), [spec], held).submit()
 
 
+def holds_a_damaged_file(stage: Stage) -> Transfer:
+    (spec,), held = stage.write()
+    path = stage.files([spec])[0]
+    path.write_bytes(path.read_bytes()[:-1000])
+    return stage.scene_from_folder(spec, held).submit()
+
+
 CASES = (
     Case("success with zero sub-operations, once", gets(withheld=INSTANCES, times=ONCE)),
     Case(
@@ -91,7 +97,10 @@ CASES = (
         delivered=range(INSTANCES - 1, INSTANCES),
         says="1 of 12 (1 not received from the source)",
     ),
-    Case("final status 0xB000 of a retrieval that lacks two instances", gets(withheld=2, status=0xB000, times=ONCE)),
+    Case(
+        "final status 0xB000 of a retrieval that lacks two instances",
+        gets(withheld=2, status=0xB000, times=ONCE),
+    ),
     Case("final status 0xA702, once", gets(withheld=INSTANCES, status=0xA702, times=ONCE)),
     Case(
         "final status 0xA702, always",
@@ -128,7 +137,12 @@ CASES = (
         attempts=1,
         says="no presentation context",
     ),
-    Case("the destination takes an instance and drops it, once", delivers_to_one_that_drops(1), attempts=2, in_flight=1),
+    Case(
+        "the destination takes an instance and drops it, once",
+        delivers_to_one_that_drops(1),
+        attempts=2,
+        in_flight=1,
+    ),
     Case(
         "the destination takes an instance and drops it, always",
         delivers_to_one_that_drops(99),
@@ -145,6 +159,14 @@ CASES = (
         attempts=1,
         says="of another patient",
     ),
+    Case(
+        "a file of the source folder is damaged",
+        holds_a_damaged_file,
+        JobStatus.FAILURE,
+        attempts=1,
+        delivered=range(INSTANCES - 1, INSTANCES),
+        says="1 instances of study",
+    ),
     Case("the instances of a study are of two patients", holds_two_patients_in_one_study, attempts=1),
 )
 
@@ -157,3 +179,15 @@ def transfers(request: pytest.FixtureRequest, shared_stage: Stage) -> dict[str, 
 @parametrized(CASES)
 def test_an_archive_that_misbehaves(case: Case, transfers: dict[str, Transfer], record: Record) -> None:
     assert_outcome(case, transfers[case.fault], record)
+
+
+def test_a_retry_asks_for_nothing_but_what_is_missing_and_says_what_it_did_not_get(stage: Stage) -> None:
+    (spec,), held = stage.write()
+    with faulty_archive(stage.files([spec])) as archive:
+        everything = set(archive.instances)
+        archive.withheld = set(sorted(everything)[:2])
+        outcome = assert_whole(stage.scene_from(archive.node(Service.GET), [spec], held).submit())
+    assert archive.asked[0] == everything
+    assert all(asked <= archive.withheld for asked in archive.asked[1:])
+    series = spec.series_instance_uid(0)
+    assert f"series {series}: 2 of {INSTANCES} (2 not received" in outcome.messages[0]

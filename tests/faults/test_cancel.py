@@ -48,7 +48,7 @@ def to_folder(scene: Scene) -> None:
 
 
 STOPS = (
-    Stop("cancel before the job has begun", lambda scene: None, lambda job: True),
+    Stop("cancel before the job has begun", lambda _: None, lambda _: True),
     Stop(
         "cancel while the source is asked for what it has",
         lambda scene: scene.inbound.stall(),

@@ -7,7 +7,7 @@ import psutil
 import pytest
 
 from adit_core.db import JobStatus, TaskStatus
-from adit_core.services.jobs import JobView
+from adit_core.services.jobs import JobView, cancel_job
 from tests.faults.outcome import Record, assert_whole
 from tests.faults.scene import INSTANCE_SIZE, INSTANCES, Stage
 from tests.stack import RunningStack
@@ -40,7 +40,8 @@ HALF_WAY = Moment(
     lambda job: _count(job, TaskStatus.SUCCESS) > 0 and _count(job, TaskStatus.IN_PROGRESS) > 0,
 )
 LAST = Moment("is at its last study", lambda job: _count(job, TaskStatus.SUCCESS) >= STUDIES - 1)
-MOMENTS = (SUBMITTED, BEGUN, HALF_WAY, LAST)
+ENDED = Moment("has just ended", lambda job: _count(job, TaskStatus.SUCCESS) == STUDIES)
+MOMENTS = (SUBMITTED, BEGUN, HALF_WAY, LAST, ENDED)
 
 
 @dataclass(frozen=True)
@@ -131,3 +132,39 @@ def test_whatever_is_killed_the_job_ends_complete(
     assert outcome.status is JobStatus.SUCCESS, outcome.messages
     assert outcome.delivered == outcome.planned == STUDIES * INSTANCES
     record(outcome)
+
+
+@pytest.mark.slow_faults
+@pytest.mark.fault("kill -9 of the worker with its flow run when the job is being canceled")
+def test_a_job_whose_worker_dies_while_it_is_canceled_ends_canceled(stage: Stage, record: Record) -> None:
+    adit = stage.adit
+    scene = stage.scene(studies=STUDIES)
+    scene.inbound.throttle(RATE)
+    transfer = scene.submit()
+    adit.wait_for_progress(transfer.job_id, HALF_WAY.has_come)
+    cancel_job(adit.db, adit.launcher, adit.user, transfer.job_id)
+    kill_worker_and_flow_runs(adit)
+    outcome = assert_whole(transfer)
+    record(outcome)
+    assert outcome.status is JobStatus.CANCELED
+
+
+@pytest.mark.slow_faults
+@pytest.mark.fault("the flow run freezes for longer than its claims last, and thaws")
+def test_a_flow_run_that_comes_back_from_the_dead_disturbs_nothing(stage: Stage, record: Record) -> None:
+    adit = stage.adit
+    scene = stage.scene(studies=STUDIES)
+    scene.inbound.throttle(RATE)
+    transfer = scene.submit()
+    adit.wait_for_progress(transfer.job_id, HALF_WAY.has_come)
+    frozen = adit.transfer_children() + adit.flow_runs()
+    for process in frozen:
+        process.suspend()
+    adit.wait_for_progress(transfer.job_id, lambda job: job.run_number > 1 and HALF_WAY.has_come(job))
+    for process in frozen:
+        process.resume()
+    # What has thawed learns within a second that its claims are lost, and sends until then.
+    outcome = assert_whole(transfer, in_flight=IN_FLIGHT * (RATE // INSTANCE_SIZE + 1))
+    record(outcome)
+    assert outcome.status is JobStatus.SUCCESS, outcome.messages
+    assert outcome.delivered == STUDIES * INSTANCES

@@ -52,7 +52,9 @@ def first_retrievals(answer: Answer, times: int, port: int) -> Script:
     numbers = count(1)
 
     def script(exchange: Exchange) -> None:
-        wanted = {name: value for name, value in exchange.headers.items() if name in ("accept", "content-type")}
+        wanted = {
+            name: value for name, value in exchange.headers.items() if name in ("accept", "content-type")
+        }
         response = httpx.request(
             exchange.method,
             f"http://{HOST}:{port}{exchange.target}",

@@ -55,7 +55,9 @@ def test_every_instance_arrives_as_it_was(ends: Ends, tmp_path: Path) -> None:
     assert outcome.sent == outcome.delivered == outcome.planned == len(ends[0].held)
 
 
-def test_a_study_of_another_patient_than_the_one_who_is_meant_is_not_moved(ends: Ends, tmp_path: Path) -> None:
+def test_a_study_of_another_patient_than_the_one_who_is_meant_is_not_moved(
+    ends: Ends, tmp_path: Path
+) -> None:
     spec = ct_study(2)
     load(ends[0], spec, tmp_path)
     route = Route(ends[0].searcher(), ends[0].source(), ends[1].destination())
