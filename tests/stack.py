@@ -4,6 +4,7 @@ Tests that need a receiver start it. Whatever was started is ended with the stac
 """
 
 import os
+import resource
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -80,6 +81,12 @@ class RunningStack:
         except subprocess.TimeoutExpired:
             ending.kill()
             ending.wait()
+
+    def limit_files_of_worker(self, size: int) -> None:
+        """Let neither the worker nor what it starts from now on write a file larger than `size`."""
+        assert self.worker is not None
+        for process in (self.worker.pid, *(each.pid for each in psutil.Process(self.worker.pid).children())):
+            resource.prlimit(process, resource.RLIMIT_FSIZE, (size, size))
 
     def flow_runs(self) -> list[psutil.Process]:
         """The flow runs of this stack, wherever their worker is."""

@@ -51,9 +51,9 @@ class Stage:
         for process in ("prefect_server", "reconciler", "worker"):
             self.adit.start(process)
 
-    def scene(self, *, studies: int = 1, instances: int = INSTANCES) -> "Scene":
+    def scene(self, *, studies: int = 1, instances: int = INSTANCES, rows: int = ROWS) -> "Scene":
         """Set a scene between the two archives, with new studies that the source holds."""
-        specs, held = self.write(studies, instances)
+        specs, held = self.write(studies, instances, rows)
         self.source.archive.load(self.files(specs))
         return self.scene_from(_orthanc(self.source), specs, held)
 
@@ -65,11 +65,18 @@ class Stage:
         scene.deliver_to(_orthanc(self.destination), lambda: _contents(self.destination, held))
         return scene
 
+    def scene_from_folder(self, spec: StudySpec, held: Mapping[str, Hashes]) -> "Scene":
+        """Set a scene from the folder that a study was written to."""
+        scene = Scene(self, [spec], held)
+        scene.source = self.folder_node(self._folder_of(spec))
+        scene.deliver_to(_orthanc(self.destination), lambda: _contents(self.destination, held))
+        return scene
+
     def write(
-        self, studies: int = 1, instances: int = INSTANCES
+        self, studies: int = 1, instances: int = INSTANCES, rows: int = ROWS
     ) -> tuple[list[StudySpec], dict[str, Hashes]]:
         """Write new studies below the folder, and return what is in them, too."""
-        specs = [_new_study(instances) for _ in range(studies)]
+        specs = [_new_study(instances, rows) for _ in range(studies)]
         return specs, {spec.study_instance_uid: hashes(self._write(spec)) for spec in specs}
 
     def files(self, specs: Sequence[StudySpec]) -> list[Path]:
@@ -169,9 +176,9 @@ class Scene:
         return Transfer(adit, job_id, self.held, self.arrived, self.counter.sent)
 
 
-def _new_study(instances: int) -> StudySpec:
+def _new_study(instances: int, rows: int) -> StudySpec:
     number = next(_numbers)
-    return ct_study(instances, rows=ROWS, key=f"fault-{number}", patient_id=f"FAULT{number}")
+    return ct_study(instances, rows=rows, key=f"fault-{number}", patient_id=f"FAULT{number}")
 
 
 def _orthanc(server: OrthancServer) -> ServerNode:

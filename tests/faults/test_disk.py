@@ -40,3 +40,18 @@ def test_a_full_destination_fails_the_study_at_once_and_has_whole_files_only(
     filler.unlink()
     retry_failed(stage.adit.db, stage.adit.launcher, stage.adit.user, transfer.job_id)
     assert assert_whole(transfer).delivered == INSTANCES
+
+
+@pytest.mark.fault("the destination takes no file as large as the instance")
+def test_a_file_that_may_not_grow_fails_the_study_and_leaves_no_piece(
+    stage: Stage, tmp_path: Path, record: Record
+) -> None:
+    scene = stage.scene(instances=1, rows=3000)
+    scene.deliver_to_folder(tmp_path / "studies")
+    stage.adit.limit_files_of_worker(16 << 20)
+    outcome = assert_whole(scene.submit())
+    stage.adit.stop("worker")
+    record(outcome)
+    assert outcome.status is JobStatus.FAILURE
+    assert "File too large" in outcome.messages[0]
+    assert [path for path in (tmp_path / "studies").rglob("*") if path.is_file()] == []

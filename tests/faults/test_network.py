@@ -3,8 +3,10 @@
 import pytest
 
 from adit_core.db import JobStatus
+from adit_core.services.job_status import OPEN_JOBS
+from adit_core.services.jobs import show_job
 from tests.faults.cases import Case, assert_outcome, parametrized, submit_all
-from tests.faults.outcome import Record, Transfer
+from tests.faults.outcome import Record, Transfer, assert_whole
 from tests.faults.scene import INSTANCE_SIZE, Stage
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
@@ -119,3 +121,15 @@ def transfers(request: pytest.FixtureRequest, shared_stage: Stage) -> dict[str, 
 @parametrized(CASES)
 def test_a_network_that_fails(case: Case, transfers: dict[str, Transfer], record: Record) -> None:
     assert_outcome(case, transfers[case.fault], record)
+
+
+@pytest.mark.fault("one of two sources answers nobody, and the other is healthy")
+def test_a_dead_source_does_not_hold_up_a_healthy_one(stage: Stage, record: Record) -> None:
+    dead, healthy = stage.scene(studies=4), stage.scene()
+    dead.inbound.swallow()
+    waiting, moving = dead.submit(), healthy.submit()
+    outcome = assert_whole(moving)
+    record(outcome)
+    assert outcome.status is JobStatus.SUCCESS
+    assert show_job(stage.adit.db, stage.adit.user, waiting.job_id).status in OPEN_JOBS
+    assert assert_whole(waiting).status is JobStatus.FAILURE

@@ -19,7 +19,7 @@ from tests.faults.cases import Case, assert_outcome, parametrized, submit_all
 from tests.faults.conftest import FAST
 from tests.faults.outcome import Record, Transfer, assert_whole
 from tests.faults.scene import INSTANCE_SIZE, INSTANCES, Scene, Stage
-from tests.faults.test_kill import HALF_WAY, IN_FLIGHT, RATE, STUDIES
+from tests.faults.test_kill import BEGUN, HALF_WAY, IN_FLIGHT, LAST, RATE, STUDIES, Moment
 from tests.stack import RunningStack
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
@@ -79,21 +79,35 @@ def test_an_archive_that_sends_as_it_likes(
     assert_outcome(case, transfers[case.fault], record)
 
 
-@pytest.mark.fault("kill -9 of the receiver in the middle of C-MOVE")
+def moments() -> list[object]:
+    return [
+        pytest.param(
+            moment,
+            id=moment.words,
+            marks=[
+                pytest.mark.fault(f"kill -9 of the receiver when a job by C-MOVE {moment.words}"),
+                *([] if moment is HALF_WAY else [pytest.mark.slow_faults]),
+            ],
+        )
+        for moment in (BEGUN, HALF_WAY, LAST)
+    ]
+
+
+@pytest.mark.parametrize("moment", moments())
 def test_the_receiver_is_killed_and_comes_back(
-    stage: Stage, stage_with_receiver: Stage, record: Record
+    stage: Stage, stage_with_receiver: Stage, moment: Moment, record: Record
 ) -> None:
     scene = moving(stage, studies=STUDIES)
     scene.outbound.throttle(RATE)
     transfer = scene.submit()
-    stage.adit.wait_for_progress(transfer.job_id, HALF_WAY.has_come)
+    stage.adit.wait_for_progress(transfer.job_id, moment.has_come)
     stage.adit.kill("receiver")
     stage.adit.start("receiver")
     scene.outbound.heal()
     outcome = assert_whole(transfer, in_flight=IN_FLIGHT)
+    record(outcome)
     assert outcome.status is JobStatus.SUCCESS, outcome.messages
     assert outcome.delivered == STUDIES * INSTANCES
-    record(outcome)
 
 
 @pytest.fixture
