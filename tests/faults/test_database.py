@@ -7,11 +7,10 @@ from dataclasses import dataclass
 
 import pytest
 
-from adit_core.db import JobStatus
 from tests.faults.conftest import FAST
-from tests.faults.outcome import Record, assert_whole
-from tests.faults.scene import INSTANCES, Stage, open_stage
-from tests.faults.test_kill import BEGUN, HALF_WAY, IN_FLIGHT, LAST, RATE, STUDIES, Moment
+from tests.faults.moments import BEGUN, HALF_WAY, LAST, RATE, STUDIES, Moment, assert_complete, reach
+from tests.faults.outcome import Record
+from tests.faults.scene import Stage, open_stage
 from tests.servers import OrthancServer, PostgresCluster, postgres
 from tests.stack import running_stack
 
@@ -82,14 +81,10 @@ def test_the_database_goes_away_and_comes_back(
     stage.revive()
     scene = stage.scene(studies=STUDIES)
     scene.inbound.throttle(RATE)
-    transfer = scene.submit()
-    stage.adit.wait_for_progress(transfer.job_id, moment.has_come)
+    transfer = reach(moment, scene)
     cluster.end(outage.how)
     time.sleep(outage.seconds)
     cluster.start()
     scene.inbound.heal()
-    outcome = assert_whole(transfer, in_flight=IN_FLIGHT)
-    record(outcome)
-    assert outcome.status is JobStatus.SUCCESS, outcome.messages
-    assert outcome.delivered == outcome.planned == STUDIES * INSTANCES
+    assert_complete(transfer, record)
     assert [name for name, process in stage.adit.processes.items() if process.poll() is not None] == []

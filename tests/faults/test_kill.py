@@ -1,46 +1,33 @@
 """kill -9 of each process at each turn of a job: the job ends complete, and nothing is left behind."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 import psutil
 import pytest
 
-from adit_core.db import JobStatus, TaskStatus
-from adit_core.services.jobs import JobView, cancel_job
+from adit_core.db import JobStatus
+from adit_core.services.jobs import cancel_job
+from tests.faults.moments import (
+    BEGUN,
+    ENDED,
+    HALF_WAY,
+    IN_FLIGHT,
+    LAST,
+    RATE,
+    STUDIES,
+    SUBMITTED,
+    Moment,
+    assert_complete,
+    reach,
+)
 from tests.faults.outcome import Record, assert_whole
-from tests.faults.scene import INSTANCE_SIZE, INSTANCES, Stage
+from tests.faults.scene import INSTANCE_SIZE, Stage
 from tests.stack import RunningStack
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
-STUDIES = 6
-IN_FLIGHT = 4
-"""How many studies are moved at a time, and so how many instances may be on their way when all ends."""
-RATE = 5 * INSTANCE_SIZE
-"""Bytes a second, so that a study takes seconds."""
-
-
-@dataclass(frozen=True)
-class Moment:
-    """A moment in the life of a job."""
-
-    words: str
-    has_come: Callable[[JobView], bool]
-
-
-def _count(job: JobView, status: TaskStatus) -> int:
-    return job.progress.tasks.get(status, 0)
-
-
-SUBMITTED = Moment("has been submitted", lambda job: job.status is JobStatus.PENDING)
-BEGUN = Moment("has begun", lambda job: _count(job, TaskStatus.IN_PROGRESS) > 0)
-HALF_WAY = Moment(
-    "is half way",
-    lambda job: _count(job, TaskStatus.SUCCESS) > 0 and _count(job, TaskStatus.IN_PROGRESS) > 0,
-)
-LAST = Moment("is at its last study", lambda job: _count(job, TaskStatus.SUCCESS) >= STUDIES - 1)
-ENDED = Moment("has just ended", lambda job: _count(job, TaskStatus.SUCCESS) == STUDIES)
 MOMENTS = (SUBMITTED, BEGUN, HALF_WAY, LAST, ENDED)
 
 
@@ -61,8 +48,9 @@ def kill_flow_runs(adit: RunningStack) -> None:
 
 def kill_children(adit: RunningStack) -> None:
     for child in adit.transfer_children():
-        if "forkserver" in " ".join(child.cmdline()) and child.children() == []:
-            child.kill()
+        with suppress(psutil.NoSuchProcess):  # it has ended by itself
+            if "forkserver" in " ".join(child.cmdline()) and child.children() == []:
+                child.kill()
 
 
 def kill_worker(adit: RunningStack) -> None:
@@ -124,14 +112,10 @@ def test_whatever_is_killed_the_job_ends_complete(
 ) -> None:
     scene = stage.scene(studies=STUDIES)
     scene.inbound.throttle(RATE)
-    transfer = scene.submit()
-    stage.adit.wait_for_progress(transfer.job_id, moment.has_come)
+    transfer = reach(moment, scene)
     victim.kill(stage.adit)
     scene.inbound.heal()
-    outcome = assert_whole(transfer, in_flight=IN_FLIGHT)
-    assert outcome.status is JobStatus.SUCCESS, outcome.messages
-    assert outcome.delivered == outcome.planned == STUDIES * INSTANCES
-    record(outcome)
+    assert_complete(transfer, record)
 
 
 @pytest.mark.slow_faults
@@ -140,8 +124,7 @@ def test_a_job_whose_worker_dies_while_it_is_canceled_ends_canceled(stage: Stage
     adit = stage.adit
     scene = stage.scene(studies=STUDIES)
     scene.inbound.throttle(RATE)
-    transfer = scene.submit()
-    adit.wait_for_progress(transfer.job_id, HALF_WAY.has_come)
+    transfer = reach(HALF_WAY, scene)
     cancel_job(adit.db, adit.launcher, adit.user, transfer.job_id)
     kill_worker_and_flow_runs(adit)
     outcome = assert_whole(transfer)
@@ -155,8 +138,7 @@ def test_a_flow_run_that_comes_back_from_the_dead_disturbs_nothing(stage: Stage,
     adit = stage.adit
     scene = stage.scene(studies=STUDIES)
     scene.inbound.throttle(RATE)
-    transfer = scene.submit()
-    adit.wait_for_progress(transfer.job_id, HALF_WAY.has_come)
+    transfer = reach(HALF_WAY, scene)
     frozen = adit.transfer_children() + adit.flow_runs()
     for process in frozen:
         process.suspend()
@@ -164,7 +146,4 @@ def test_a_flow_run_that_comes_back_from_the_dead_disturbs_nothing(stage: Stage,
     for process in frozen:
         process.resume()
     # What has thawed learns within a second that its claims are lost, and sends until then.
-    outcome = assert_whole(transfer, in_flight=IN_FLIGHT * (RATE // INSTANCE_SIZE + 1))
-    record(outcome)
-    assert outcome.status is JobStatus.SUCCESS, outcome.messages
-    assert outcome.delivered == STUDIES * INSTANCES
+    assert_complete(transfer, record, in_flight=IN_FLIGHT * (RATE // INSTANCE_SIZE + 1))

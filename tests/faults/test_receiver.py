@@ -17,9 +17,9 @@ from tests.disks import small_disk
 from tests.fakes.faulty import FaultyArchive, faulty_archive
 from tests.faults.cases import Case, assert_outcome, parametrized, submit_all
 from tests.faults.conftest import FAST
+from tests.faults.moments import BEGUN, HALF_WAY, LAST, RATE, STUDIES, Moment, assert_complete, reach
 from tests.faults.outcome import Record, Transfer, assert_whole
 from tests.faults.scene import INSTANCE_SIZE, INSTANCES, Scene, Stage
-from tests.faults.test_kill import BEGUN, HALF_WAY, IN_FLIGHT, LAST, RATE, STUDIES, Moment
 from tests.stack import RunningStack
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
@@ -99,15 +99,11 @@ def test_the_receiver_is_killed_and_comes_back(
 ) -> None:
     scene = moving(stage, studies=STUDIES)
     scene.outbound.throttle(RATE)
-    transfer = scene.submit()
-    stage.adit.wait_for_progress(transfer.job_id, moment.has_come)
+    transfer = reach(moment, scene)
     stage.adit.kill("receiver")
     stage.adit.start("receiver")
     scene.outbound.heal()
-    outcome = assert_whole(transfer, in_flight=IN_FLIGHT)
-    record(outcome)
-    assert outcome.status is JobStatus.SUCCESS, outcome.messages
-    assert outcome.delivered == STUDIES * INSTANCES
+    assert_complete(transfer, record)
 
 
 @pytest.fixture
@@ -122,7 +118,7 @@ def spool(tmp_path: Path, stage_with_receiver: Stage) -> Iterator[Path]:
 
 def restart_receiver(adit: RunningStack, spool: Path) -> None:
     adit.stop("receiver")
-    adit.start("receiver", {"ADIT_RECEIVER_SPOOL": str(spool)})
+    adit.start("receiver", {"ADIT_RECEIVER_SPOOL": str(spool), "ADIT_RECEIVER_MIN_FREE_BYTES": "8192"})
 
 
 def fill(disk: Path, *, leave: int) -> Path:
@@ -152,4 +148,6 @@ def test_a_spool_that_stays_full_fails_the_study(stage: Stage, spool: Path, reco
     outcome = assert_whole(moving(stage).submit())
     record(outcome)
     assert outcome.status is JobStatus.FAILURE
+    assert outcome.attempts == 3
+    assert "its spool's disk is low" in outcome.messages[0]
     assert (outcome.delivered, outcome.failed) == (0, INSTANCES)

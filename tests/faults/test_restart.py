@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from adit_core.db import JobStatus, TaskStatus
-from tests.faults.outcome import Record, assert_whole
-from tests.faults.scene import INSTANCES, Stage
-from tests.faults.test_kill import HALF_WAY, IN_FLIGHT, RATE, STUDIES
+from adit_core.db import TaskStatus
+from tests.fault_proxy import FaultProxy
+from tests.faults.moments import HALF_WAY, RATE, STUDIES, assert_complete, reach
+from tests.faults.outcome import Record
+from tests.faults.scene import Scene, Stage
 from tests.servers import OrthancServer, orthanc, restarted
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
@@ -25,37 +26,29 @@ def restartable(tmp_path: Path) -> Iterator[OrthancServer]:
 @pytest.mark.fault("the source is killed and comes back")
 def test_the_source_is_restarted(stage: Stage, restartable: OrthancServer, record: Record) -> None:
     scene = replace(stage, source=restartable).scene(studies=STUDIES)
-    scene.inbound.throttle(RATE)
-    transfer = scene.submit()
-    stage.adit.wait_for_progress(transfer.job_id, HALF_WAY.has_come)
-    restartable.archive.server.kill()
-    with restarted(restartable):
-        scene.inbound.heal()
-        outcome = assert_whole(transfer)
-    record(outcome)
-    assert outcome.status is JobStatus.SUCCESS, outcome.messages
+    restart_half_way(restartable, scene, scene.inbound, record)
 
 
 @pytest.mark.fault("the destination is killed and comes back")
 def test_the_destination_is_restarted(stage: Stage, restartable: OrthancServer, record: Record) -> None:
     scene = replace(stage, destination=restartable).scene(studies=STUDIES)
-    scene.outbound.throttle(RATE)
-    transfer = scene.submit()
-    stage.adit.wait_for_progress(transfer.job_id, HALF_WAY.has_come)
-    restartable.archive.server.kill()
-    with restarted(restartable):
-        scene.outbound.heal()
-        outcome = assert_whole(transfer, in_flight=IN_FLIGHT)
-    record(outcome)
-    assert outcome.status is JobStatus.SUCCESS, outcome.messages
+    restart_half_way(restartable, scene, scene.outbound, record)
+
+
+def restart_half_way(server: OrthancServer, scene: Scene, network: FaultProxy, record: Record) -> None:
+    network.throttle(RATE)
+    transfer = reach(HALF_WAY, scene)
+    server.archive.server.kill()
+    with restarted(server):
+        network.heal()
+        assert_complete(transfer, record)
 
 
 @pytest.mark.fault("SIGTERM of the worker, which comes back")
 def test_a_worker_that_is_told_to_stop_hands_its_studies_back(stage: Stage, record: Record) -> None:
     scene = stage.scene(studies=STUDIES)
     scene.inbound.throttle(RATE)
-    transfer = scene.submit()
-    stage.adit.wait_for_progress(transfer.job_id, HALF_WAY.has_come)
+    transfer = reach(HALF_WAY, scene)
     stage.adit.stop("worker")
     assert stage.adit.flow_runs() == []
     tasks = stage.adit.tasks(transfer.job_id)
@@ -63,8 +56,5 @@ def test_a_worker_that_is_told_to_stop_hands_its_studies_back(stage: Stage, reco
     assert any(task.status is TaskStatus.PENDING for task in tasks)
     scene.inbound.heal()
     stage.adit.start("worker")
-    outcome = assert_whole(transfer, in_flight=IN_FLIGHT)
-    record(outcome)
-    assert outcome.status is JobStatus.SUCCESS, outcome.messages
-    assert outcome.delivered == STUDIES * INSTANCES
-    assert outcome.attempts == 1
+    assert_complete(transfer, record)
+    assert {task.attempts for task in stage.adit.tasks(transfer.job_id)} == {1}
