@@ -8,7 +8,7 @@ import resource
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +82,27 @@ class RunningStack:
             ending.kill()
             ending.wait()
 
+    def end(self) -> None:
+        """End all processes; they may have been ended before."""
+        # Prefect's server last: the others would wait for it.
+        for process in sorted(self.processes, key="prefect_server".__eq__):
+            self.stop(process)
+            if process == "worker":
+                for run in self.flow_runs():
+                    run.kill()
+        self.db.dispose()
+
+    @contextmanager
+    def connected(self) -> Iterator[None]:
+        """Have this process speak to the stack's Prefect while the block runs."""
+        variables = self.stack.environment()
+        settings: dict[Any, str] = {
+            PREFECT_API_URL: variables["PREFECT_API_URL"],
+            PREFECT_API_AUTH_STRING: variables["PREFECT_API_AUTH_STRING"],
+        }
+        with temporary_settings(settings):
+            yield
+
     def limit_files_of_worker(self, size: int) -> None:
         """Let neither the worker nor what it starts from now on write a file larger than `size`."""
         assert self.worker is not None
@@ -153,6 +174,15 @@ class RunningStack:
 def running_stack(
     folder: Path, environment: Mapping[str, str], database_url: str = ""
 ) -> Iterator[RunningStack]:
+    """Run the processes and be connected to them, see `started_stack`."""
+    with started_stack(folder, environment, database_url) as running, running.connected():
+        yield running
+
+
+@contextmanager
+def started_stack(
+    folder: Path, environment: Mapping[str, str], database_url: str = ""
+) -> Iterator[RunningStack]:
     """Run the processes with these settings besides, and end them by their ids.
 
     Without a URL the database is the embedded one.
@@ -163,18 +193,14 @@ def running_stack(
     database = Database(stack.database_url)
     database.upgrade()
     user = create_user(database, username="operator", password="a long password", staff=True)
-    variables = stack.environment()
-    settings: dict[Any, str] = {
-        PREFECT_API_URL: variables["PREFECT_API_URL"],
-        PREFECT_API_AUTH_STRING: variables["PREFECT_API_AUTH_STRING"],
-    }
-    with temporary_settings(settings), ExitStack() as ending:
-        running = RunningStack(stack, user, environment)
-        ending.callback(_end_all, running)
+    running = RunningStack(stack, user, environment)
+    try:
         for process in ("prefect_server", "reconciler", "worker"):
             running.start(process)
         _wait_until_deployed(stack)
         yield running
+    finally:
+        running.end()
 
 
 def _wait_until_deployed(stack: Stack) -> None:
@@ -188,13 +214,3 @@ def _wait_until_deployed(stack: Stack) -> None:
             pass
         assert time.monotonic() < deadline, "Prefect did not start"
         time.sleep(0.5)
-
-
-def _end_all(running: RunningStack) -> None:
-    # Prefect's server last: the others would wait for it.
-    for process in sorted(running.processes, key="prefect_server".__eq__):
-        running.stop(process)
-        if process == "worker":
-            for run in running.flow_runs():
-                run.kill()
-    running.db.dispose()

@@ -9,7 +9,7 @@ from tests.faults import table
 from tests.faults.outcome import Outcome, Record
 from tests.faults.scene import Stage, open_stage
 from tests.servers import OrthancServer
-from tests.stack import RunningStack, running_stack
+from tests.stack import RunningStack, started_stack
 
 FAST = {
     "ADIT_CLAIM_LEASE": "4",
@@ -59,7 +59,7 @@ def record(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 @pytest.fixture(scope="session")
 def shared_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
-    with running_stack(tmp_path_factory.mktemp("stack"), FAST) as stack:
+    with started_stack(tmp_path_factory.mktemp("stack"), FAST) as stack:
         yield stack
 
 
@@ -76,14 +76,24 @@ def shared_stage(
         yield stage
 
 
-@pytest.fixture
-def stage(shared_stage: Stage) -> Stage:
-    """The stage, with all processes that the tests before have killed."""
+@pytest.fixture(scope="module")
+def stage_of_module(request: pytest.FixtureRequest, shared_stage: Stage) -> Iterator[Stage]:
+    """The stage, connected to its Prefect only as long as a module of this folder runs."""
     shared_stage.revive()
-    return shared_stage
+    with shared_stage.adit.connected():
+        yield shared_stage
+    if _is_last(request.node, request.session):
+        shared_stage.adit.end()  # tests of other folders are still to come
+
+
+def _is_last(module: pytest.Module, session: pytest.Session) -> bool:
+    """Tell whether no test of this folder comes after a module."""
+    here = [item for item in session.items if item.path.parent == module.path.parent]
+    return here[-1].path == module.path
 
 
 @pytest.fixture
-def adit(stage: Stage) -> RunningStack:
-    """The stack, with all of its processes."""
-    return stage.adit
+def stage(stage_of_module: Stage) -> Stage:
+    """The stage, with all processes that the tests before have killed."""
+    stage_of_module.revive()
+    return stage_of_module

@@ -75,12 +75,11 @@ class Canceled:
 
 
 @pytest.fixture(scope="module")
-def canceled(shared_stage: Stage) -> dict[str, Canceled]:
+def canceled(stage_of_module: Stage) -> dict[str, Canceled]:
     """All the jobs, canceled as soon as each of them is where it is to be."""
-    shared_stage.revive()
     waiting = {}
     for stop in STOPS:
-        scene = shared_stage.scene(instances=stop.instances)
+        scene = stage_of_module.scene(instances=stop.instances)
         stop.prepare(scene)
         waiting[stop] = scene.submit()
     done = {}
@@ -114,8 +113,8 @@ def test_a_cancel_takes_effect_within_seconds(
     assert (ended_at - canceled[stop.fault].at).total_seconds() < LONGEST
 
 
-def test_a_cancel_leaves_no_half_written_file(canceled: dict[str, Canceled], shared_stage: Stage) -> None:
-    files = [path for path in _folder(shared_stage).rglob("*") if path.is_file()]
+def test_a_cancel_leaves_no_half_written_file(canceled: dict[str, Canceled], stage_of_module: Stage) -> None:
+    files = [path for path in _folder(stage_of_module).rglob("*") if path.is_file()]
     assert files
     assert [path.name for path in files if path.suffix != ".dcm"] == []
-    assert len(instances_in(_folder(shared_stage))) == len(files)
+    assert len(instances_in(_folder(stage_of_module))) == len(files)

@@ -26,12 +26,12 @@ pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
 
 @pytest.fixture(scope="module")
-def stage_with_receiver(shared_stage: Stage) -> Stage:
+def stage_with_receiver(stage_of_module: Stage) -> Stage:
     """The stage, with a receiver that the source knows."""
-    adit = shared_stage.adit
+    adit = stage_of_module.adit
     adit.start("receiver")
-    shared_stage.source.know(FAST["ADIT_RECEIVER_AE_TITLE"], adit.stack.receiver_port)
-    return shared_stage
+    stage_of_module.source.know(FAST["ADIT_RECEIVER_AE_TITLE"], adit.stack.receiver_port)
+    return stage_of_module
 
 
 def moving(stage: Stage, *, studies: int = 1) -> Scene:

@@ -120,8 +120,8 @@ CASES = (
 
 
 @pytest.fixture(scope="module")
-def transfers(request: pytest.FixtureRequest, shared_stage: Stage) -> dict[str, Transfer]:
-    return submit_all(request, shared_stage, CASES)
+def transfers(request: pytest.FixtureRequest, stage_of_module: Stage) -> dict[str, Transfer]:
+    return submit_all(request, stage_of_module, CASES)
 
 
 @parametrized(CASES)
