@@ -72,7 +72,7 @@ class ChildPool:
                 _end(self._pool)
                 self._pool = self._new_pool()
             future = self._pool.schedule(_sanitised, (function, args, kwargs), timeout=timeout)
-        return ChildCall(future, timeout)
+        return ChildCall(future, timeout, lambda: self._is_closed)
 
     def _new_pool(self) -> ProcessPool:
         context = _Context()
@@ -83,9 +83,10 @@ class ChildPool:
 class ChildCall(Generic[T]):
     """A call that runs in a child."""
 
-    def __init__(self, future: ProcessFuture[T], timeout: float) -> None:
+    def __init__(self, future: ProcessFuture[T], timeout: float, is_pool_closed: Callable[[], bool]) -> None:
         self._future = future
         self._timeout = timeout
+        self._is_pool_closed = is_pool_closed
 
     def is_over(self, within: float) -> bool:
         """Wait at most `within` seconds for the call to end and tell whether it has."""
@@ -116,6 +117,8 @@ class ChildCall(Generic[T]):
         except TimeoutError as error:
             raise TaskTimeout(f"The transfer was ended after {self._timeout:.0f} seconds.") from error
         except (ProcessExpired, BrokenProcessPool) as error:
+            if self._is_pool_closed():  # which ends the children before it ends the calls
+                raise TaskStopped("The transfer was stopped.") from error
             raise ChildDied("The process that moved the study died.") from error
 
 

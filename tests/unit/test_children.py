@@ -144,6 +144,17 @@ def test_a_pool_whose_idle_children_were_killed_goes_on_with_new_ones() -> None:
         pytest.fail("the pool does not recover")
 
 
+def test_calls_that_end_with_their_pool_were_stopped_and_did_not_fail(tmp_path: Path) -> None:
+    with ChildPool(4) as pool:
+        paths = [tmp_path / str(number) for number in range(4)]
+        calls = [pool.call(60, sleep_after_telling, str(path)) for path in paths]
+        for path in paths:
+            pid_from(path)
+    for call in calls:
+        with pytest.raises(TaskStopped):
+            call.result()
+
+
 def test_a_closed_pool_starts_nothing() -> None:
     pool = ChildPool(1)
     pool.close()
