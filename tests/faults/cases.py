@@ -26,12 +26,17 @@ class Case:
     """How many instances must arrive; None for all of them if the job succeeds, and none if it fails."""
     says: str = ""
     """What the message of a task has to contain."""
+    is_slow: bool = False
+    """Whether it is left to `make faults`."""
+
+    def marks(self) -> list[pytest.MarkDecorator]:
+        return [pytest.mark.fault(self.fault), *([pytest.mark.slow_faults] if self.is_slow else [])]
 
 
 def parametrized(cases: Iterable[Case]) -> pytest.MarkDecorator:
     """Return what has a test run for each case."""
     return pytest.mark.parametrize(
-        "case", [pytest.param(case, id=case.fault, marks=pytest.mark.fault(case.fault)) for case in cases]
+        "case", [pytest.param(case, id=case.fault, marks=case.marks()) for case in cases]
     )
 
 

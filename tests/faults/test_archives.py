@@ -80,7 +80,7 @@ def holds_a_damaged_file(stage: Stage) -> Transfer:
 
 
 CASES = (
-    Case("success with zero sub-operations, once", gets(withheld=INSTANCES, times=ONCE)),
+    Case("success with zero sub-operations, once", gets(withheld=INSTANCES, times=ONCE), is_slow=True),
     Case(
         "success with zero sub-operations, always",
         gets(withheld=INSTANCES),
@@ -100,8 +100,9 @@ CASES = (
     Case(
         "final status 0xB000 of a retrieval that lacks two instances",
         gets(withheld=2, status=0xB000, times=ONCE),
+        is_slow=True,
     ),
-    Case("final status 0xA702, once", gets(withheld=INSTANCES, status=0xA702, times=ONCE)),
+    Case("final status 0xA702, once", gets(withheld=INSTANCES, status=0xA702, times=ONCE), is_slow=True),
     Case(
         "final status 0xA702, always",
         gets(withheld=INSTANCES, status=0xA702),
@@ -129,6 +130,7 @@ CASES = (
         JobStatus.FAILURE,
         attempts=1,
         says="no presentation context",
+        is_slow=True,
     ),
     Case(
         "the destination accepts no presentation context",
@@ -142,6 +144,7 @@ CASES = (
         delivers_to_one_that_drops(1),
         attempts=2,
         in_flight=1,
+        is_slow=True,
     ),
     Case(
         "the destination takes an instance and drops it, always",

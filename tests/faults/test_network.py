@@ -94,8 +94,9 @@ CASES = (
         JobStatus.FAILURE,
         attempts=3,
         says="refused",
+        is_slow=True,
     ),
-    Case("each packet from the source is late", source_is_slow, attempts=1),
+    Case("each packet from the source is late", source_is_slow, attempts=1, is_slow=True),
     Case("an RST from the destination inside a PDU", destination_resets, attempts=2, in_flight=1),
     Case(
         "the destination falls silent in the middle of an association",
@@ -109,6 +110,7 @@ CASES = (
         JobStatus.FAILURE,
         attempts=3,
         says="refused",
+        is_slow=True,
     ),
 )
 

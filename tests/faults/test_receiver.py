@@ -63,7 +63,9 @@ CASES = (
     Case("C-MOVE: each instance comes twice", moves(sends_twice=True), attempts=1),
     Case("C-MOVE: the instances come seconds after the answer", moves(lateness=2.0), attempts=1),
     Case("C-MOVE: a sub-operation is dropped, once", moves(withholds=1, times=1), attempts=2),
-    Case("C-MOVE: final status 0xA702, once", moves(withholds=INSTANCES, status=0xA702, times=1)),
+    Case(
+        "C-MOVE: final status 0xA702, once", moves(withholds=INSTANCES, status=0xA702, times=1), is_slow=True
+    ),
 )
 
 

@@ -113,9 +113,13 @@ CASES = (
     Case("WADO-RS: the multipart body is cut short", retrieves(breaks_off)),
     Case("WADO-RS: status 206 and a part of the instances", retrieves(is_partial)),
     Case("WADO-RS: status 503 with Retry-After", retrieves(is_busy(503)), attempts=1),
-    Case("WADO-RS: status 429 with Retry-After", retrieves(is_busy(429)), attempts=1),
+    Case("WADO-RS: status 429 with Retry-After", retrieves(is_busy(429)), attempts=1, is_slow=True),
     Case("STOW-RS: an RST in the middle of the body", uploads(lambda scene: scene.outbound.cut_after(SOME))),
-    Case("STOW-RS: the server falls silent", uploads(lambda scene: scene.outbound.stall_after(SOME))),
+    Case(
+        "STOW-RS: the server falls silent",
+        uploads(lambda scene: scene.outbound.stall_after(SOME)),
+        is_slow=True,
+    ),
 )
 
 
