@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from sqlmodel import Session, col, select
@@ -26,11 +26,14 @@ from adit_core.db.engine import Database
 from adit_core.errors import ActionNotPossible, NotAllowed, NotFound, SchedulerUnavailable
 from adit_core.services import audit
 from adit_core.services.job_progress import JobProgress, measure
-from adit_core.services.job_status import TaskNumbers, count_tasks, lock_job, settle_job
+from adit_core.services.job_status import OPEN_JOBS, TaskNumbers, count_tasks, lock_job, settle_job
 from adit_core.services.launching import Launcher, launch_job, node_ids_of
 from adit_core.services.node_gate import reasons_to_wait
 from adit_core.services.rights import require_transfer
 from adit_core.services.task_status import end_tasks, reset_tasks
+
+_STARTING_TIME = timedelta(seconds=30)
+"""How long a flow run that is starting may take to notice that its job was canceled."""
 
 
 class Action(StrEnum):
@@ -218,6 +221,9 @@ def cancel_job(db: Database, launcher: Launcher, user: User, job_id: int, *, add
         message = "Canceled before it started."
         end_tasks(session, job, pending, status=TaskStatus.CANCELED, message=message)
         settle_job(session, job)
+        if job.status not in OPEN_JOBS and job.running_until is None:
+            # A run that is starting just now may never say that it lives, and would be missed by nobody.
+            job.running_until = utc_now() + _STARTING_TIME
         _record(session, AuditAction.JOB_CANCELED, user, job, address)
         session.commit()
     if job.flow_run_id is not None:

@@ -338,10 +338,21 @@ def test_a_run_that_was_canceled_while_it_started_is_ended_in_the_scheduler_too(
     cancel_job(site.db, site.launcher, site.owner, site.job_id)
     site.reconcile()
     assert site.launcher.abandoned == [], "it may still end by itself"
+    site.last_heard_of(-60)
+
+    site.reconcile()
+
+    assert site.launcher.abandoned == [site.job.flow_run_id]
+
+
+def test_a_run_that_was_looked_at_once_is_left_alone(site: Site) -> None:
+    end(site)
+    site.last_heard_of(-90)
     with site.db.session() as session:
         session.get_one(Job, site.job_id).ended_at = utc_now() - timedelta(seconds=90)
         session.commit()
 
+    site.reconcile()
     site.reconcile()
 
     assert site.launcher.abandoned == [site.job.flow_run_id]
