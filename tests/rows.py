@@ -1,5 +1,6 @@
 """Makes rows that the tests of the services start from."""
 
+from collections.abc import Iterable
 from typing import TypeVar
 
 from sqlmodel import col, select
@@ -16,9 +17,11 @@ from adit_core.db import (
     NodeKind,
     Permission,
     Task,
+    TransferOptions,
     User,
 )
 from adit_core.db.engine import Database
+from deployments.demo.studies import StudySpec
 
 T = TypeVar("T")
 
@@ -88,6 +91,36 @@ def make_job(db: Database, studies: int = 1, owner: User | None = None, **fields
                 job_id=job.id, patient_id=f"P{number}", study_instance_uid=f"1.2.{number}", rows=(number + 1,)
             )
             for number in range(1, studies + 1)
+        )
+        session.commit()
+    return job
+
+
+def make_transfer(
+    db: Database,
+    owner: User,
+    source: DicomNode,
+    destination: DicomNode,
+    specs: Iterable[StudySpec],
+    *,
+    options: TransferOptions | None = None,
+) -> Job:
+    """Add a job that moves these studies from one node to another."""
+    job = _added(
+        db,
+        Job(
+            kind=JobKind.BATCH_TRANSFER,
+            owner_id=owner.id,
+            source_id=source.id,
+            destination_id=destination.id,
+            options=options or TransferOptions(),
+            run_number=1,
+        ),
+    )
+    with db.session() as session:
+        session.add_all(
+            Task(job_id=job.id, patient_id=spec.patient_id, study_instance_uid=spec.study_instance_uid)
+            for spec in specs
         )
         session.commit()
     return job

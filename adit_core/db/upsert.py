@@ -16,9 +16,18 @@ def upsert(session: Session, rows: Sequence[Table], *, key: Collection[str]) -> 
     """
     if not rows:
         return
-    table = type(rows[0])
     values = [row.model_dump(exclude={"id"}) for row in rows]
-    insert = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
-    statement = insert(table)
+    statement = _insert(session, type(rows[0]))
     changes = {name: statement.excluded[name] for name in values[0] if name not in key}
     session.execute(statement.on_conflict_do_update(index_elements=list(key), set_=changes), values)
+
+
+def add_if_missing(session: Session, row: Table, *, key: Collection[str]) -> None:
+    """Write `row`, unless one with the same `key` columns exists."""
+    statement = _insert(session, type(row)).values(row.model_dump(exclude={"id"}))
+    session.execute(statement.on_conflict_do_nothing(index_elements=list(key)))
+
+
+def _insert(session: Session, table: type[Table]) -> postgresql.Insert | sqlite.Insert:
+    insert = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
+    return insert(table)

@@ -5,7 +5,7 @@ destination, asked afterwards, has it (or, where it cannot be asked, when it sai
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from adit_core.dicom.manifest import Manifest, SeriesManifest
@@ -136,16 +136,16 @@ class Ledger:
         return self._outcome(confirmed, reasons)
 
     def _outcome(self, delivered: frozenset[str], failures: dict[str, str]) -> StudyOutcome:
+        withheld = self._withheld()
         return StudyOutcome(
             series=tuple(
-                _series_outcome(entry, delivered, failures, self._withheld())
-                for entry in self.manifest.series
+                _series_outcome(entry, delivered, failures, withheld) for entry in self.manifest.series
             ),
             sent=len(self.accepted()),
             bytes_sent=self.bytes_sent,
-            warnings=(*self.warnings, *self._delivery_warnings()),
+            warnings=(*self.warnings, *self._delivery_warnings(withheld)),
             notes=tuple(self.notes),
-            withheld=tuple(self._withheld_instances()),
+            withheld=tuple(self._withheld_instances(withheld)),
             direct_failure=self.direct_failure,
             is_retryable=self._is_retryable(failures),
             error=str(self.error) if self.error and failures else "",
@@ -154,11 +154,11 @@ class Ledger:
     def _withheld(self) -> dict[str, str]:
         return {uid: delivery.withheld for uid, delivery in self.deliveries.items() if delivery.withheld}
 
-    def _withheld_instances(self) -> Iterator[WithheldInstance]:
-        withheld = self._withheld()
-        for uid, instance in self.manifest.wanted().items():
-            if uid in withheld:
-                yield WithheldInstance(instance.reference, withheld[uid])
+    def _withheld_instances(self, withheld: Mapping[str, str]) -> Iterator[WithheldInstance]:
+        if withheld:
+            for uid, instance in self.manifest.wanted().items():
+                if uid in withheld:
+                    yield WithheldInstance(instance.reference, withheld[uid])
 
     def _reason(self, uid: str) -> str:
         delivery = self.deliveries.get(uid)
@@ -166,9 +166,9 @@ class Ledger:
             return _NOT_RECEIVED
         return delivery.failure or _NOT_CONFIRMED
 
-    def _delivery_warnings(self) -> list[str]:
+    def _delivery_warnings(self, withheld: Mapping[str, str]) -> list[str]:
         counts = Counter(delivery.warning for delivery in self.deliveries.values() if delivery.warning)
-        left_out = Counter(self._withheld().values())
+        left_out = Counter(withheld.values())
         return [
             *(
                 f"The destination took {count} instances with a warning: {text}."

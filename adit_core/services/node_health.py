@@ -13,12 +13,12 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from sqlalchemy import or_
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, col, select, update
 
 from adit_core.db import DicomNode, NodeHealth
 from adit_core.db.columns import storable
 from adit_core.db.engine import Database
+from adit_core.db.upsert import add_if_missing
 
 THRESHOLD = 3
 """Failures in a row that pause a node."""
@@ -120,10 +120,7 @@ def take_probe(db: Database, node_id: int, *, prober: str, successor_of: str = "
 
 def lock_health(session: Session, node_id: int) -> NodeHealth:
     """Keep others from changing the health of a node until the transaction ends, and return it."""
-    insert = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
-    session.execute(
-        insert(NodeHealth).values(node_id=node_id, failures=0, message="").on_conflict_do_nothing()
-    )
+    add_if_missing(session, NodeHealth(node_id=node_id), key=("node_id",))
     return session.exec(select(NodeHealth).where(NodeHealth.node_id == node_id).with_for_update()).one()
 
 

@@ -153,8 +153,7 @@ class Scene:
     def deliver_to_folder(self, path: Path) -> None:
         """Have the studies delivered to a folder."""
         path.mkdir(parents=True, exist_ok=True)
-        self.destination = f"folder-{next(_numbers)}"
-        add_folder(self.stage.adit.db, self.destination, path=str(path), max_associations=_MOST_ASSOCIATIONS)
+        self.destination = self.stage.folder_node(path)
         self.arrived = lambda: instances_in(path)
 
     def submit(self, *, patient_id: str | None = None) -> Transfer:
@@ -166,14 +165,19 @@ class Scene:
             owner_id=adit.user.id,
             source=self.source,
             destination=self.destination,
-            batch=BatchFile(
-                tuple(
-                    BatchStudy(patient_id or spec.patient_id, spec.study_instance_uid, (), "", (row,))
-                    for row, spec in enumerate(self.specs, 2)
-                )
-            ),
+            batch=batch_of(self.specs, patient_id=patient_id),
         )
         return Transfer(adit, job_id, self.held, self.arrived, self.counter.sent)
+
+
+def batch_of(specs: Sequence[StudySpec], *, patient_id: str | None = None) -> BatchFile:
+    """Return a batch file that names studies, as those of another patient if one is given."""
+    return BatchFile(
+        tuple(
+            BatchStudy(patient_id or spec.patient_id, spec.study_instance_uid, (), "", (row,))
+            for row, spec in enumerate(specs, 2)
+        )
+    )
 
 
 def _new_study(instances: int, rows: int) -> StudySpec:

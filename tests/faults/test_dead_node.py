@@ -5,13 +5,12 @@ from pathlib import Path
 import pytest
 
 from adit_core.db import DicomNode, JobStatus, TaskStatus
-from adit_core.services.batch_file import BatchFile, BatchStudy
 from adit_core.services.jobs import show_job
 from adit_core.services.nodes import add_folder, add_server, get_node
 from adit_core.services.submit import submit_batch_transfer
-from deployments.demo.studies import StudySpec, write_study
+from deployments.demo.studies import write_study
 from tests.factories import ct_study, instances_in
-from tests.faults.scene import Stage
+from tests.faults.scene import Stage, batch_of
 from tests.servers import OrthancServer
 from tests.stack import RunningStack
 
@@ -27,17 +26,7 @@ def submit(adit: RunningStack, source: str, destination: str) -> int:
         owner_id=adit.user.id,
         source=source,
         destination=destination,
-        batch=BatchFile(tuple(_row(spec, row) for row, spec in enumerate(STUDIES, 2))),
-    )
-
-
-def _row(spec: StudySpec, row: int) -> BatchStudy:
-    return BatchStudy(
-        patient_id=spec.patient_id,
-        study_instance_uid=spec.study_instance_uid,
-        series_instance_uids=(),
-        pseudonym="",
-        rows=(row,),
+        batch=batch_of(STUDIES),
     )
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from adit_core.db import DicomNode, Job, JobKind, Task, TaskStatus, TransferOptions
+from adit_core.db import DicomNode, Job, Task, TaskStatus, TransferOptions
 from adit_core.db.engine import Database
 from adit_core.errors import StudyFailed
 from adit_core.services.run_job import JobRun
@@ -13,7 +13,7 @@ from adit_core.settings import Settings
 from deployments.demo.archives import Archive
 from deployments.demo.studies import write_study
 from tests.factories import ct_study, instances_in
-from tests.rows import make_folder, make_server, make_user
+from tests.rows import make_folder, make_server, make_transfer, make_user
 from tests.servers import OrthancServer, ReceiverServer, dcmqrscp
 
 pytestmark = pytest.mark.system
@@ -45,25 +45,8 @@ def add(db: Database, archive: Archive, **services: bool) -> DicomNode:
 
 
 def add_job(db: Database, source: DicomNode, destination: DicomNode, *, direct_move: bool = True) -> Job:
-    owner = make_user(db)
-    with db.session() as session:
-        job = Job(
-            kind=JobKind.BATCH_TRANSFER,
-            owner_id=owner.id,
-            source_id=source.id,
-            destination_id=destination.id,
-            options=TransferOptions(direct_move=direct_move),
-            run_number=1,
-        )
-        session.add(job)
-        session.flush()
-        session.add_all(
-            Task(job_id=job.id, patient_id=spec.patient_id, study_instance_uid=spec.study_instance_uid)
-            for spec in STUDIES
-        )
-        session.commit()
-        session.refresh(job)
-    return job
+    options = TransferOptions(direct_move=direct_move)
+    return make_transfer(db, make_user(db), source, destination, STUDIES, options=options)
 
 
 def run(db: Database, job: Job, settings: Settings) -> list[Task]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from sqlmodel import col, select, update
 
-from adit_core.db import DicomNode, Job, JobKind, NodeHealth, OutsideWindow, Task, TaskStatus, User
+from adit_core.db import DicomNode, Job, NodeHealth, OutsideWindow, Task, TaskStatus, User
 from adit_core.db.columns import utc_now
 from adit_core.db.engine import Database
 from adit_core.errors import AditError, NodeClosed
@@ -24,7 +24,7 @@ from deployments.demo.archives import Archive
 from deployments.demo.studies import Form, SeriesSpec, StudySpec, write_study
 from tests.factories import ct_study, instances_in, study
 from tests.fakes.launcher import FakeLauncher
-from tests.rows import load, make_folder, make_server, make_user
+from tests.rows import load, make_folder, make_server, make_transfer, make_user
 from tests.servers import OrthancServer
 
 pytestmark = pytest.mark.system
@@ -44,23 +44,7 @@ class Site:
     launcher: FakeLauncher = field(default_factory=FakeLauncher)
 
     def submit(self, source: DicomNode, specs: Sequence[StudySpec]) -> Job:
-        with self.db.session() as session:
-            job = Job(
-                kind=JobKind.BATCH_TRANSFER,
-                owner_id=self.owner.id,
-                source_id=source.id,
-                destination_id=self.destination.id,
-                run_number=1,
-            )
-            session.add(job)
-            session.flush()
-            session.add_all(
-                Task(job_id=job.id, patient_id=spec.patient_id, study_instance_uid=spec.study_instance_uid)
-                for spec in specs
-            )
-            session.commit()
-            session.refresh(job)
-        return job
+        return make_transfer(self.db, self.owner, source, self.destination, specs)
 
     def run(self, job: Job) -> None:
         """Execute a job as a flow does, one task after the other and each as often as it is retried."""
