@@ -25,8 +25,11 @@ from adit_core.services.batch_file import BatchFile, is_known_column, read_batch
 from adit_core.services.database import configured_database
 from adit_core.services.job_status import job_result
 from adit_core.services.jobs import JobView, list_tasks, show_job
+from adit_core.services.launching import Launcher
 from adit_core.services.local_access import acting_user, require_current
 from adit_core.services.submit import submit_batch_transfer
+from adit_core.services.submit_selective import PickedStudy, submit_selective_transfer
+from adit_core.services.transfer_request import TransferRequest
 from adit_core.settings import adopt_stack_environment, get_settings
 from adit_core.terminal import new_console
 
@@ -98,25 +101,69 @@ def submit_batch(
         NotFound: There is no such node or user.
         NotAllowed: The user may not do this.
     """
-    # Prefect reads its settings when it is imported, so it has to wait for those of the stack.
-    from adit_core.services.launcher import PrefectLauncher  # noqa: PLC0415
-
     studies = _read(batch)
-    db = configured_database(get_settings())
-    require_current(db)
-    owner = acting_user(db, user or os.environ.get("ADIT_USER", ""))
+    session = _Session.begun_by(user)
     job_id = submit_batch_transfer(
-        db,
-        PrefectLauncher(),
-        owner_id=owner.id,
+        session.db,
+        session.launcher,
+        owner_id=session.owner.id,
         source=source,
         destination=destination,
         batch=studies,
         name=name,
         urgent=urgent,
-        options=TransferOptions(excluded_modalities=tuple(excluded_modalities), direct_move=direct_move),
+        options=_options(excluded_modalities, direct_move=direct_move),
     )
-    return NotebookJob(job_id, db, owner)
+    return session.job(job_id)
+
+
+def submit_studies(
+    studies: Sequence[PickedStudy],
+    *,
+    source: str,
+    destination: str,
+    name: str = "",
+    urgent: bool = False,
+    excluded_modalities: Sequence[str] = (),
+    direct_move: bool = True,
+    user: str = "",
+) -> NotebookJob:
+    """Have chosen studies or series transferred; everything else is as in `submit_batch`."""
+    session = _Session.begun_by(user)
+    request = TransferRequest(
+        owner_id=session.owner.id,
+        source=source,
+        destination=destination,
+        name=name,
+        urgent=urgent,
+        options=_options(excluded_modalities, direct_move=direct_move),
+    )
+    return session.job(submit_selective_transfer(session.db, session.launcher, request, studies))
+
+
+@dataclass(frozen=True, slots=True)
+class _Session:
+    """What a notebook works with."""
+
+    db: Database
+    owner: User
+    launcher: Launcher
+
+    @classmethod
+    def begun_by(cls, username: str) -> "_Session":
+        # Prefect reads its settings when it is imported, so it has to wait for those of the stack.
+        from adit_core.services.launcher import PrefectLauncher  # noqa: PLC0415
+
+        db = configured_database(get_settings())
+        require_current(db)
+        return cls(db, acting_user(db, username or os.environ.get("ADIT_USER", "")), PrefectLauncher())
+
+    def job(self, job_id: int) -> NotebookJob:
+        return NotebookJob(job_id, self.db, self.owner)
+
+
+def _options(excluded_modalities: Sequence[str], *, direct_move: bool) -> TransferOptions:
+    return TransferOptions(excluded_modalities=tuple(excluded_modalities), direct_move=direct_move)
 
 
 def _read(batch: str | Path | pd.DataFrame) -> BatchFile:

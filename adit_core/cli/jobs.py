@@ -41,7 +41,7 @@ EXIT_STATUS = {
 
 _TOLD = (
     *("id", "rows", "patient_id", "study_instance_uid", "series_instance_uids", "pseudonym"),
-    *("status", "message", "log", "attempts", "started_at", "ended_at"),
+    *("status", "message", "attempts", "started_at", "ended_at"),
     *("planned", "delivered", "filtered", "failed", "sent", "bytes_sent"),
 )
 """What programs get to know of a task."""

@@ -11,8 +11,9 @@ from adit_core.db.engine import Database
 from adit_core.errors import ActionNotPossible, InvalidInput, JobFailed, NotFound
 from adit_core.services.claims import claim_task, finish_task, unfinished_task_ids
 from adit_core.services.progress import TaskCounts
+from adit_core.services.submit_selective import PickedStudy
 from adit_core.settings import get_settings
-from flows.notebook import submit_batch
+from flows.notebook import submit_batch, submit_studies
 from tests.rows import load, make_folder, make_server, make_user
 
 COUNTS = TaskCounts(planned=2, delivered=2, sent=2, bytes_sent=1000)
@@ -126,3 +127,12 @@ def test_a_user_can_be_named(db: Database, frame: pd.DataFrame, monkeypatch: pyt
 def test_without_tables_a_notebook_is_told_how_to_make_them(data_dir: Path, frame: pd.DataFrame) -> None:
     with pytest.raises(ActionNotPossible, match="adit db upgrade"):
         submit_batch(frame, source="PACS", destination="Export")
+
+
+def test_picked_studies_are_submitted(db: Database) -> None:
+    picked = [PickedStudy("P1", "1.2.1", ("1.2.1.1",))]
+    job = submit_studies(picked, source="PACS", destination="Export", excluded_modalities=["SR"])
+
+    assert job.status is JobStatus.PENDING
+    assert load(db, Job, job.id).options == TransferOptions(excluded_modalities=("SR",))
+    assert load(db, Task, 1).series_instance_uids == ("1.2.1.1",)

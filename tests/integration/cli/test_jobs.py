@@ -210,3 +210,16 @@ def test_failed_studies_can_be_tried_again(cli: CommandLine, job: Job) -> None:
 
 def test_the_reconciler_says_that_it_needs_the_scheduler(cli: CommandLine) -> None:
     assert "make up" in cli.error("reconcile")["error"]
+
+
+def test_studies_and_series_are_picked_by_their_uids(cli: CommandLine, nodes: Sequence[str]) -> None:
+    picked = ("--patient-id", "P1", "--study", "1.2.1", "--study", "1.2.2:1.2.2.1:1.2.2.2")
+    result = cli.run("submit", "studies", *picked, *nodes)
+
+    assert (result.exit_code, result.stdout) == (0, "Submitted job 1: `adit jobs watch 1`.\n")
+    tasks = cli.json("jobs", "show", 1, "--tasks")["tasks"]
+    assert [(task["study_instance_uid"], task["series_instance_uids"]) for task in tasks] == [
+        ("1.2.1", []),
+        ("1.2.2", ["1.2.2.1", "1.2.2.2"]),
+    ]
+    assert "numbers with dots" in cli.error("submit", "studies", *picked, "--study", "x", *nodes)["error"]
