@@ -196,7 +196,9 @@ class VisitingSearcher(Searcher):
 
     def _asked(self, answers: Iterator[T]) -> Iterator[T]:
         with self._visit.asking():
-            yield from answers
+            for answer in answers:
+                self._visit.answered()
+                yield answer
 
 
 class VisitingSource(Source):
