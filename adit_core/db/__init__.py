@@ -6,6 +6,7 @@ Truth about jobs lives here: Prefect schedules and shows, but a job's state is w
 from adit_core.db.audit import AuditEvent
 from adit_core.db.events import JobEvent
 from adit_core.db.jobs import Job, JobKind, JobStatus, TransferOptions
+from adit_core.db.mass import MassTransferOptions, Partition, SeriesFilter
 from adit_core.db.nodes import (
     ConnectionProfile,
     CredentialsKind,
@@ -30,14 +31,17 @@ __all__ = [
     "JobEvent",
     "JobKind",
     "JobStatus",
+    "MassTransferOptions",
     "Membership",
     "NodeAccess",
     "NodeHealth",
     "NodeKind",
     "NodePolicy",
     "OutsideWindow",
+    "Partition",
     "Permission",
     "Series",
+    "SeriesFilter",
     "SeriesProgress",
     "StorageForm",
     "Study",

@@ -123,6 +123,22 @@ class NodeVisit:
                 self.closed = f"{node.name} is paused after repeated failures. {error}"
 
 
+@contextmanager
+def visiting_searcher(db: Database, node_id: int, searcher: Searcher) -> Iterator[Searcher]:
+    """Yield a searcher of a node through which everybody learns how the node is; it is closed at the end.
+
+    Leaving the block, errors of a node that is paused now become NodeClosed.
+    """
+    visit = visit_node(db, node_id)
+    with VisitingSearcher(searcher, visit) as visiting:
+        try:
+            yield visiting
+        except AditError as error:
+            if visit.closed:
+                raise NodeClosed(visit.closed) from error
+            raise
+
+
 def visit_node(db: Database, node_id: int) -> NodeVisit:
     """Return a visit to a node that begins now."""
     (state,) = _states(db, [node_id])

@@ -8,6 +8,7 @@ from sqlmodel import Session
 from adit_core.db import DicomNode, Job, JobKind, NodeKind, StorageForm, TransferOptions, User
 from adit_core.db.audit import AuditAction
 from adit_core.db.engine import Database
+from adit_core.db.mass import MassTransferOptions
 from adit_core.errors import InputProblem, NotFound, refuse
 from adit_core.services import audit
 from adit_core.services.launching import Launcher, launch_job
@@ -74,7 +75,8 @@ def write_and_launch(
     *,
     kind: JobKind,
     write_tasks: Callable[[Session, Job], None],
-    studies: int,
+    studies: int | None,
+    mass: MassTransferOptions | None = None,
 ) -> int:
     """Write a job with its tasks in one transaction, have it run, and return its id.
 
@@ -87,7 +89,8 @@ def write_and_launch(
         transfer: Who wants it, from where and where to.
         kind: What the job is made from.
         write_tasks: Adds its tasks to the transaction.
-        studies: How many studies it is about, as far as that is known; the audit trail is told.
+        studies: How many studies it is about, if that is known; the audit trail is told.
+        mass: What a mass transfer looks for.
     """
     request = transfer.request
     job = Job(
@@ -97,6 +100,7 @@ def write_and_launch(
         source_id=transfer.source.id,
         destination_id=transfer.destination.id,
         options=request.options,
+        mass=mass,
         urgent=request.urgent,
         run_number=1,
     )
