@@ -18,7 +18,7 @@ from pathlib import Path
 import pandas as pd
 
 from adit_core.console import watch_job
-from adit_core.db import JobStatus, TransferOptions, User
+from adit_core.db import JobStatus, MassTransferOptions, TransferOptions, User
 from adit_core.db.engine import Database
 from adit_core.errors import InputProblem, InvalidInput
 from adit_core.services.batch_file import BatchFile, is_known_column, read_batch_file
@@ -28,6 +28,7 @@ from adit_core.services.jobs import JobView, list_tasks, show_job
 from adit_core.services.launching import Launcher
 from adit_core.services.local_access import acting_user, require_current
 from adit_core.services.submit import submit_batch_transfer
+from adit_core.services.submit_mass import submit_mass_transfer
 from adit_core.services.submit_selective import PickedStudy, submit_selective_transfer
 from adit_core.services.transfer_request import TransferRequest
 from adit_core.settings import adopt_stack_environment, get_settings
@@ -36,7 +37,7 @@ from adit_core.terminal import new_console
 adopt_stack_environment()
 
 _TASK_COLUMNS = (
-    *("rows", "patient_id", "study_instance_uid", "status", "message", "attempts"),
+    *("rows", "kind", "subject", "patient_id", "study_instance_uid", "status", "message", "attempts"),
     *("planned", "delivered", "filtered", "failed", "sent", "bytes_sent", "started_at", "ended_at"),
 )
 
@@ -139,6 +140,29 @@ def submit_studies(
         options=_options(excluded_modalities, direct_move=direct_move),
     )
     return session.job(submit_selective_transfer(session.db, session.launcher, request, studies))
+
+
+def submit_mass(
+    options: MassTransferOptions,
+    *,
+    source: str,
+    destination: str,
+    name: str = "",
+    urgent: bool = False,
+    direct_move: bool = True,
+    user: str = "",
+) -> NotebookJob:
+    """Have all studies transferred that `options` choose; everything else is as in `submit_batch`."""
+    session = _Session.begun_by(user)
+    request = TransferRequest(
+        owner_id=session.owner.id,
+        source=source,
+        destination=destination,
+        name=name,
+        urgent=urgent,
+        options=_options((), direct_move=direct_move),
+    )
+    return session.job(submit_mass_transfer(session.db, session.launcher, request, options))
 
 
 @dataclass(frozen=True, slots=True)

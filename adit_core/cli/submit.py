@@ -7,6 +7,7 @@ import typer
 
 from adit_core.cli.command import new_app
 from adit_core.cli.output import AsJson
+from adit_core.cli.submit_mass import mass
 from adit_core.cli.submit_options import (
     Destination,
     DirectMove,
@@ -25,6 +26,7 @@ from adit_core.services.submit_selective import PickedStudy, submit_selective_tr
 from adit_core.services.transfer_request import TransferRequest
 
 app = new_app("Have studies transferred. If Prefect cannot be reached, jobs wait for it; a warning says so.")
+app.command()(mass)
 
 
 @app.command()

@@ -6,14 +6,15 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from adit_core.db import Job, JobStatus, Task, TaskStatus, TransferOptions
+from adit_core.db import Job, JobStatus, Task, TaskKind, TaskStatus, TransferOptions
 from adit_core.db.engine import Database
 from adit_core.errors import ActionNotPossible, InvalidInput, JobFailed, NotFound
 from adit_core.services.claims import claim_task, finish_task, unfinished_task_ids
 from adit_core.services.progress import TaskCounts
 from adit_core.services.submit_selective import PickedStudy
 from adit_core.settings import get_settings
-from flows.notebook import submit_batch, submit_studies
+from flows.notebook import submit_batch, submit_mass, submit_studies
+from tests.mass import mass_options
 from tests.rows import load, make_folder, make_server, make_user
 
 COUNTS = TaskCounts(planned=2, delivered=2, sent=2, bytes_sent=1000)
@@ -136,3 +137,12 @@ def test_picked_studies_are_submitted(db: Database) -> None:
     assert job.status is JobStatus.PENDING
     assert load(db, Job, job.id).options == TransferOptions(excluded_modalities=("SR",))
     assert load(db, Task, 1).series_instance_uids == ("1.2.1.1",)
+
+
+def test_a_mass_transfer_is_submitted(db: Database) -> None:
+    options = mass_options(include={"modalities": ["CT"]})
+    job = submit_mass(options, source="PACS", destination="Export")
+
+    assert load(db, Job, job.id).mass == options
+    assert job.tasks()["subject"].iloc[0] == "2024-03-29 23:00 to 2024-03-30 23:00 UTC"
+    assert set(job.tasks()["kind"]) == {TaskKind.DISCOVERY}

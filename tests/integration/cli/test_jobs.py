@@ -223,3 +223,30 @@ def test_studies_and_series_are_picked_by_their_uids(cli: CommandLine, nodes: Se
         ("1.2.2", ["1.2.2.1", "1.2.2.2"]),
     ]
     assert "numbers with dots" in cli.error("submit", "studies", *picked, "--study", "x", *nodes)["error"]
+
+
+def test_a_mass_transfer_takes_a_file_and_options_that_pass_it(
+    cli: CommandLine, nodes: Sequence[str], tmp_path: Path
+) -> None:
+    file = tmp_path / "mass.yaml"
+    file.write_text(
+        "first_day: 2024-01-01\nlast_day: 2024-01-31\ninclude: {modalities: [CT], series_numbers: [1]}\n"
+    )
+    passing = ("--last-day", "2024-01-02", "--modality", "mr", "--modality", "sr", "--max-age", "17")
+
+    result = cli.run("submit", "mass", file, *nodes, *passing, "--exclude-institution", "/foo|bar/")
+
+    assert (result.exit_code, result.stdout) == (0, "Submitted job 1: `adit jobs watch 1`.\n")
+    mass = load(cli.db, Job, 1).mass
+    assert mass is not None
+    assert (str(mass.first_day), str(mass.last_day), mass.max_age) == ("2024-01-01", "2024-01-02", 17)
+    assert (mass.include.modalities, mass.include.series_numbers) == (("MR", "SR"), (1,))
+    assert mass.exclude.institutions == ("/foo|bar/",)
+    assert [task["kind"] for task in cli.json("jobs", "show", 1, "--tasks")["tasks"]] == ["discovery"] * 2
+    assert "2024-01-01 00:00 to 2024-01-02 00:00 UTC" in cli.run("jobs", "show", 1, "--tasks").stdout
+
+
+def test_problems_of_a_mass_transfer_name_their_fields(cli: CommandLine, nodes: Sequence[str]) -> None:
+    wrong = ("--first-day", "2024-01-02", "--last-day", "2024-01-01", "--series-description", "/(/")
+    problems = cli.error("submit", "mass", *nodes, *wrong)["problems"]
+    assert [problem["field"] for problem in problems] == ["last_day", "include.series_descriptions.0"]
