@@ -30,7 +30,9 @@ from adit_core.services.local_access import acting_user, require_current
 from adit_core.services.submit import submit_batch_transfer
 from adit_core.services.submit_mass import submit_mass_transfer
 from adit_core.services.submit_selective import PickedStudy, submit_selective_transfer
+from adit_core.services.submit_upload import submit_upload
 from adit_core.services.transfer_request import TransferRequest
+from adit_core.services.uploads import files_below, receive_upload, upload_limits
 from adit_core.settings import adopt_stack_environment, get_settings
 from adit_core.terminal import new_console
 
@@ -163,6 +165,39 @@ def submit_mass(
         options=_options((), direct_move=direct_move),
     )
     return session.job(submit_mass_transfer(session.db, session.launcher, request, options))
+
+
+def submit_files(
+    paths: Sequence[str | Path],
+    *,
+    destination: str,
+    name: str = "",
+    urgent: bool = False,
+    excluded_modalities: Sequence[str] = (),
+    user: str = "",
+) -> NotebookJob:
+    """Have DICOM files of this machine transferred, also all below folders, as in `submit_batch`.
+
+    Files that stand for no instance are left out; `adit submit upload` tells which, and why.
+    """
+    session = _Session.begun_by(user)
+    settings = get_settings()
+    request = TransferRequest(
+        owner_id=session.owner.id,
+        source=None,
+        destination=destination,
+        name=name,
+        urgent=urgent,
+        options=_options(excluded_modalities, direct_move=False),
+    )
+    uploaded = receive_upload(
+        session.db,
+        session.owner,
+        files_below(map(Path, paths)),
+        root=settings.resolved_uploads(),
+        limits=upload_limits(settings),
+    )
+    return session.job(submit_upload(session.db, session.launcher, request, uploaded.id))
 
 
 @dataclass(frozen=True, slots=True)

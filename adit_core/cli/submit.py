@@ -19,6 +19,7 @@ from adit_core.cli.submit_options import (
     present_submitted,
     transfer_options,
 )
+from adit_core.cli.submit_upload import upload
 from adit_core.cli.wiring import acting_user, open_database, scheduler
 from adit_core.services.batch_file import read_batch_file
 from adit_core.services.submit import submit_batch_transfer
@@ -27,6 +28,7 @@ from adit_core.services.transfer_request import TransferRequest
 
 app = new_app("Have studies transferred. If Prefect cannot be reached, jobs wait for it; a warning says so.")
 app.command()(mass)
+app.command()(upload)
 
 
 @app.command()

@@ -18,6 +18,7 @@ from adit_core.db.nodes import (
 from adit_core.db.policies import NodeHealth, NodePolicy, OutsideWindow, Weekday, WeeklyWindow
 from adit_core.db.studies import Series, Study
 from adit_core.db.tasks import SeriesProgress, Task, TaskKind, TaskStatus
+from adit_core.db.uploads import Upload, UploadedSeries, UploadedStudy
 from adit_core.db.users import Group, GroupPermission, Membership, Permission, User, WebSession
 
 __all__ = [
@@ -49,6 +50,9 @@ __all__ = [
     "TaskKind",
     "TaskStatus",
     "TransferOptions",
+    "Upload",
+    "UploadedSeries",
+    "UploadedStudy",
     "User",
     "WebSession",
     "Weekday",

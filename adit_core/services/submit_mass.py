@@ -100,8 +100,10 @@ def require_allowed_mass(db: Database, request: TransferRequest) -> AllowedTrans
     return transfer
 
 
-def _source_problems(node: DicomNode) -> Iterator[InputProblem]:
-    if node.kind is NodeKind.SERVER and node.query_root is QueryRoot.PATIENT:
+def _source_problems(node: DicomNode | None) -> Iterator[InputProblem]:
+    if node is None:
+        yield InputProblem("Name the node that has the studies.", field="source")
+    elif node.kind is NodeKind.SERVER and node.query_root is QueryRoot.PATIENT:
         # It would have to list all its patients first, of whom no limit can be narrowed down.
         problem = f"{node.name} is asked by patients only, and cannot be searched by days."
         yield InputProblem(problem, field="source")

@@ -24,8 +24,8 @@ class TransferRequest:
 
     owner_id: int
     """The user whose job it is."""
-    source: str
-    """The name of the node that has the studies."""
+    source: str | None
+    """The name of the node that has the studies; None for what was uploaded."""
     destination: str
     """The name of the node that is to have them."""
     name: str = ""
@@ -44,7 +44,7 @@ class AllowedTransfer:
 
     request: TransferRequest
     owner: User
-    source: DicomNode
+    source: DicomNode | None
     destination: DicomNode
 
 
@@ -57,10 +57,11 @@ def require_allowed(db: Database, request: TransferRequest, *problems: InputProb
         InvalidInput: With `problems`, and all that the nodes do not allow.
     """
     owner = _user(db, request.owner_id)
-    source, destination = get_node(db, request.source), get_node(db, request.destination)
+    source = None if request.source is None else get_node(db, request.source)
+    destination = get_node(db, request.destination)
     require_transfer(db, owner, source=source, destination=destination, urgent=request.urgent)
     refuse(
-        *_source_problems(source),
+        *([] if source is None else _source_problems(source)),
         *_destination_problems(source, destination),
         *problems,
         *_name_problems(request.name),
@@ -97,7 +98,7 @@ def write_and_launch(
         kind=kind,
         name=request.name.strip(),
         owner_id=transfer.owner.id,
-        source_id=transfer.source.id,
+        source_id=transfer.source and transfer.source.id,
         destination_id=transfer.destination.id,
         options=request.options,
         mass=mass,
@@ -145,8 +146,8 @@ def _source_problems(node: DicomNode) -> Iterator[InputProblem]:
         yield InputProblem(f"{node.name} does not support C-FIND with C-GET or C-MOVE.", field="source")
 
 
-def _destination_problems(source: DicomNode, node: DicomNode) -> Iterator[InputProblem]:
-    if node.id == source.id:
+def _destination_problems(source: DicomNode | None, node: DicomNode) -> Iterator[InputProblem]:
+    if source is not None and node.id == source.id:
         yield InputProblem(f"{node.name} is the source, too; choose another node.", field="destination")
     elif node.kind is NodeKind.SERVER and not node.supports_store:
         yield InputProblem(f"{node.name} does not support C-STORE.", field="destination")

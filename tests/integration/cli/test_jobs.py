@@ -9,6 +9,8 @@ import pytest
 from adit_core.db import Job, StorageForm, TaskStatus, TransferOptions, User
 from adit_core.services.claims import unfinished_task_ids
 from adit_core.services.progress import TaskCounts
+from deployments.demo.studies import write_study
+from tests.factories import ct_study
 from tests.integration.cli.conftest import CommandLine, end_task, start_task
 from tests.rows import load, make_folder, make_job, make_server, make_user
 
@@ -250,3 +252,18 @@ def test_problems_of_a_mass_transfer_name_their_fields(cli: CommandLine, nodes: 
     wrong = ("--first-day", "2024-01-02", "--last-day", "2024-01-01", "--series-description", "/(/")
     problems = cli.error("submit", "mass", *nodes, *wrong)["problems"]
     assert [problem["field"] for problem in problems] == ["last_day", "include.series_descriptions.0"]
+
+
+def test_files_of_this_machine_are_uploaded_and_submitted(
+    cli: CommandLine, nodes: Sequence[str], tmp_path: Path
+) -> None:
+    write_study(ct_study(2, rows=16), tmp_path / "studies")
+    (tmp_path / "studies" / "notes.txt").write_text("no DICOM at all")
+
+    result = cli.run("submit", "upload", tmp_path / "studies", "--to", "Export")
+
+    assert (result.exit_code, result.stdout) == (0, "Submitted job 1: `adit jobs watch 1`.\n")
+    assert "notes.txt: this is no DICOM file" in result.stderr
+    assert [task["planned"] for task in cli.json("jobs", "show", 1, "--tasks")["tasks"]] == [2]
+    assert len(list((cli.data_dir / "uploads").glob("*/*.dcm"))) == 2
+    assert "cannot be read" in cli.error("submit", "upload", tmp_path / "missing", "--to", "Export")["error"]
