@@ -13,6 +13,7 @@ from adit_core.cli.submit_options import (
     DirectMove,
     ExcludedModalities,
     Name,
+    Preview,
     Source,
     Urgent,
     Watch,
@@ -20,10 +21,17 @@ from adit_core.cli.submit_options import (
     transfer_options,
 )
 from adit_core.cli.submit_upload import upload
+from adit_core.cli.transfer_preview import present_preview
 from adit_core.cli.wiring import acting_user, open_database, scheduler
 from adit_core.services.batch_file import read_batch_file
-from adit_core.services.submit import submit_batch_transfer
-from adit_core.services.submit_selective import PickedStudy, submit_selective_transfer
+from adit_core.services.preview import preview_studies
+from adit_core.services.submit import batch_problems, submit_batch_transfer
+from adit_core.services.submit_selective import (
+    PickedStudy,
+    merged_picks,
+    picked_problems,
+    submit_selective_transfer,
+)
 from adit_core.services.transfer_request import TransferRequest
 
 app = new_app("Have studies transferred. If Prefect cannot be reached, jobs wait for it; a warning says so.")
@@ -47,23 +55,36 @@ def batch(
     urgent: Urgent = False,
     exclude_modality: ExcludedModalities = None,
     direct_move: DirectMove = True,
+    preview: Preview = False,
     watch: Watch = False,
     as_json: AsJson = False,
 ) -> None:
     """Transfer the studies that a spreadsheet names."""
-    studies = read_batch_file(file)
+    batch_file = read_batch_file(file)
     with open_database() as db:
         user = acting_user(ctx, db)
+        request = TransferRequest(
+            owner_id=user.id,
+            source=source,
+            destination=destination,
+            name=name,
+            urgent=urgent,
+            options=transfer_options(exclude_modality, direct_move=direct_move),
+        )
+        if preview:
+            problems = batch_problems(batch_file)
+            present_preview(preview_studies(db, request, batch_file.studies, *problems), as_json=as_json)
+            return
         job_id = submit_batch_transfer(
             db,
             scheduler(),
             owner_id=user.id,
             source=source,
             destination=destination,
-            batch=studies,
+            batch=batch_file,
             name=name,
             urgent=urgent,
-            options=transfer_options(exclude_modality, direct_move=direct_move),
+            options=request.options,
         )
         present_submitted(db, user, job_id, watch=watch, as_json=as_json)
 
@@ -86,6 +107,7 @@ def studies(
     urgent: Urgent = False,
     exclude_modality: ExcludedModalities = None,
     direct_move: DirectMove = True,
+    preview: Preview = False,
     watch: Watch = False,
     as_json: AsJson = False,
 ) -> None:
@@ -101,6 +123,10 @@ def studies(
             options=transfer_options(exclude_modality, direct_move=direct_move),
         )
         picked = [_picked(patient_id, text) for text in study]
+        if preview:
+            problems = picked_problems(picked)
+            present_preview(preview_studies(db, request, merged_picks(picked), *problems), as_json=as_json)
+            return
         job_id = submit_selective_transfer(db, scheduler(), request, picked)
         present_submitted(db, user, job_id, watch=watch, as_json=as_json)
 

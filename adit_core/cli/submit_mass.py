@@ -12,14 +12,17 @@ from adit_core.cli.submit_options import (
     Destination,
     DirectMove,
     Name,
+    Preview,
     Source,
     Urgent,
     Watch,
     present_submitted,
     transfer_options,
 )
+from adit_core.cli.transfer_preview import present_preview
 from adit_core.cli.wiring import acting_user, open_database, scheduler
 from adit_core.db import Partition
+from adit_core.services.preview import preview_mass_transfer
 from adit_core.services.submit_mass import mass_options, read_mass_file, submit_mass_transfer
 from adit_core.services.transfer_request import TransferRequest
 
@@ -66,6 +69,7 @@ def mass(
     name: Name = "",
     urgent: Urgent = False,
     direct_move: DirectMove = True,
+    preview: Preview = False,
     watch: Watch = False,
     as_json: AsJson = False,
 ) -> None:
@@ -73,7 +77,7 @@ def mass(
 
     Filters may be given again, and fit if any of their values does, whatever the case. A PATTERN is the whole
     text with the wildcards * and ?, or a /regular expression/ for a part of it. Ages are in full years on the
-    day of the study.
+    day of the study. A preview looks at one day.
     """
     given = {
         "first_day": first_day and first_day.date(),
@@ -105,6 +109,9 @@ def mass(
             urgent=urgent,
             options=transfer_options(None, direct_move=direct_move),
         )
+        if preview:
+            present_preview(preview_mass_transfer(db, request, options), as_json=as_json)
+            return
         job_id = submit_mass_transfer(db, scheduler(), request, options)
         present_submitted(db, user, job_id, watch=watch, as_json=as_json)
 

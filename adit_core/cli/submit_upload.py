@@ -10,15 +10,24 @@ from adit_core.cli.submit_options import (
     Destination,
     ExcludedModalities,
     Name,
+    Preview,
     Urgent,
     Watch,
     present_submitted,
     transfer_options,
 )
+from adit_core.cli.transfer_preview import present_preview
 from adit_core.cli.wiring import acting_user, open_database, scheduler
+from adit_core.services.preview import preview_upload
 from adit_core.services.submit_upload import submit_upload
 from adit_core.services.transfer_request import TransferRequest
-from adit_core.services.uploads import UploadSummary, files_below, receive_upload, upload_limits
+from adit_core.services.uploads import (
+    UploadSummary,
+    discard_upload,
+    files_below,
+    receive_upload,
+    upload_limits,
+)
 from adit_core.settings import get_settings
 
 
@@ -30,6 +39,7 @@ def upload(
     name: Name = "",
     urgent: Urgent = False,
     exclude_modality: ExcludedModalities = None,
+    preview: Preview = False,
     watch: Watch = False,
     as_json: AsJson = False,
 ) -> None:
@@ -49,6 +59,12 @@ def upload(
             db, user, files_below(paths), root=settings.resolved_uploads(), limits=upload_limits(settings)
         )
         _warn_of_problems(uploaded, as_json=as_json)
+        if preview:
+            try:
+                present_preview(preview_upload(db, request, uploaded.id), as_json=as_json)
+            finally:
+                discard_upload(db, user, uploaded.id)
+            return
         job_id = submit_upload(db, scheduler(), request, uploaded.id)
         present_submitted(db, user, job_id, watch=watch, as_json=as_json)
 

@@ -126,13 +126,13 @@ class Discovery:
         reason = why_no_series_of(study, self.options) if _can_be_named(study) else _NO_UID
         if reason and study.number_of_series is not None:
             self.filtered[reason] += study.number_of_series
-            return FoundStudy(study.reference, ())
+            return FoundStudy(study, ())
         series = [self._counted(one) for one in self.searcher.find_series(SeriesQuery(study.reference))]
         reasons = [reason or self._why_not(study, one) for one in series]
         self.filtered.update(filter(None, reasons))
         wanted = tuple(one for one, why in zip(series, reasons, strict=True) if not why)
         self.chosen += len(wanted)
-        return FoundStudy(study.reference, wanted)
+        return FoundStudy(study, wanted)
 
     def _why_not(self, study: StudyResult, series: SeriesResult) -> str:
         if not is_valid_uid(series.reference.series_instance_uid):

@@ -7,7 +7,7 @@ from sqlmodel import Session, col, select
 
 from adit_core.db import SeriesProgress, Task, TaskKind
 from adit_core.db.columns import storable
-from adit_core.dicom.query import SeriesResult
+from adit_core.dicom.query import SeriesResult, StudyResult
 from adit_core.dicom.references import StudyReference
 
 
@@ -15,8 +15,13 @@ from adit_core.dicom.references import StudyReference
 class FoundStudy:
     """A study of which some series are wanted; these tell their number of instances as far as it is known."""
 
-    reference: StudyReference
+    study: StudyResult
     series: tuple[SeriesResult, ...]
+
+    @property
+    def reference(self) -> StudyReference:
+        """The study by its UID."""
+        return self.study.reference
 
     @property
     def instances(self) -> int:

@@ -4,7 +4,7 @@ from sqlmodel import Session
 
 from adit_core.db import Job, JobKind, UploadedStudy
 from adit_core.db.engine import Database
-from adit_core.dicom.query import SeriesResult
+from adit_core.dicom.query import SeriesResult, StudyResult
 from adit_core.dicom.references import SeriesReference, StudyReference
 from adit_core.services.found_studies import FoundStudy, add_tasks
 from adit_core.services.launching import Launcher
@@ -36,7 +36,7 @@ def found_study(study: UploadedStudy) -> FoundStudy:
     """Return an uploaded study as one that is to be transferred."""
     reference = StudyReference(study.study_instance_uid, study.patient_id)
     return FoundStudy(
-        reference,
+        StudyResult(reference),
         tuple(
             SeriesResult(
                 SeriesReference(reference, one.series_instance_uid),

@@ -173,6 +173,11 @@ def use_upload(session: Session, upload: Upload, job_id: int) -> None:
         raise _no_unused(upload.id)
 
 
+def discard_upload(db: Database, user: User, upload_id: str) -> None:
+    """Remove an upload that no job transfers. Raises NotFound if there is none."""
+    _remove(db, unused_upload(db, user, upload_id))
+
+
 def uploaded_folder(db: Database, job_id: int) -> FolderNode:
     """Return what was uploaded for a job as a node to transfer from.
 

@@ -14,14 +14,15 @@ from adit_core.db import JobStatus, Task, TaskKind, TaskStatus
 from adit_core.services.job_status import lock_job, settle_job
 from adit_core.services.jobs import show_job
 from adit_core.services.launching import launch_job
-from adit_core.services.nodes import add_server
+from adit_core.services.nodes import add_folder, add_server
 from adit_core.services.submit_mass import submit_mass_transfer
 from adit_core.services.task_status import reset_tasks
 from adit_core.services.transfer_request import TransferRequest
 from deployments.demo.specs import StudySpec
 from deployments.demo.studies import write_study
+from tests.factories import instances_in
 from tests.mass import head, mass_options
-from tests.servers import OrthancServer
+from tests.servers import OrthancServer, orthanc
 from tests.stack import RunningStack, running_stack
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(400)]
@@ -69,6 +70,27 @@ def test_a_mass_transfer_moves_what_filters_choose_and_only_what_is_new_when_it_
     assert_balanced(tasks, studies=10, images_of_each=2)
     assert [task.attempts for task in tasks if task.kind is TaskKind.TRANSFER] == [1] * 10
     assert sum(task.sent for task in tasks) == 20
+
+
+def test_what_was_found_is_moved_although_the_archive_did_not_tell_everything(
+    adit: RunningStack, tmp_path: Path
+) -> None:
+    crowd = [head(0, number) for number in range(3)]
+    with orthanc(tmp_path / "orthanc", "MEAN", settings={"LimitFindResults": 2}) as source:
+        load(source, crowd, tmp_path / "studies")
+        node = source.archive.node
+        add_server(adit.db, "MEAN", ae_title=node.ae_title, host=node.host, port=node.port)
+        (tmp_path / "arrivals").mkdir()
+        add_folder(adit.db, "Arrivals", path=str(tmp_path / "arrivals"))
+        request = TransferRequest(owner_id=adit.user.id, source="MEAN", destination="Arrivals")
+        job_id = submit_mass_transfer(adit.db, adit.launcher, request, mass_options())
+        job = adit.finished(job_id)
+
+    assert (job.status, job.message) == (JobStatus.WARNING, "1 of 5 searches and studies failed.")
+    failed = [task for task in adit.tasks(job_id) if task.status is TaskStatus.FAILURE]
+    assert [task.kind for task in failed] == [TaskKind.DISCOVERY]
+    assert "2024-03-30 10:15 to 10:15" in failed[0].message
+    assert len(instances_in(tmp_path / "arrivals")) == 2 * 3
 
 
 def load(archive: OrthancServer, studies: tuple[StudySpec, ...] | list[StudySpec], folder: Path) -> None:

@@ -267,3 +267,30 @@ def test_files_of_this_machine_are_uploaded_and_submitted(
     assert [task["planned"] for task in cli.json("jobs", "show", 1, "--tasks")["tasks"]] == [2]
     assert len(list((cli.data_dir / "uploads").glob("*/*.dcm"))) == 2
     assert "cannot be read" in cli.error("submit", "upload", tmp_path / "missing", "--to", "Export")["error"]
+
+
+def test_a_transfer_of_each_kind_can_be_previewed(cli: CommandLine, admin: User, tmp_path: Path) -> None:
+    spec = ct_study(2, rows=16)
+    for name in ("source", "arrivals"):
+        (tmp_path / name).mkdir()
+        make_folder(cli.db, name, path=str(tmp_path / name))
+    write_study(spec, tmp_path / "source")
+    batch = tmp_path / "batch.csv"
+    batch.write_text(f"PatientID,StudyInstanceUID\n{spec.patient_id},{spec.study_instance_uid}\n")
+    nodes = ("--from", "source", "--to", "arrivals", "--preview")
+    picked = ("--patient-id", spec.patient_id, "--study", spec.study_instance_uid)
+    days = ("--first-day", "2024-01-02", "--last-day", "2024-01-02")
+
+    for arguments in (
+        ("batch", batch, *nodes),
+        ("studies", *picked, *nodes),
+        ("mass", *days, *nodes),
+        ("upload", tmp_path / "source", *nodes[2:]),
+    ):
+        told = cli.json("submit", *arguments)
+        assert [study["study_instance_uid"] for study in told["studies"]] == [spec.study_instance_uid]
+        assert "1 studies with 1 series and 2 instances" in cli.run("submit", *arguments).stdout
+
+    assert cli.json("jobs", "list") == []
+    assert list((tmp_path / "arrivals").iterdir()) == []
+    assert list((cli.data_dir / "uploads").iterdir()) == []
