@@ -1,4 +1,4 @@
-"""What mass transfers look for, and uploads."""
+"""What mass transfers look for, uploads, and the institutions of studies."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -11,6 +11,11 @@ depends_on = None
 
 def upgrade() -> None:
     op.add_column("job", sa.Column("mass", sa.JSON(), nullable=True))
+    for table in ("study", "series"):
+        with op.batch_alter_table(table) as batch_op:
+            batch_op.add_column(sa.Column("institution_name", sa.String(), nullable=False, server_default=""))
+        with op.batch_alter_table(table) as batch_op:
+            batch_op.alter_column("institution_name", server_default=None)
     op.create_table(
         "upload",
         sa.Column("id", sa.String(length=32), nullable=False),
