@@ -133,10 +133,9 @@ def submit_studies(
 ) -> NotebookJob:
     """Have chosen studies or series transferred; everything else is as in `submit_batch`."""
     session = _Session.begun_by(user)
-    request = TransferRequest(
-        owner_id=session.owner.id,
-        source=source,
-        destination=destination,
+    request = session.request(
+        source,
+        destination,
         name=name,
         urgent=urgent,
         options=_options(excluded_modalities, direct_move=direct_move),
@@ -156,13 +155,8 @@ def submit_mass(
 ) -> NotebookJob:
     """Have all studies transferred that `options` choose; everything else is as in `submit_batch`."""
     session = _Session.begun_by(user)
-    request = TransferRequest(
-        owner_id=session.owner.id,
-        source=source,
-        destination=destination,
-        name=name,
-        urgent=urgent,
-        options=_options((), direct_move=direct_move),
+    request = session.request(
+        source, destination, name=name, urgent=urgent, options=_options((), direct_move=direct_move)
     )
     return session.job(submit_mass_transfer(session.db, session.launcher, request, options))
 
@@ -182,13 +176,8 @@ def submit_files(
     """
     session = _Session.begun_by(user)
     settings = get_settings()
-    request = TransferRequest(
-        owner_id=session.owner.id,
-        source=None,
-        destination=destination,
-        name=name,
-        urgent=urgent,
-        options=_options(excluded_modalities, direct_move=False),
+    request = session.request(
+        None, destination, name=name, urgent=urgent, options=_options(excluded_modalities, direct_move=False)
     )
     uploaded = receive_upload(
         session.db,
@@ -216,6 +205,18 @@ class _Session:
         db = configured_database(get_settings())
         require_current(db)
         return cls(db, acting_user(db, username or os.environ.get("ADIT_USER", "")), PrefectLauncher())
+
+    def request(
+        self, source: str | None, destination: str, *, name: str, urgent: bool, options: TransferOptions
+    ) -> TransferRequest:
+        return TransferRequest(
+            owner_id=self.owner.id,
+            source=source,
+            destination=destination,
+            name=name,
+            urgent=urgent,
+            options=options,
+        )
 
     def job(self, job_id: int) -> NotebookJob:
         return NotebookJob(job_id, self.db, self.owner)

@@ -63,13 +63,14 @@ def batch(
     batch_file = read_batch_file(file)
     with open_database() as db:
         user = acting_user(ctx, db)
+        options = transfer_options(exclude_modality, direct_move=direct_move)
         request = TransferRequest(
             owner_id=user.id,
             source=source,
             destination=destination,
             name=name,
             urgent=urgent,
-            options=transfer_options(exclude_modality, direct_move=direct_move),
+            options=options,
         )
         if preview:
             problems = batch_problems(batch_file)
@@ -84,7 +85,7 @@ def batch(
             batch=batch_file,
             name=name,
             urgent=urgent,
-            options=request.options,
+            options=options,
         )
         present_submitted(db, user, job_id, watch=watch, as_json=as_json)
 
@@ -114,13 +115,14 @@ def studies(
     """Transfer studies of one patient, or some of their series."""
     with open_database() as db:
         user = acting_user(ctx, db)
+        options = transfer_options(exclude_modality, direct_move=direct_move)
         request = TransferRequest(
             owner_id=user.id,
             source=source,
             destination=destination,
             name=name,
             urgent=urgent,
-            options=transfer_options(exclude_modality, direct_move=direct_move),
+            options=options,
         )
         picked = [_picked(patient_id, text) for text in study]
         if preview:

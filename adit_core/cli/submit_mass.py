@@ -98,21 +98,22 @@ def mass(
             exclude_series_number,
         ),
     }
-    options = mass_options(_merged(read_mass_file(file) if file else {}, given))
+    wanted = mass_options(_merged(read_mass_file(file) if file else {}, given))
     with open_database() as db:
         user = acting_user(ctx, db)
+        options = transfer_options(None, direct_move=direct_move)
         request = TransferRequest(
             owner_id=user.id,
             source=source,
             destination=destination,
             name=name,
             urgent=urgent,
-            options=transfer_options(None, direct_move=direct_move),
+            options=options,
         )
         if preview:
-            present_preview(preview_mass_transfer(db, request, options), as_json=as_json)
+            present_preview(preview_mass_transfer(db, request, wanted), as_json=as_json)
             return
-        job_id = submit_mass_transfer(db, scheduler(), request, options)
+        job_id = submit_mass_transfer(db, scheduler(), request, wanted)
         present_submitted(db, user, job_id, watch=watch, as_json=as_json)
 
 

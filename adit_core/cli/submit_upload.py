@@ -47,13 +47,9 @@ def upload(
     settings = get_settings()
     with open_database() as db:
         user = acting_user(ctx, db)
+        options = transfer_options(exclude_modality, direct_move=False)
         request = TransferRequest(
-            owner_id=user.id,
-            source=None,
-            destination=destination,
-            name=name,
-            urgent=urgent,
-            options=transfer_options(exclude_modality, direct_move=False),
+            owner_id=user.id, source=None, destination=destination, name=name, urgent=urgent, options=options
         )
         uploaded = receive_upload(
             db, user, files_below(paths), root=settings.resolved_uploads(), limits=upload_limits(settings)

@@ -62,13 +62,6 @@ class Task(Table, table=True):
     parent_id: int | None = Field(default=None, foreign_key="task.id", ondelete="SET NULL", index=True)
     """The task that found this one."""
 
-    @property
-    def subject(self) -> str:
-        """What the task is about, without patient data: a Study Instance UID, or a period."""
-        if self.period_start is None or self.period_end is None:
-            return self.study_instance_uid
-        return f"{self.period_start:%Y-%m-%d %H:%M} to {self.period_end:%Y-%m-%d %H:%M} UTC"
-
     status: TaskStatus = Field(default=TaskStatus.PENDING, sa_type=words(TaskStatus))
     message: str = ""
     attempts: int = 0
@@ -86,6 +79,13 @@ class Task(Table, table=True):
     bytes_sent: int = Field(default=0, sa_type=BigInteger)
     started_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     ended_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+
+    @property
+    def subject(self) -> str:
+        """What the task is about, without patient data: a Study Instance UID, or a period."""
+        if self.period_start is None or self.period_end is None:
+            return self.study_instance_uid
+        return f"{self.period_start:%Y-%m-%d %H:%M} to {self.period_end:%Y-%m-%d %H:%M} UTC"
 
 
 class SeriesProgress(Table, table=True):

@@ -179,5 +179,5 @@ def _cut_off_in_words(source: str, windows: Sequence[StudyWindow]) -> str:
     )
     return (
         f"{source} has more studies than it tells at once, however short the time: {told}{others}. "
-        "Transfer these by another job."
+        "Have its limit raised, or transfer what is missing by a batch file."
     )

@@ -246,7 +246,9 @@ class _Questions:
             study_instance_uid=asked.study_instance_uid,
             patient_id=asked.patient_id if needs_patient else "",
         )
-        return next(iter(self.searcher.find_studies(query)), StudyResult(asked))
+        # To leave answers unread would cost an association.
+        found = list(self.searcher.find_studies(query))
+        return found[0] if found else StudyResult(asked)
 
     def _reasons(self, study: StudyResult, series: Iterable[SeriesResult]) -> dict[str, str]:
         """Return by UID why series would be filtered."""

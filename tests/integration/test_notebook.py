@@ -13,7 +13,9 @@ from adit_core.services.claims import claim_task, finish_task, unfinished_task_i
 from adit_core.services.progress import TaskCounts
 from adit_core.services.submit_selective import PickedStudy
 from adit_core.settings import get_settings
-from flows.notebook import submit_batch, submit_mass, submit_studies
+from deployments.demo.studies import write_study
+from flows.notebook import submit_batch, submit_files, submit_mass, submit_studies
+from tests.factories import ct_study
 from tests.mass import mass_options
 from tests.rows import load, make_folder, make_server, make_user
 
@@ -146,3 +148,13 @@ def test_a_mass_transfer_is_submitted(db: Database) -> None:
     assert load(db, Job, job.id).mass == options
     assert job.tasks()["subject"].iloc[0] == "2024-03-29 23:00 to 2024-03-30 23:00 UTC"
     assert set(job.tasks()["kind"]) == {TaskKind.DISCOVERY}
+
+
+def test_files_are_submitted(db: Database, data_dir: Path, tmp_path: Path) -> None:
+    write_study(ct_study(2, rows=16), tmp_path / "studies")
+
+    job = submit_files([tmp_path / "studies"], destination="Export")
+
+    assert load(db, Job, job.id).source_id is None
+    assert list(job.tasks()["planned"]) == [2]
+    assert len(list((data_dir / "uploads").glob("*/*.dcm"))) == 2
