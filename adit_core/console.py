@@ -134,7 +134,7 @@ class _Results:
         )
         table = new_table(*columns, *self._account_columns())
         for task in self.tasks:
-            identity = (_ranges(task.rows), task.study_instance_uid, self._modalities(task))
+            identity = (_ranges(task.rows), task.subject, self._modalities(task))
             table.add_row(*map(cell, identity), *_account_cells(task))
         return table
 
@@ -144,7 +144,7 @@ class _Results:
         table = new_table(study, *self._account_columns(), padding=0)
         for task in self.tasks:
             name = cell(f"{_ranges(task.rows)} {self._modalities(task)}")
-            identity = Text("\n").join((name, cell(task.study_instance_uid)))
+            identity = Text("\n").join((name, cell(task.subject)))
             table.add_row(identity, *_account_cells(task))
         return table
 
@@ -268,7 +268,7 @@ def _ended_studies(job: JobView) -> int:
 
 
 def _study_name(task: Task) -> str:
-    return f"row {_ranges(task.rows)}: {task.study_instance_uid}" if task.rows else task.study_instance_uid
+    return f"row {_ranges(task.rows)}: {task.subject}" if task.rows else task.subject
 
 
 def _ranges(rows: Sequence[int]) -> str:

@@ -8,6 +8,7 @@
     │   ├── PeerTimeout           the peer was silent for too long
     │   ├── PeerAborted           the peer aborted the association
     │   ├── PeerBusy              the peer is out of resources (A7xx, transient rejection)
+    │   ├── AnswerCutOff          the peer ended a query before it had told everything
     │   ├── IncompleteTransfer    instances are missing although nothing else went wrong
     │   ├── TaskTimeout           the transfer of a study took too long and was ended
     │   ├── ChildDied             the process that moved a study died
@@ -20,6 +21,7 @@
         ├── NoPresentationContext the peer does not support what we need to send or ask
         ├── OperationFailed       the peer answered with a failure status
         ├── ProtocolError         the peer does not follow the standard
+        ├── TooManyResults        a query finds more than the archive tells, and cannot be narrowed down
         ├── StudyNotFound         the source does not know the study
         ├── DestinationFull       no space is left at the destination
         ├── DeidentificationFailed  an instance could not be de-identified completely and stays here
@@ -63,6 +65,10 @@ class PeerAborted(TransientError):
 
 class PeerBusy(TransientError):
     """The peer is out of resources or rejected the association as a passing condition."""
+
+
+class AnswerCutOff(TransientError):
+    """An archive ended a query by itself with a warning, or as canceled: there may be more results."""
 
 
 class IncompleteTransfer(TransientError):
@@ -111,6 +117,10 @@ class OperationFailed(PermanentError):
 
 class ProtocolError(PermanentError):
     """The peer sent what the standard does not allow; the association was aborted."""
+
+
+class TooManyResults(PermanentError):
+    """A query finds more than the archive tells at once, however narrow it is; says for which times."""
 
 
 class StudyNotFound(PermanentError):

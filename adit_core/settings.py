@@ -58,6 +58,16 @@ class Settings(BaseSettings):
     secure_cookies: bool = False
     """Send cookies over TLS only, with the `__Host-` prefix; switch it on behind TLS."""
 
+    uploads: Path | None = None
+    """Where uploaded files lie until they have been transferred; without it, `uploads` in `data_dir`. Workers
+    on other machines have to find them under the same path."""
+    upload_max_bytes: int = 20 << 30
+    """How much may be uploaded at once."""
+    upload_max_files: int = 100_000
+    """How many files may be uploaded at once."""
+    upload_keep: float = 7 * 24 * 60 * 60
+    """Seconds after which uploads are removed that were not transferred completely."""
+
     receiver_ae_title: str = "ADIT"
     """The receiver's AE title, which archives have to know as a move destination."""
     receiver_bind: str = "127.0.0.1"
@@ -96,6 +106,10 @@ class Settings(BaseSettings):
     """A file with the certificate of the hand-over; with it, it speaks TLS."""
     handover_key: str = ""
     """A file with its private key."""
+
+    def resolved_uploads(self) -> Path:
+        """Return the folder of uploads."""
+        return self.uploads or self.data_dir / "uploads"
 
     def resolved_receiver_spool(self) -> Path:
         """Return the folder of the spool."""

@@ -6,12 +6,15 @@ A flow run whose worker dies keeps its place in queues and limits, and would loc
 
 import logging
 import os
+from datetime import timedelta
 
+from adit_core.db.columns import utc_now
 from adit_core.db.engine import Database
 from adit_core.errors import AditError
 from adit_core.services.database import configured_database
 from adit_core.services.launcher import PrefectLauncher
 from adit_core.services.reconcile import reconcile
+from adit_core.services.uploads import remove_uploads
 from adit_core.settings import Settings, get_settings
 from deployments.stopping import told_to_stop
 
@@ -26,6 +29,7 @@ def main() -> None:
     db = configured_database(settings)
     while not stop.wait(settings.reconcile_interval):
         reconcile_once(db, settings)
+        remove_uploads_once(db, settings)
 
 
 def reconcile_once(db: Database, settings: Settings) -> None:
@@ -37,6 +41,17 @@ def reconcile_once(db: Database, settings: Settings) -> None:
         return
     if any(done.values()):
         logger.info("Repaired: %s", ", ".join(f"{number} {what}" for what, number in done.items() if number))
+
+
+def remove_uploads_once(db: Database, settings: Settings) -> None:
+    """Remove uploads that are not needed any more."""
+    try:
+        number = remove_uploads(db, now=utc_now(), keep=timedelta(seconds=settings.upload_keep))
+    except AditError as error:
+        logger.warning("%s", error)
+        return
+    if number:
+        logger.info("Removed %d uploads", number)
 
 
 if __name__ == "__main__":

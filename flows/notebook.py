@@ -18,22 +18,28 @@ from pathlib import Path
 import pandas as pd
 
 from adit_core.console import watch_job
-from adit_core.db import JobStatus, TransferOptions, User
+from adit_core.db import JobStatus, MassTransferOptions, TransferOptions, User
 from adit_core.db.engine import Database
 from adit_core.errors import InputProblem, InvalidInput
 from adit_core.services.batch_file import BatchFile, is_known_column, read_batch_file
 from adit_core.services.database import configured_database
 from adit_core.services.job_status import job_result
 from adit_core.services.jobs import JobView, list_tasks, show_job
+from adit_core.services.launching import Launcher
 from adit_core.services.local_access import acting_user, require_current
 from adit_core.services.submit import submit_batch_transfer
+from adit_core.services.submit_mass import submit_mass_transfer
+from adit_core.services.submit_selective import PickedStudy, submit_selective_transfer
+from adit_core.services.submit_upload import submit_upload
+from adit_core.services.transfer_request import TransferRequest
+from adit_core.services.uploads import files_below, receive_upload, upload_limits
 from adit_core.settings import adopt_stack_environment, get_settings
 from adit_core.terminal import new_console
 
 adopt_stack_environment()
 
 _TASK_COLUMNS = (
-    *("rows", "patient_id", "study_instance_uid", "status", "message", "attempts"),
+    *("rows", "kind", "subject", "patient_id", "study_instance_uid", "status", "message", "attempts"),
     *("planned", "delivered", "filtered", "failed", "sent", "bytes_sent", "started_at", "ended_at"),
 )
 
@@ -98,25 +104,126 @@ def submit_batch(
         NotFound: There is no such node or user.
         NotAllowed: The user may not do this.
     """
-    # Prefect reads its settings when it is imported, so it has to wait for those of the stack.
-    from adit_core.services.launcher import PrefectLauncher  # noqa: PLC0415
-
     studies = _read(batch)
-    db = configured_database(get_settings())
-    require_current(db)
-    owner = acting_user(db, user or os.environ.get("ADIT_USER", ""))
+    session = _Session.begun_by(user)
     job_id = submit_batch_transfer(
-        db,
-        PrefectLauncher(),
-        owner_id=owner.id,
+        session.db,
+        session.launcher,
+        owner_id=session.owner.id,
         source=source,
         destination=destination,
         batch=studies,
         name=name,
         urgent=urgent,
-        options=TransferOptions(excluded_modalities=tuple(excluded_modalities), direct_move=direct_move),
+        options=_options(excluded_modalities, direct_move=direct_move),
     )
-    return NotebookJob(job_id, db, owner)
+    return session.job(job_id)
+
+
+def submit_studies(
+    studies: Sequence[PickedStudy],
+    *,
+    source: str,
+    destination: str,
+    name: str = "",
+    urgent: bool = False,
+    excluded_modalities: Sequence[str] = (),
+    direct_move: bool = True,
+    user: str = "",
+) -> NotebookJob:
+    """Have chosen studies or series transferred; everything else is as in `submit_batch`."""
+    session = _Session.begun_by(user)
+    request = session.request(
+        source,
+        destination,
+        name=name,
+        urgent=urgent,
+        options=_options(excluded_modalities, direct_move=direct_move),
+    )
+    return session.job(submit_selective_transfer(session.db, session.launcher, request, studies))
+
+
+def submit_mass(
+    options: MassTransferOptions,
+    *,
+    source: str,
+    destination: str,
+    name: str = "",
+    urgent: bool = False,
+    direct_move: bool = True,
+    user: str = "",
+) -> NotebookJob:
+    """Have all studies transferred that `options` choose; everything else is as in `submit_batch`."""
+    session = _Session.begun_by(user)
+    request = session.request(
+        source, destination, name=name, urgent=urgent, options=_options((), direct_move=direct_move)
+    )
+    return session.job(submit_mass_transfer(session.db, session.launcher, request, options))
+
+
+def submit_files(
+    paths: Sequence[str | Path],
+    *,
+    destination: str,
+    name: str = "",
+    urgent: bool = False,
+    excluded_modalities: Sequence[str] = (),
+    user: str = "",
+) -> NotebookJob:
+    """Have DICOM files of this machine transferred, also all below folders, as in `submit_batch`.
+
+    Files that stand for no instance are left out; `adit submit upload` tells which, and why.
+    """
+    session = _Session.begun_by(user)
+    settings = get_settings()
+    request = session.request(
+        None, destination, name=name, urgent=urgent, options=_options(excluded_modalities, direct_move=False)
+    )
+    uploaded = receive_upload(
+        session.db,
+        session.owner,
+        files_below(map(Path, paths)),
+        root=settings.resolved_uploads(),
+        limits=upload_limits(settings),
+    )
+    return session.job(submit_upload(session.db, session.launcher, request, uploaded.id))
+
+
+@dataclass(frozen=True, slots=True)
+class _Session:
+    """What a notebook works with."""
+
+    db: Database
+    owner: User
+    launcher: Launcher
+
+    @classmethod
+    def begun_by(cls, username: str) -> "_Session":
+        # Prefect reads its settings when it is imported, so it has to wait for those of the stack.
+        from adit_core.services.launcher import PrefectLauncher  # noqa: PLC0415
+
+        db = configured_database(get_settings())
+        require_current(db)
+        return cls(db, acting_user(db, username or os.environ.get("ADIT_USER", "")), PrefectLauncher())
+
+    def request(
+        self, source: str | None, destination: str, *, name: str, urgent: bool, options: TransferOptions
+    ) -> TransferRequest:
+        return TransferRequest(
+            owner_id=self.owner.id,
+            source=source,
+            destination=destination,
+            name=name,
+            urgent=urgent,
+            options=options,
+        )
+
+    def job(self, job_id: int) -> NotebookJob:
+        return NotebookJob(job_id, self.db, self.owner)
+
+
+def _options(excluded_modalities: Sequence[str], *, direct_move: bool) -> TransferOptions:
+    return TransferOptions(excluded_modalities=tuple(excluded_modalities), direct_move=direct_move)
 
 
 def _read(batch: str | Path | pd.DataFrame) -> BatchFile:

@@ -21,32 +21,67 @@ from adit_core.settings import get_settings
 from flows.slots import NodeSlots
 
 _SETTINGS = get_settings()
-_WINDOW = 4 * _SETTINGS.studies_in_flight
+WINDOW = 4 * _SETTINGS.studies_in_flight
 """How many task runs are submitted and not yet over: enough to keep every child busy.
 
 All at once would hold 10,000 of them in memory, and overrun the events by which Prefect keeps history.
 """
 
+PerformingTask = Task[[JobRun, NodeSlots, int], None]
+"""A Prefect task that performs one of our tasks."""
+
 # Prefect types task runners by their futures, invariantly; its own default does not fit either.
 RUNNER: Any = ThreadPoolTaskRunner(max_workers=_SETTINGS.studies_in_flight)
 
 
-def run_job(job_id: int, prefect_task: Task[[JobRun, NodeSlots, int], None]) -> dict[str, int]:
+def run_job(job_id: int, prefect_task: PerformingTask) -> dict[str, int]:
     """Perform what is unfinished of a job and return how many of its tasks ended how.
 
     Raises:
         JobFailed: Everything in the job failed.
     """
-    db = configured_database(_SETTINGS)
-    with NodeSlots() as slots, JobRun(db, job_id, _SETTINGS) as run:
-        PrefectLauncher().set_limits(run.node_limits)
-        window = _Window(_WINDOW)
+    with execution(job_id) as (run, slots):
+        window = _Window(WINDOW)
         while task_ids := run.new_tasks():
             for task_id in task_ids:
                 window.wait_for_room()
                 window.enter(prefect_task.submit(run, slots, task_id))
             window.wait_until_empty()
-    return job_result(db, job_id).or_raise()
+    return result_of(job_id)
+
+
+@contextmanager
+def execution(job_id: int) -> Iterator[tuple[JobRun, NodeSlots]]:
+    """Yield an execution of a job, and the slots of its nodes; leaving the block stops what still runs."""
+    db = configured_database(_SETTINGS)
+    with NodeSlots() as slots, JobRun(db, job_id, _SETTINGS) as run:
+        PrefectLauncher().set_limits(run.node_limits)
+        yield run, slots
+
+
+def result_of(job_id: int) -> dict[str, int]:
+    """Return how many tasks of a job ended how; raises JobFailed if everything in it failed."""
+    return job_result(configured_database(_SETTINGS), job_id).or_raise()
+
+
+def performing(name: str) -> PerformingTask:
+    """Return the Prefect task of this name, which performs one task while holding a slot of each node."""
+
+    @task(
+        name=name,
+        task_run_name="task-{task_id}",
+        retries=_SETTINGS.task_attempts - 1,
+        retry_delay_seconds=exponential_backoff(backoff_factor=_SETTINGS.retry_delay),
+        retry_jitter_factor=0.5,
+        retry_condition_fn=_is_transient,
+        cache_policy=NO_CACHE,
+        persist_result=False,
+    )
+    def perform(run: JobRun, slots: NodeSlots, task_id: int) -> None:
+        with _only_our_errors(), run.turn(), slots.slot(run.node_limits, run.check_stopped):
+            run.perform(task_id)
+
+    return perform
 
 
 class _Window:
@@ -71,22 +106,6 @@ class _Window:
 def _is_transient(_task: Task[..., object], _run: TaskRun, state: State[object]) -> bool:
     """Tell Prefect whether to retry: the type of the error decides."""
     return isinstance(state.result(raise_on_failure=False), TransientError)
-
-
-@task(
-    name="transfer-study",
-    task_run_name="task-{task_id}",
-    retries=_SETTINGS.task_attempts - 1,
-    retry_delay_seconds=exponential_backoff(backoff_factor=_SETTINGS.retry_delay),
-    retry_jitter_factor=0.5,
-    retry_condition_fn=_is_transient,
-    cache_policy=NO_CACHE,
-    persist_result=False,
-)
-def transfer_study(run: JobRun, slots: NodeSlots, task_id: int) -> None:
-    """Move the study of one task while holding a slot of each node involved."""
-    with _only_our_errors(), run.turn(), slots.slot(run.node_limits, run.check_stopped):
-        run.perform(task_id)
 
 
 @contextmanager

@@ -2,7 +2,9 @@
 
 from prefect import flow
 
-from flows.perform import RUNNER, run_job, transfer_study
+from flows.perform import RUNNER, performing, run_job
+
+transfer_study = performing("transfer-study")
 
 
 @flow(name="transfer", flow_run_name="job-{job_id}", task_runner=RUNNER)

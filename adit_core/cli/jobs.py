@@ -40,7 +40,8 @@ EXIT_STATUS = {
 """What a command that waits for a job ends with."""
 
 _TOLD = (
-    *("id", "rows", "patient_id", "study_instance_uid", "series_instance_uids", "pseudonym"),
+    *("id", "kind", "subject", "rows"),
+    *("patient_id", "study_instance_uid", "series_instance_uids", "pseudonym"),
     *("status", "message", "attempts", "started_at", "ended_at"),
     *("planned", "delivered", "filtered", "failed", "sent", "bytes_sent"),
 )

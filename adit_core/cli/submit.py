@@ -6,21 +6,37 @@ from typing import Annotated
 import typer
 
 from adit_core.cli.command import new_app
-from adit_core.cli.jobs import follow, warn_if_waiting
-from adit_core.cli.output import AsJson, present
+from adit_core.cli.output import AsJson
+from adit_core.cli.submit_mass import mass
+from adit_core.cli.submit_options import (
+    Destination,
+    DirectMove,
+    ExcludedModalities,
+    Name,
+    Preview,
+    Source,
+    Urgent,
+    Watch,
+    present_submitted,
+    transfer_options,
+)
+from adit_core.cli.submit_upload import upload
+from adit_core.cli.transfer_preview import present_preview
 from adit_core.cli.wiring import acting_user, open_database, scheduler
-from adit_core.db import TransferOptions
 from adit_core.services.batch_file import read_batch_file
-from adit_core.services.jobs import show_job
-from adit_core.services.submit import submit_batch_transfer
-from adit_core.terminal import cell
+from adit_core.services.preview import preview_studies
+from adit_core.services.submit import batch_problems, submit_batch_transfer
+from adit_core.services.submit_selective import (
+    PickedStudy,
+    merged_picks,
+    picked_problems,
+    submit_selective_transfer,
+)
+from adit_core.services.transfer_request import TransferRequest
 
-app = new_app("Have studies transferred.")
-
-
-@app.callback()
-def group() -> None:
-    """Make `batch` a command of a group, although it is the only one."""
+app = new_app("Have studies transferred. If Prefect cannot be reached, jobs wait for it; a warning says so.")
+app.command()(mass)
+app.command()(upload)
 
 
 @app.command()
@@ -33,44 +49,90 @@ def batch(
         ),
     ],
     *,
-    source: Annotated[str, typer.Option("--from", metavar="NODE", help="The node that has the studies.")],
-    destination: Annotated[str, typer.Option("--to", metavar="NODE", help="The node that is to have them.")],
-    name: Annotated[str, typer.Option(help="What to call the job.")] = "",
-    urgent: Annotated[bool, typer.Option("--urgent", help="Go before other jobs.")] = False,
-    exclude_modality: Annotated[
-        list[str] | None, typer.Option(metavar="MODALITY", help="Leave out such series; may be given again.")
-    ] = None,
-    direct_move: Annotated[
-        bool,
-        typer.Option(help="Whether archives may send straight to each other, where both nodes allow it."),
-    ] = True,
-    watch: Annotated[
-        bool, typer.Option("--watch", help="Show how the job goes, and end as `adit jobs watch` does.")
-    ] = False,
+    source: Source,
+    destination: Destination,
+    name: Name = "",
+    urgent: Urgent = False,
+    exclude_modality: ExcludedModalities = None,
+    direct_move: DirectMove = True,
+    preview: Preview = False,
+    watch: Watch = False,
     as_json: AsJson = False,
 ) -> None:
-    """Transfer the studies that a spreadsheet names.
-
-    If Prefect cannot be reached, the job waits for it; a warning says so.
-    """
-    studies = read_batch_file(file)
+    """Transfer the studies that a spreadsheet names."""
+    batch_file = read_batch_file(file)
     with open_database() as db:
         user = acting_user(ctx, db)
+        options = transfer_options(exclude_modality, direct_move=direct_move)
+        request = TransferRequest(
+            owner_id=user.id,
+            source=source,
+            destination=destination,
+            name=name,
+            urgent=urgent,
+            options=options,
+        )
+        if preview:
+            problems = batch_problems(batch_file)
+            present_preview(preview_studies(db, request, batch_file.studies, *problems), as_json=as_json)
+            return
         job_id = submit_batch_transfer(
             db,
             scheduler(),
             owner_id=user.id,
             source=source,
             destination=destination,
-            batch=studies,
+            batch=batch_file,
             name=name,
             urgent=urgent,
-            options=TransferOptions(
-                excluded_modalities=tuple(exclude_modality or ()), direct_move=direct_move
-            ),
+            options=options,
         )
-        job = show_job(db, user, job_id)
-        warn_if_waiting(job, as_json=as_json)
-        if watch:
-            follow(db, user, job_id, as_json=as_json)
-    present(job, lambda job: cell(f"Submitted job {job.id}: `adit jobs watch {job.id}`."), as_json=as_json)
+        present_submitted(db, user, job_id, watch=watch, as_json=as_json)
+
+
+@app.command()
+def studies(
+    ctx: typer.Context,
+    *,
+    study: Annotated[
+        list[str],
+        typer.Option(
+            metavar="UID[:SERIES…]",
+            help="A study, followed by the series that are wanted if not all are; may be given again.",
+        ),
+    ],
+    patient_id: Annotated[str, typer.Option(help="The patient whose studies these are.")],
+    source: Source,
+    destination: Destination,
+    name: Name = "",
+    urgent: Urgent = False,
+    exclude_modality: ExcludedModalities = None,
+    direct_move: DirectMove = True,
+    preview: Preview = False,
+    watch: Watch = False,
+    as_json: AsJson = False,
+) -> None:
+    """Transfer studies of one patient, or some of their series."""
+    with open_database() as db:
+        user = acting_user(ctx, db)
+        options = transfer_options(exclude_modality, direct_move=direct_move)
+        request = TransferRequest(
+            owner_id=user.id,
+            source=source,
+            destination=destination,
+            name=name,
+            urgent=urgent,
+            options=options,
+        )
+        picked = [_picked(patient_id, text) for text in study]
+        if preview:
+            problems = picked_problems(picked)
+            present_preview(preview_studies(db, request, merged_picks(picked), *problems), as_json=as_json)
+            return
+        job_id = submit_selective_transfer(db, scheduler(), request, picked)
+        present_submitted(db, user, job_id, watch=watch, as_json=as_json)
+
+
+def _picked(patient_id: str, text: str) -> PickedStudy:
+    study_instance_uid, *series = text.split(":")
+    return PickedStudy(patient_id, study_instance_uid, tuple(series))

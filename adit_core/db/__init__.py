@@ -6,6 +6,7 @@ Truth about jobs lives here: Prefect schedules and shows, but a job's state is w
 from adit_core.db.audit import AuditEvent
 from adit_core.db.events import JobEvent
 from adit_core.db.jobs import Job, JobKind, JobStatus, TransferOptions
+from adit_core.db.mass import MassTransferOptions, Partition, SeriesFilter
 from adit_core.db.nodes import (
     ConnectionProfile,
     CredentialsKind,
@@ -17,6 +18,7 @@ from adit_core.db.nodes import (
 from adit_core.db.policies import NodeHealth, NodePolicy, OutsideWindow, Weekday, WeeklyWindow
 from adit_core.db.studies import Series, Study
 from adit_core.db.tasks import SeriesProgress, Task, TaskKind, TaskStatus
+from adit_core.db.uploads import Upload, UploadedSeries, UploadedStudy
 from adit_core.db.users import Group, GroupPermission, Membership, Permission, User, WebSession
 
 __all__ = [
@@ -30,14 +32,17 @@ __all__ = [
     "JobEvent",
     "JobKind",
     "JobStatus",
+    "MassTransferOptions",
     "Membership",
     "NodeAccess",
     "NodeHealth",
     "NodeKind",
     "NodePolicy",
     "OutsideWindow",
+    "Partition",
     "Permission",
     "Series",
+    "SeriesFilter",
     "SeriesProgress",
     "StorageForm",
     "Study",
@@ -45,6 +50,9 @@ __all__ = [
     "TaskKind",
     "TaskStatus",
     "TransferOptions",
+    "Upload",
+    "UploadedSeries",
+    "UploadedStudy",
     "User",
     "WebSession",
     "Weekday",

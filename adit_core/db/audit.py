@@ -22,6 +22,7 @@ class AuditAction(StrEnum):
     PROFILE_REPLACED = "connection profile replaced"
     PROFILE_REMOVED = "connection profile removed"
     QUERIED = "queried"
+    UPLOADED = "uploaded"
     JOB_SUBMITTED = "job submitted"
     JOB_CANCELED = "job canceled"
     JOB_RETRIED = "job retried"

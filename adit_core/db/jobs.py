@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict
 from sqlmodel import Field
 
 from adit_core.db.columns import NEVER_REUSE_IDS, Table, UtcDateTime, utc_now, validated, words
+from adit_core.db.mass import MassTransferOptions
 
 
 class JobKind(StrEnum):
@@ -62,6 +63,8 @@ class Job(Table, table=True):
     destination_id: int | None = Field(default=None, foreign_key="dicom_node.id")
     """Where they go; None for a query."""
     options: TransferOptions = Field(default_factory=TransferOptions, sa_type=validated(TransferOptions))
+    mass: MassTransferOptions | None = Field(default=None, sa_type=validated(MassTransferOptions))
+    """What a mass transfer looks for; None for the other kinds."""
     urgent: bool = False
     status: JobStatus = Field(default=JobStatus.PENDING, sa_type=words(JobStatus), index=True)
     message: str = ""

@@ -27,6 +27,7 @@ class Study(Table, table=True):
     modalities: frozenset[str] = Field(default=frozenset(), sa_type=validated(frozenset[str]))
     number_of_series: int | None = None
     number_of_instances: int | None = None
+    institution_name: str = ""
     fetched_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
 
 
@@ -42,4 +43,5 @@ class Series(Table, table=True):
     series_number: int | None = None
     series_description: str = ""
     number_of_instances: int | None = None
+    institution_name: str = ""
     fetched_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)

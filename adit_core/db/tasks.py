@@ -80,6 +80,13 @@ class Task(Table, table=True):
     started_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     ended_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
 
+    @property
+    def subject(self) -> str:
+        """What the task is about, without patient data: a Study Instance UID, or a period."""
+        if self.period_start is None or self.period_end is None:
+            return self.study_instance_uid
+        return f"{self.period_start:%Y-%m-%d %H:%M} to {self.period_end:%Y-%m-%d %H:%M} UTC"
+
 
 class SeriesProgress(Table, table=True):
     """How far one series of a task is."""

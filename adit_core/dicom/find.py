@@ -33,8 +33,8 @@ from adit_core.dicom.results import (
     series_result,
     study_result,
 )
-from adit_core.dicom.status import PENDING, SUCCESS, status_error
-from adit_core.errors import ConnectionFailed, PeerAborted, ProtocolError
+from adit_core.dicom.status import CANCELED, PENDING, SUCCESS, in_words, is_warning, status_error
+from adit_core.errors import AnswerCutOff, ConnectionFailed, PeerAborted, ProtocolError
 
 _log = logging.getLogger(__name__)
 
@@ -181,8 +181,12 @@ class DimseSearcher(Searcher):
                 message = association.receive_response(request)
         self._keep(association)
         status = message.command.status
+        operation = f"{association.peer}: C-FIND at {keys['QueryRetrieveLevel']} level"
+        if status == CANCELED or is_warning(status):
+            raise AnswerCutOff(
+                f"{operation} ended with {in_words(status, Service.FIND)}, although not all was told"
+            )
         if status != SUCCESS:
-            operation = f"{association.peer}: C-FIND at {keys['QueryRetrieveLevel']} level"
             raise status_error(status, Service.FIND, operation)
 
     def _ask(self, keys: Mapping[str, str]) -> _Question:
@@ -235,6 +239,7 @@ def _study_keys(query: StudyQuery) -> dict[str, str]:
         "StudyInstanceUID": query.study_instance_uid,
         "AccessionNumber": query.accession_number,
         "StudyDate": query.study_date.to_dicom(),
+        "StudyTime": query.study_time.to_dicom(),
         "StudyDescription": query.study_description,
         "ModalitiesInStudy": modality,
     }

@@ -47,7 +47,7 @@ STUDY_KEYWORDS = (
     "StudyTime",
     "StudyDescription",
 )
-SERIES_KEYWORDS = ("SeriesInstanceUID", "Modality", "SeriesNumber", "SeriesDescription")
+SERIES_KEYWORDS = ("SeriesInstanceUID", "Modality", "SeriesNumber", "SeriesDescription", "InstitutionName")
 _KEYWORDS = (*STUDY_KEYWORDS, *SERIES_KEYWORDS, "InstanceNumber")
 _FILE_COLUMNS = ("SOPInstanceUID", "SOPClassUID", "TransferSyntaxUID", "DataSetOffset", "Problem")
 

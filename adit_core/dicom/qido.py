@@ -229,6 +229,7 @@ def _study_filters(query: StudyQuery) -> dict[str, str]:
         "StudyInstanceUID": query.study_instance_uid,
         "AccessionNumber": query.accession_number,
         "StudyDate": query.study_date.to_dicom(),
+        "StudyTime": query.study_time.to_dicom(),
         "StudyDescription": query.study_description,
         "ModalitiesInStudy": modality,
     }

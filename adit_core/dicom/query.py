@@ -8,9 +8,12 @@ some ignore ModalitiesInStudy, others fold case or umlauts. :meth:`PatientQuery.
 import re
 import unicodedata
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, time
 
 from adit_core.dicom.references import InstanceReference, SeriesReference, StudyReference
+
+_TIME = re.compile(r"(\d\d):?(\d\d)?:?(\d\d)?(?:\.(\d{1,6}))?")
+"""A TM value; with colons before 1993 (PS3.5 6.2)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +35,45 @@ class DateRange:
         if day is None:
             return self.start is None and self.end is None
         return (self.start is None or day >= self.start) and (self.end is None or day <= self.end)
+
+
+@dataclass(frozen=True, slots=True)
+class TimeRange:
+    """Times of day from ``start`` to ``end``, both included; None is open (PS3.4 C.2.2.2.5)."""
+
+    start: time | None = None
+    end: time | None = None
+
+    def to_dicom(self) -> str:
+        """Return the value of a TM range matching key, empty if both ends are open.
+
+        Some archives compare texts (Orthanc), for which a study at "0815" comes before "081500". So the
+        start is as short as it can be.
+        """
+        if self.start is None and self.end is None:
+            return ""
+        start = _digits(self.start)
+        while len(start) > 2 and start.endswith("00"):
+            start = start[:-2]
+        return f"{start}-{_digits(self.end)}"
+
+    def contains(self, moment: time | None) -> bool:
+        """Tell whether `moment` lies in the range; an unknown time lies in the open range only."""
+        if moment is None:
+            return self.start is None and self.end is None
+        return (self.start is None or moment >= self.start) and (self.end is None or moment <= self.end)
+
+
+def time_of_day(value: str) -> time | None:
+    """Return a TM value as a time, None if there is none or it is not one; what is left out is zero."""
+    match = _TIME.fullmatch(value.strip())
+    if match is None:
+        return None
+    hour, minute, second, fraction = (part or "0" for part in match.groups())
+    try:
+        return time(int(hour), int(minute), min(int(second), 59), int(fraction.ljust(6, "0")))
+    except ValueError:
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +103,8 @@ class StudyQuery:
     study_instance_uid: str = ""
     accession_number: str = ""
     study_date: DateRange = DateRange()
+    study_time: TimeRange = TimeRange()
+    """Matched apart from the date: on each day of ``study_date``."""
     study_description: str = ""
     modalities: frozenset[str] = frozenset()
 
@@ -73,9 +117,19 @@ class StudyQuery:
             and self.study_instance_uid in ("", study.reference.study_instance_uid)
             and _text_matches(self.accession_number, study.accession_number)
             and self.study_date.contains(study.study_date)
+            and self.study_time.contains(time_of_day(study.study_time))
             and _text_matches(self.study_description, study.study_description)
             and (not self.modalities or not study.modalities or bool(self.modalities & study.modalities))
         )
+
+
+@dataclass(frozen=True, slots=True)
+class EveryAnswer(StudyQuery):
+    """Keys for studies of which all are wanted that the archive answers with, whether they fit or not."""
+
+    def matches(self, study: "StudyResult") -> bool:  # noqa: ARG002 - that is what it is for
+        """Accept everything."""
+        return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +177,8 @@ class StudyResult:
     modalities: frozenset[str] = frozenset()
     number_of_series: int | None = None
     number_of_instances: int | None = None
+    institution_name: str = ""
+    """Empty where the archive does not tell it, or not of studies."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +190,8 @@ class SeriesResult:
     series_number: int | None = None
     series_description: str = ""
     number_of_instances: int | None = None
+    institution_name: str = ""
+    """Empty where the archive does not tell it, or not of series."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +201,10 @@ class InstanceResult:
     reference: InstanceReference
     sop_class_uid: str = ""
     instance_number: int | None = None
+
+
+def _digits(moment: time | None) -> str:
+    return moment.isoformat().replace(":", "") if moment else ""
 
 
 def _name_matches(pattern: str, name: str) -> bool:

@@ -16,6 +16,7 @@ STUDY_KEYS = (
     "ModalitiesInStudy",
     "NumberOfStudyRelatedSeries",
     "NumberOfStudyRelatedInstances",
+    "InstitutionName",
 )
 SERIES_KEYS = (
     "SeriesInstanceUID",
@@ -23,6 +24,7 @@ SERIES_KEYS = (
     "SeriesNumber",
     "SeriesDescription",
     "NumberOfSeriesRelatedInstances",
+    "InstitutionName",
 )
 INSTANCE_KEYS = ("SOPInstanceUID", "SOPClassUID", "InstanceNumber")
 
@@ -62,6 +64,7 @@ def study_result(answer: Answer, patient: PatientResult) -> StudyResult:
         modalities=answer.texts("ModalitiesInStudy"),
         number_of_series=answer.number("NumberOfStudyRelatedSeries"),
         number_of_instances=answer.number("NumberOfStudyRelatedInstances"),
+        institution_name=answer.text("InstitutionName"),
     )
 
 
@@ -73,6 +76,7 @@ def series_result(answer: Answer, study: StudyReference) -> SeriesResult:
         series_number=answer.number("SeriesNumber"),
         series_description=answer.text("SeriesDescription"),
         number_of_instances=answer.number("NumberOfSeriesRelatedInstances"),
+        institution_name=answer.text("InstitutionName"),
     )
 
 

@@ -85,6 +85,11 @@ def is_known_column(title: str) -> bool:
     return _folded(title) in map(_folded, COLUMNS)
 
 
+def patient_id_problem(text: str) -> str:
+    """Return what is wrong with a Patient ID that is to name one patient, empty if nothing is."""
+    return _cell_problem(PATIENT_ID, text, None)
+
+
 @dataclass(frozen=True, slots=True)
 class _Row:
     number: int

@@ -11,7 +11,7 @@ from enum import StrEnum
 from sqlalchemy import ColumnElement, and_, func, or_
 from sqlmodel import col, select, update
 
-from adit_core.db import Job, Task, TaskStatus
+from adit_core.db import Job, Task, TaskKind, TaskStatus
 from adit_core.db.columns import utc_now
 from adit_core.db.engine import Database
 from adit_core.services.history import record_of_tasks
@@ -32,16 +32,20 @@ class ClaimState(StrEnum):
     """It is held, but the task is to be ended as FAILURE."""
 
 
-def unfinished_task_ids(db: Database, job_id: int) -> list[int]:
-    """Return the tasks of a job that have not ended, in the order of the spreadsheet."""
+def unfinished_task_ids(
+    db: Database, job_id: int, *, kind: TaskKind | None = None, found_by: int | None = None
+) -> list[int]:
+    """Return the tasks of a job that have not ended, in the order of the spreadsheet.
+
+    They are of one `kind`, if that is given, and found by one other task, if that is.
+    """
+    chosen = select(Task.id).where(Task.job_id == job_id, col(Task.status).in_(OPEN_TASKS))
+    if kind is not None:
+        chosen = chosen.where(Task.kind == kind)
+    if found_by is not None:
+        chosen = chosen.where(Task.parent_id == found_by)
     with db.reading() as session:
-        return list(
-            session.exec(
-                select(Task.id)
-                .where(Task.job_id == job_id, col(Task.status).in_(OPEN_TASKS))
-                .order_by(col(Task.id))
-            )
-        )
+        return list(session.exec(chosen.order_by(col(Task.id))))
 
 
 def claim_task(db: Database, task_id: int, *, token: str, lease: float) -> Task | None:

@@ -8,10 +8,12 @@ from adit_core.dicom.outcome import SeriesOutcome, StudyOutcome
 from adit_core.dicom.references import StudyReference
 from adit_core.dicom.transfer import transfer_study
 from adit_core.errors import TaskStopped
+from adit_core.services.launching import node_ids_of
 from adit_core.services.node_visits import TransferVisit
 from adit_core.services.nodes import node_value
 from adit_core.services.progress import TaskCounts, record_progress
 from adit_core.services.routes import open_route
+from adit_core.services.uploads import uploaded_folder
 from adit_core.services.work import TaskOutcome, Work
 
 
@@ -25,8 +27,9 @@ def execute_transfer(work: Work) -> TaskOutcome:
     """
     db, job, task = work.db, work.job, work.task
     with db.reading() as session:
-        nodes = [session.get_one(DicomNode, node_id) for node_id in (job.source_id, job.destination_id)]
-    source, destination = (node_value(db, node) for node in nodes)
+        nodes = [session.get_one(DicomNode, node_id) for node_id in node_ids_of(job)]
+    source = uploaded_folder(db, job.id) if job.source_id is None else node_value(db, nodes[0])
+    destination = node_value(db, nodes[-1])
 
     def record(outcome: StudyOutcome) -> None:
         is_mine = record_progress(
@@ -41,7 +44,7 @@ def execute_transfer(work: Work) -> TaskOutcome:
 
     direct = not work.help.direct_has_failed and may_move_directly(job, task, nodes)
     with (
-        TransferVisit(db, *(node.id for node in nodes)) as visit,
+        TransferVisit(db, job.source_id, nodes[-1].id) as visit,
         open_route(source, destination, receiver=work.help.receiver, direct=direct) as route,
     ):
         outcome = transfer_study(visit.over(route), study_of(task), _selection(job, task), record)

@@ -8,7 +8,7 @@ from datetime import datetime
 from sqlalchemy import Float, case, cast, func
 from sqlmodel import Session, col, select
 
-from adit_core.db import Job, Task, TaskStatus
+from adit_core.db import Job, Task, TaskKind, TaskStatus
 from adit_core.services.job_status import OPEN_TASKS, TaskNumbers
 from adit_core.services.progress import TaskCounts
 
@@ -22,7 +22,7 @@ class JobProgress:
     tasks: TaskNumbers
     """How many tasks have which status."""
     counts: TaskCounts
-    """The accounts of all tasks, summed up."""
+    """The accounts of all tasks but discoveries, which count no instances, summed up."""
     share: float
     """How much of it is done, from 0 to 1; every study counts the same, however large it is."""
     bytes_per_second: float | None
@@ -60,12 +60,13 @@ def _sums(session: Session, job_ids: Collection[int]) -> Mapping[int, list[_Sum]
         (col(Task.planned) > 0, cast(accounted, Float) / col(Task.planned)),
         else_=0.0,
     )
+    has_account = col(Task.kind) != TaskKind.DISCOVERY
     rows = session.exec(  # pyright: ignore[reportCallIssue] - more columns than its overloads have
         select(  # pyright: ignore[reportCallIssue]
             Task.job_id,
             Task.status,
             func.count(),
-            *(func.sum(getattr(Task, name)) for name in _ACCOUNT),
+            *(func.sum(case((has_account, getattr(Task, name)), else_=0)) for name in _ACCOUNT),
             func.sum(case((since_start, col(Task.bytes_sent)), else_=0)),
             func.sum(part),
             func.sum(case((since_start, part), else_=0.0)),

@@ -12,7 +12,7 @@ from datetime import datetime
 from sqlalchemy import func
 from sqlmodel import Session, col, select
 
-from adit_core.db import Job, JobStatus, Task, TaskStatus
+from adit_core.db import Job, JobKind, JobStatus, Task, TaskStatus
 from adit_core.db.columns import utc_now
 from adit_core.db.engine import Database
 from adit_core.errors import JobFailed, NotFound
@@ -91,8 +91,9 @@ def derive_status(tasks: TaskNumbers, *, cancel_requested: bool, started: bool) 
     return JobStatus.SUCCESS if tasks.get(TaskStatus.SUCCESS) == total else JobStatus.WARNING
 
 
-def summary(tasks: TaskNumbers) -> str:
+def summary(tasks: TaskNumbers, kind: JobKind) -> str:
     """Return in words what did not go as it should have, such as "2 of 20 studies failed."."""
+    what = "searches and studies" if kind is JobKind.MASS_TRANSFER else "studies"
     total = sum(tasks.values())
     noteworthy = {
         TaskStatus.FAILURE: "failed",
@@ -100,7 +101,7 @@ def summary(tasks: TaskNumbers) -> str:
         TaskStatus.CANCELED: "were canceled",
     }
     return " ".join(
-        f"{tasks[status]} of {total} studies {words}."
+        f"{tasks[status]} of {total} {what} {words}."
         for status, words in noteworthy.items()
         if tasks.get(status)
     )
@@ -149,7 +150,7 @@ def settle_job(session: Session, job: Job) -> JobStatus:
     now = utc_now()
     job.status = status
     if status is not JobStatus.PENDING:  # one that has not started may say why it has to wait
-        job.message = summary(tasks)
+        job.message = summary(tasks, job.kind)
     if started:
         job.started_at = job.started_at or now
     job.ended_at = _ended_at(job, status, now)

@@ -279,7 +279,7 @@ def _begin_anew(db: Database, user: User, job_id: int, action: Action, address: 
 def _require_still_allowed(db: Database, user: User, job_id: int) -> None:
     with db.reading() as session:
         job = _visible(session.get(Job, job_id), user, job_id)
-        source = session.get_one(DicomNode, job.source_id)
+        source = None if job.source_id is None else session.get_one(DicomNode, job.source_id)
         destination = session.get_one(DicomNode, job.destination_id)
     require_transfer(db, user, source=source, destination=destination, urgent=job.urgent)
 

@@ -5,7 +5,7 @@ stops where its policy says so, and everybody learns from what one finds out abo
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Self, TypeVar
 
@@ -123,6 +123,22 @@ class NodeVisit:
                 self.closed = f"{node.name} is paused after repeated failures. {error}"
 
 
+@contextmanager
+def visiting_searcher(db: Database, node_id: int, searcher: Searcher) -> Iterator[Searcher]:
+    """Yield a searcher of a node through which everybody learns how the node is; it is closed at the end.
+
+    Leaving the block, errors of a node that is paused now become NodeClosed.
+    """
+    visit = visit_node(db, node_id)
+    with VisitingSearcher(searcher, visit) as visiting:
+        try:
+            yield visiting
+        except AditError as error:
+            if visit.closed:
+                raise NodeClosed(visit.closed) from error
+            raise
+
+
 def visit_node(db: Database, node_id: int) -> NodeVisit:
     """Return a visit to a node that begins now."""
     (state,) = _states(db, [node_id])
@@ -130,12 +146,19 @@ def visit_node(db: Database, node_id: int) -> NodeVisit:
 
 
 class TransferVisit:
-    """The visits to both ends of a transfer. Leaving its block, errors of a paused node become NodeClosed."""
+    """The visits to both ends of a transfer; only one end is a node if the studies were uploaded.
 
-    def __init__(self, db: Database, source_id: int, destination_id: int, *, now: Clock = utc_now) -> None:
-        states = {state.node.id: state for state in _states(db, [source_id, destination_id])}
-        self._source = NodeVisit(db, states[source_id], now=now)
+    Leaving its block, errors of a paused node become NodeClosed.
+    """
+
+    def __init__(
+        self, db: Database, source_id: int | None, destination_id: int, *, now: Clock = utc_now
+    ) -> None:
+        node_ids = (destination_id,) if source_id is None else (source_id, destination_id)
+        states = {state.node.id: state for state in _states(db, node_ids)}
+        self._source = None if source_id is None else NodeVisit(db, states[source_id], now=now)
         self._destination = NodeVisit(db, states[destination_id], now=now)
+        self._visits = [visit for visit in (self._source, self._destination) if visit is not None]
 
     def __enter__(self) -> Self:
         return self
@@ -147,24 +170,24 @@ class TransferVisit:
     @property
     def closed(self) -> str:
         """Why the rest of the study has to wait; empty if nothing says so."""
-        return self._source.closed or self._destination.closed
+        return next((visit.closed for visit in self._visits if visit.closed), "")
 
     def over(self, route: Route) -> Route:
         """Return the route on which the policies of both ends are kept."""
-        source, destination = self._source, self._destination
-        stops = source.stops_outside_hours or destination.stops_outside_hours
+        stops = any(visit.stops_outside_hours for visit in self._visits)
+        source = self._source
         return replace(
             route,
-            searcher=VisitingSearcher(route.searcher, source),
+            searcher=route.searcher if source is None else VisitingSearcher(route.searcher, source),
             source=VisitingSource(route.source, source, self._check_hours if stops else None),
-            destination=VisitingDestination(route.destination, destination),
+            destination=VisitingDestination(route.destination, self._destination),
             # What the source sends by itself nobody can slow down or stop.
-            direct=None if source.is_supervised or destination.is_supervised else route.direct,
+            direct=None if any(visit.is_supervised for visit in self._visits) else route.direct,
         )
 
     def _check_hours(self) -> None:
-        self._source.check_hours()
-        self._destination.check_hours()
+        for visit in self._visits:
+            visit.check_hours()
 
 
 class VisitingSearcher(Searcher):
@@ -196,13 +219,20 @@ class VisitingSearcher(Searcher):
 
     def _asked(self, answers: Iterator[T]) -> Iterator[T]:
         with self._visit.asking():
-            yield from answers
+            for answer in answers:
+                self._visit.answered()
+                yield answer
 
 
 class VisitingSource(Source):
-    """Retrieves from a node at its pace, and series by series if it may have to stop between them."""
+    """Retrieves from a node at its pace, and series by series if it may have to stop between them.
 
-    def __init__(self, source: Source, visit: NodeVisit, check_hours: Callable[[], None] | None) -> None:
+    Without a visit, the source is no node, and there are only the hours of the destination to look at.
+    """
+
+    def __init__(
+        self, source: Source, visit: NodeVisit | None, check_hours: Callable[[], None] | None
+    ) -> None:
         self._source = source
         self._visit = visit
         self._check_hours = check_hours
@@ -213,7 +243,7 @@ class VisitingSource(Source):
         Raises:
             NodeClosed: A window has ended; what came before it was retrieved.
         """
-        paced = _PacedInlet(inlet, self._visit)
+        paced = inlet if self._visit is None else _PacedInlet(inlet, self._visit)
         if self._check_hours is None:
             self._retrieve(request, paced)
             return
@@ -226,7 +256,7 @@ class VisitingSource(Source):
         self._source.close()
 
     def _retrieve(self, request: RetrieveRequest, inlet: Inlet) -> None:
-        with self._visit.asking():
+        with nullcontext() if self._visit is None else self._visit.asking():
             self._source.retrieve(request, inlet)
 
 

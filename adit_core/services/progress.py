@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from sqlmodel import col, update
+from sqlmodel import Session, col, update
 
 from adit_core.db import SeriesProgress, Task, TaskStatus
 from adit_core.db.engine import Database
@@ -37,7 +37,8 @@ def record_progress(
 ) -> bool:
     """Write how far a task is, if it is still claimed with `token`; return whether it was.
 
-    Series that are left out stay as they are. Made to be called about once a second.
+    `series` are all that the source has of the study; of others that were expected nothing is planned any
+    more. Without any, they stay as they are. Made to be called about once a second.
     """
     with db.session() as session:
         held = session.exec(
@@ -52,5 +53,20 @@ def record_progress(
         if held.rowcount == 0:
             return False
         upsert(session, series, key=("task_id", "series_instance_uid"))
+        if series:
+            _expect_no_others(session, task_id, series)
         session.commit()
     return True
+
+
+def _expect_no_others(session: Session, task_id: int, series: Sequence[SeriesProgress]) -> None:
+    known = [entry.series_instance_uid for entry in series]
+    session.exec(
+        update(SeriesProgress)
+        .where(
+            col(SeriesProgress.task_id) == task_id,
+            col(SeriesProgress.series_instance_uid).not_in(known),
+            col(SeriesProgress.planned) > 0,
+        )
+        .values(planned=0, delivered=0, filtered=0, message="The source does not have it any more.")
+    )

@@ -33,9 +33,11 @@ def require_node(db: Database, user: User, node: DicomNode, role: NodeRole) -> N
 
 
 def require_transfer(
-    db: Database, user: User, *, source: DicomNode, destination: DicomNode, urgent: bool
+    db: Database, user: User, *, source: DicomNode | None, destination: DicomNode, urgent: bool
 ) -> None:
     """Do nothing if `user` may have studies moved from `source` to `destination`.
+
+    Without a source, they were uploaded.
 
     Raises:
         NotAllowed: The user lacks a permission, or access to one of the nodes.
@@ -45,5 +47,6 @@ def require_transfer(
     require_permission(db, user, Permission.TRANSFER_UNPSEUDONYMIZED)
     if urgent:
         require_permission(db, user, Permission.PROCESS_URGENTLY)
-    require_node(db, user, source, NodeRole.SOURCE)
+    if source is not None:
+        require_node(db, user, source, NodeRole.SOURCE)
     require_node(db, user, destination, NodeRole.DESTINATION)

@@ -60,7 +60,7 @@ def open_route(
         yield Route(
             searcher=stack.enter_context(searcher_of(source)),
             source=stack.enter_context(_source(source, receiver)),
-            destination=stack.enter_context(_changed(_destination(destination), transformer)),
+            destination=stack.enter_context(_changed(destination_of(destination), transformer)),
             verification=_verification(destination),
             direct=_direct_mover(source, destination) if direct else None,
             describes_study=_needs_description(destination),
@@ -132,7 +132,8 @@ def _changed(destination: Destination, transformer: Transformer | None) -> Desti
     return destination if transformer is None else ChangingDestination(destination, transformer)
 
 
-def _destination(node: Node) -> Destination:
+def destination_of(node: Node) -> Destination:
+    """Return what takes instances to a node, and tells what it holds."""
     match node:
         case FolderNode():
             return FolderDestination(node)

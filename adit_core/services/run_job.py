@@ -11,7 +11,7 @@ from threading import BoundedSemaphore, Event
 from typing import Self
 from uuid import uuid4
 
-from adit_core.db import DicomNode, Job, Task, TaskStatus
+from adit_core.db import DicomNode, Job, Task, TaskKind, TaskStatus
 from adit_core.db.columns import utc_now
 from adit_core.db.engine import Database
 from adit_core.errors import (
@@ -87,16 +87,16 @@ class JobRun:
         with suppress(DatabaseUnavailable):  # then the reconciler finds an execution that has ended
             self._gate.rest(self._run_number)
 
-    def new_tasks(self) -> list[int]:
+    def new_tasks(self, *, kind: TaskKind | None = None, found_by: int | None = None) -> list[int]:
         """Return the ids of the tasks that this execution has to do, and was not told of before.
 
-        If a node is closed there is nothing to do: the job is executed again once it is open.
+        They are of one `kind`, if that is given, and found by one other task, if that is. If a node is
+        closed there is nothing to do: the job is executed again once it is open.
         """
         if self._gate.closed():
             return []
-        new = [
-            task_id for task_id in unfinished_task_ids(self._db, self._job_id) if task_id not in self._told
-        ]
+        unfinished = unfinished_task_ids(self._db, self._job_id, kind=kind, found_by=found_by)
+        new = [task_id for task_id in unfinished if task_id not in self._told]
         self._told.update(new)
         return new
 

@@ -145,6 +145,7 @@ def cached_study(
         modalities=study.modalities,
         number_of_series=study.number_of_series,
         number_of_instances=study.number_of_instances,
+        institution_name=study.institution_name,
     )
 
 
@@ -227,6 +228,7 @@ def _study_row(node: DicomNode, study: StudyResult) -> Study:
         modalities=study.modalities,
         number_of_series=study.number_of_series,
         number_of_instances=study.number_of_instances,
+        institution_name=storable(study.institution_name),
     )
 
 
@@ -239,6 +241,7 @@ def _remember_series(session: Session, study: Study, series: Sequence[SeriesResu
             series_number=one.series_number,
             series_description=storable(one.series_description),
             number_of_instances=one.number_of_instances,
+            institution_name=storable(one.institution_name),
         )
         for one in series
         if is_valid_uid(one.reference.series_instance_uid)

@@ -1,29 +1,15 @@
-"""Submitting jobs: checking what is asked for, writing the job with its tasks, having it run."""
+"""Submitting batch transfers: the studies that a spreadsheet lists."""
 
 from collections.abc import Iterator
 
 from sqlmodel import Session
 
-from adit_core.db import (
-    DicomNode,
-    Job,
-    JobKind,
-    NodeKind,
-    StorageForm,
-    Task,
-    TransferOptions,
-    User,
-)
-from adit_core.db.audit import AuditAction
+from adit_core.db import Job, JobKind, Task, TransferOptions
 from adit_core.db.engine import Database
-from adit_core.errors import InputProblem, NotFound, refuse
-from adit_core.services import audit
+from adit_core.errors import InputProblem
 from adit_core.services.batch_file import BatchFile
-from adit_core.services.launching import Launcher, launch_job
-from adit_core.services.nodes import get_node
-from adit_core.services.rights import require_transfer
-
-_MAX_NAME_LENGTH = 150
+from adit_core.services.launching import Launcher
+from adit_core.services.transfer_request import TransferRequest, require_allowed, write_and_launch
 
 
 def submit_batch_transfer(
@@ -61,90 +47,42 @@ def submit_batch_transfer(
         NotAllowed: The user may not do this.
         InvalidInput: The nodes or the batch file do not allow it, with all that is wrong.
     """
-    owner = _user(db, owner_id)
-    source_node, destination_node = get_node(db, source), get_node(db, destination)
-    require_transfer(db, owner, source=source_node, destination=destination_node, urgent=urgent)
-    refuse(
-        *_source_problems(source_node),
-        *_destination_problems(source_node, destination_node),
-        *_batch_problems(batch),
-        *_name_problems(name),
-    )
-    job = Job(
-        kind=JobKind.BATCH_TRANSFER,
-        name=name.strip(),
-        owner_id=owner.id,
-        source_id=source_node.id,
-        destination_id=destination_node.id,
-        options=options or TransferOptions(),
+    request = TransferRequest(
+        owner_id=owner_id,
+        source=source,
+        destination=destination,
+        name=name,
         urgent=urgent,
-        run_number=1,
+        options=options or TransferOptions(),
+        address=address,
     )
-    with db.session() as session:
-        _write(session, job, batch)
-        audit.record(
-            session,
-            AuditAction.JOB_SUBMITTED,
-            actor=owner,
-            object_kind="job",
-            object_id=job.id,
-            address=address,
-            source=source,
-            destination=destination,
-            studies=len(batch.studies),
-            urgent=urgent,
+    transfer = require_allowed(db, request, *batch_problems(batch))
+
+    def write_tasks(session: Session, job: Job) -> None:
+        session.add_all(
+            Task(
+                job_id=job.id,
+                patient_id=study.patient_id,
+                study_instance_uid=study.study_instance_uid,
+                series_instance_uids=study.series_instance_uids,
+                pseudonym=study.pseudonym,
+                rows=study.rows,
+            )
+            for study in batch.studies
         )
-        session.commit()
-    launch_job(db, launcher, job.id)
-    return job.id
 
-
-def _user(db: Database, user_id: int) -> User:
-    with db.reading() as session:
-        user = session.get(User, user_id)
-    if user is None:
-        raise NotFound("There is no such user.")
-    return user
-
-
-def _write(session: Session, job: Job, batch: BatchFile) -> None:
-    session.add(job)
-    session.flush()
-    session.add_all(
-        Task(
-            job_id=job.id,
-            patient_id=study.patient_id,
-            study_instance_uid=study.study_instance_uid,
-            series_instance_uids=study.series_instance_uids,
-            pseudonym=study.pseudonym,
-            rows=study.rows,
-        )
-        for study in batch.studies
+    return write_and_launch(
+        db,
+        launcher,
+        transfer,
+        kind=JobKind.BATCH_TRANSFER,
+        write_tasks=write_tasks,
+        studies=len(batch.studies),
     )
 
 
-def _source_problems(node: DicomNode) -> Iterator[InputProblem]:
-    if node.kind is NodeKind.FOLDER:
-        if node.storage is not StorageForm.FILES:
-            problem = f"{node.name} holds no DICOM files; choose an archive or another folder."
-            yield InputProblem(problem, field="source")
-    elif node.kind is NodeKind.WEB:
-        if not (node.supports_qido and node.supports_wado):
-            yield InputProblem(f"{node.name} does not support both QIDO-RS and WADO-RS.", field="source")
-    elif not (node.supports_find and (node.supports_get or node.supports_move)):
-        yield InputProblem(f"{node.name} does not support C-FIND with C-GET or C-MOVE.", field="source")
-
-
-def _destination_problems(source: DicomNode, node: DicomNode) -> Iterator[InputProblem]:
-    if node.id == source.id:
-        yield InputProblem(f"{node.name} is the source, too; choose another node.", field="destination")
-    elif node.kind is NodeKind.SERVER and not node.supports_store:
-        yield InputProblem(f"{node.name} does not support C-STORE.", field="destination")
-    elif node.kind is NodeKind.WEB and not node.supports_stow:
-        yield InputProblem(f"{node.name} does not support STOW-RS.", field="destination")
-
-
-def _batch_problems(batch: BatchFile) -> Iterator[InputProblem]:
+def batch_problems(batch: BatchFile) -> Iterator[InputProblem]:
+    """Yield what keeps the studies of a batch file from being transferred."""
     if not batch.studies:
         yield InputProblem("There is no study to transfer.", field="batch")
     for study in batch.studies:
@@ -152,8 +90,3 @@ def _batch_problems(batch: BatchFile) -> Iterator[InputProblem]:
             # To deliver it with the name that the pseudonym was to replace would be the worst answer.
             message = "Pseudonyms are not supported yet; without them, studies are delivered as they are."
             yield InputProblem(message, row=min(study.rows, default=None), field="Pseudonym")
-
-
-def _name_problems(name: str) -> Iterator[InputProblem]:
-    if len(name.strip()) > _MAX_NAME_LENGTH:
-        yield InputProblem(f"Use at most {_MAX_NAME_LENGTH} characters.", field="name")

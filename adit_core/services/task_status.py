@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import ColumnElement
 from sqlmodel import Session, col, delete, select, update
 
-from adit_core.db import Job, SeriesProgress, Task, TaskStatus, User
+from adit_core.db import Job, SeriesProgress, Task, TaskKind, TaskStatus, User
 from adit_core.db.audit import AuditAction
 from adit_core.db.columns import storable, utc_now
 from adit_core.services import audit
@@ -153,6 +153,11 @@ def _audit_transfers(session: Session, job: Job, ended_at: datetime) -> None:
 def _delivered(session: Session, job: Job, ended_at: datetime) -> Sequence[Task]:
     return session.exec(
         select(Task)
-        .where(Task.job_id == job.id, Task.ended_at == ended_at, Task.delivered > 0)
+        .where(
+            Task.job_id == job.id,
+            Task.kind == TaskKind.TRANSFER,
+            Task.ended_at == ended_at,
+            Task.delivered > 0,
+        )
         .execution_options(populate_existing=True)
     ).all()

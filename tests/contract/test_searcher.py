@@ -6,6 +6,7 @@ import pytest
 
 from adit_core.dicom.ports import Searcher
 from adit_core.dicom.query import DateRange, InstanceResult, PatientQuery, SeriesQuery, StudyQuery
+from adit_core.dicom.study_windows import StudyWindow
 from adit_core.errors import TransientError
 from deployments.demo.studies import Form, SeriesSpec, StudySpec, write_study
 from tests import factories
@@ -57,6 +58,7 @@ def test_study_is_described(archive: SourceUnderTest):
     assert study.patient_sex == "F"
     assert study.patient_birth_date == date(1962, 8, 17)
     assert study.modalities in ({"MR", "SR"}, frozenset())
+    assert study.institution_name in ("Demo Hospital", "")
     assert study.number_of_series in (2, None)
     assert study.number_of_instances in (4, None)
 
@@ -90,6 +92,26 @@ def test_studies_are_found_by_keys(
 ):
     archive.holding(CT, MR, OLD)
     assert found(archive, query) == uids(*expected)
+
+
+@pytest.mark.parametrize(
+    ("minutes", "expected"),
+    [
+        ((8 * 60, 8 * 60 + 15), {"08", "080000", "081459.5"}),
+        ((8 * 60 + 15, 8 * 60 + 16), {"0815"}),
+        ((0, 8 * 60), {"000000", "075959"}),
+        ((12 * 60, 24 * 60), {"200000", "235959.999999"}),
+    ],
+)
+def test_studies_of_a_day_are_found_by_their_time(
+    archive: SourceUnderTest, minutes: tuple[int, int], expected: set[str]
+):
+    times = ("000000", "075959", "08", "080000", "081459.5", "0815", "200000", "235959.999999")
+    specs = {at: factories.ct_study(key=f"at {at}", study_date="20240110", study_time=at) for at in times}
+    archive.holding(*specs.values())
+    window = StudyWindow(date(2024, 1, 10), date(2024, 1, 10), *minutes)
+    query = StudyQuery(study_date=window.days, study_time=window.times)
+    assert found(archive, query) == uids(*(specs[at] for at in expected))
 
 
 def test_study_is_found_by_any_of_its_modalities(archive: SourceUnderTest):

@@ -1,25 +1,29 @@
 """What a visit finds out about a node, and what it does not blame it for."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from adit_core.db import DicomNode, NodeHealth
+from adit_core.db import DicomNode, NodeHealth, OutsideWindow
+from adit_core.db.columns import utc_now
 from adit_core.db.engine import Database
 from adit_core.dicom.dimse import DimseSearcher
 from adit_core.dicom.manifest import Selection
 from adit_core.dicom.node import ServerNode
 from adit_core.dicom.outcome import StudyOutcome
 from adit_core.dicom.ports import DirectMover, RetrieveRequest
+from adit_core.dicom.query import StudyQuery, StudyResult
 from adit_core.dicom.transfer import Route, Verification, transfer_study
 from adit_core.errors import AditError, AssociationRejected, ConnectionFailed, NodeClosed, PeerBusy
 from adit_core.services.node_health import lock_health
 from adit_core.services.node_policies import change_policy
-from adit_core.services.node_visits import TransferVisit, VisitingDestination, visit_node
+from adit_core.services.node_visits import TransferVisit, VisitingDestination, visit_node, visiting_searcher
 from deployments.demo.studies import write_study
 from tests.factories import ct_study, study_reference
-from tests.fakes.archive import FakeArchive
+from tests.fakes.archive import FakeArchive, FakeSearcher
 from tests.fakes.ports import instance
 from tests.rows import make_server
 
@@ -153,6 +157,36 @@ def test_an_error_after_an_answer_is_not_held_against_the_node(ends: Ends) -> No
     with pytest.raises(ConnectionFailed), visit.asking():
         raise ConnectionFailed("No.")
     assert (ends.health(ends.source).failures, visit.closed) == (0, "")
+
+
+def test_answers_that_are_cut_off_are_not_held_against_the_node(ends: Ends) -> None:
+    class OutOfResources(FakeSearcher):
+        def find_studies(self, query: StudyQuery) -> Iterator[StudyResult]:
+            yield from super().find_studies(query)
+            raise PeerBusy("out of resources")
+
+    ends.failed_before(ends.source)
+    searcher = OutOfResources(ends.here)
+    with (
+        pytest.raises(PeerBusy),
+        visiting_searcher(ends.db, ends.source.id, searcher) as visiting,
+    ):
+        list(visiting.find_studies(StudyQuery()))
+    assert ends.health(ends.source).failures == 0
+
+
+def test_what_was_uploaded_is_delivered_at_the_pace_and_in_the_hours_of_the_destination(ends: Ends) -> None:
+    with TransferVisit(ends.db, None, ends.destination.id) as visit:
+        outcome = transfer_study(visit.over(ends.route()), study_reference(SPEC), Selection())
+    assert (outcome.delivered, visit.closed) == (5, "")
+
+    yesterday = (utc_now() - timedelta(days=1)).strftime("%a")
+    change_policy(ends.db, "DESTINATION", windows=[f"{yesterday} 00:00-00:01"], outside=OutsideWindow.STOP)
+    ends.there.held.clear()
+    with TransferVisit(ends.db, None, ends.destination.id) as visit:
+        outcome = transfer_study(visit.over(ends.route()), study_reference(SPEC), Selection())
+    assert outcome.delivered == 0
+    assert visit.closed.startswith("DESTINATION is open")
 
 
 def test_archives_send_to_each_other_only_if_nobody_has_to_watch(ends: Ends) -> None:

@@ -6,13 +6,17 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from adit_core.db import Job, JobStatus, Task, TaskStatus, TransferOptions
+from adit_core.db import Job, JobStatus, Task, TaskKind, TaskStatus, TransferOptions
 from adit_core.db.engine import Database
 from adit_core.errors import ActionNotPossible, InvalidInput, JobFailed, NotFound
 from adit_core.services.claims import claim_task, finish_task, unfinished_task_ids
 from adit_core.services.progress import TaskCounts
+from adit_core.services.submit_selective import PickedStudy
 from adit_core.settings import get_settings
-from flows.notebook import submit_batch
+from deployments.demo.studies import write_study
+from flows.notebook import submit_batch, submit_files, submit_mass, submit_studies
+from tests.factories import ct_study
+from tests.mass import mass_options
 from tests.rows import load, make_folder, make_server, make_user
 
 COUNTS = TaskCounts(planned=2, delivered=2, sent=2, bytes_sent=1000)
@@ -126,3 +130,31 @@ def test_a_user_can_be_named(db: Database, frame: pd.DataFrame, monkeypatch: pyt
 def test_without_tables_a_notebook_is_told_how_to_make_them(data_dir: Path, frame: pd.DataFrame) -> None:
     with pytest.raises(ActionNotPossible, match="adit db upgrade"):
         submit_batch(frame, source="PACS", destination="Export")
+
+
+def test_picked_studies_are_submitted(db: Database) -> None:
+    picked = [PickedStudy("P1", "1.2.1", ("1.2.1.1",))]
+    job = submit_studies(picked, source="PACS", destination="Export", excluded_modalities=["SR"])
+
+    assert job.status is JobStatus.PENDING
+    assert load(db, Job, job.id).options == TransferOptions(excluded_modalities=("SR",))
+    assert load(db, Task, 1).series_instance_uids == ("1.2.1.1",)
+
+
+def test_a_mass_transfer_is_submitted(db: Database) -> None:
+    options = mass_options(include={"modalities": ["CT"]})
+    job = submit_mass(options, source="PACS", destination="Export")
+
+    assert load(db, Job, job.id).mass == options
+    assert job.tasks()["subject"].iloc[0] == "2024-03-29 23:00 to 2024-03-30 23:00 UTC"
+    assert set(job.tasks()["kind"]) == {TaskKind.DISCOVERY}
+
+
+def test_files_are_submitted(db: Database, data_dir: Path, tmp_path: Path) -> None:
+    write_study(ct_study(2, rows=16), tmp_path / "studies")
+
+    job = submit_files([tmp_path / "studies"], destination="Export")
+
+    assert load(db, Job, job.id).source_id is None
+    assert list(job.tasks()["planned"]) == [2]
+    assert len(list((data_dir / "uploads").glob("*/*.dcm"))) == 2

@@ -13,6 +13,7 @@ from adit_core.dicom.node import QueryRoot
 from adit_core.dicom.query import DateRange, PatientQuery, SeriesQuery, StudyQuery, StudyResult
 from adit_core.dicom.references import StudyReference
 from adit_core.errors import (
+    AnswerCutOff,
     ConnectionFailed,
     InvalidInput,
     NoPresentationContext,
@@ -302,7 +303,8 @@ def test_series_and_instances_of_others_are_left_out():
         (0xA900, OperationFailed),
         (0xC001, OperationFailed),
         (0x0122, OperationFailed),
-        (0xFE00, PeerAborted),
+        (0xFE00, AnswerCutOff),
+        (0xB000, AnswerCutOff),
     ],
 )
 def test_status_that_is_no_success_is_raised_after_the_results(status: int, kind: type[Exception]):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from adit_core.db import JobStatus, TaskStatus
+from adit_core.db import JobKind, JobStatus, TaskStatus
 from adit_core.errors import JobFailed
 from adit_core.services.job_status import JobResult, derive_status, summary
 
@@ -45,15 +45,16 @@ def test_the_status_of_a_job_follows_from_its_tasks(
 
 
 def test_the_summary_tells_what_is_noteworthy():
-    assert summary({S: 18, F: 2}) == "2 of 20 studies failed."
-    assert summary({S: 1, W: 1, F: 1, C: 1}) == (
+    assert summary({S: 18, F: 2}, JobKind.BATCH_TRANSFER) == "2 of 20 studies failed."
+    assert summary({S: 1, W: 1, F: 1, C: 1}, JobKind.BATCH_TRANSFER) == (
         "1 of 4 studies failed. 1 of 4 studies ended with a warning. 1 of 4 studies were canceled."
     )
-    assert summary({S: 3}) == ""
+    assert summary({S: 3}, JobKind.BATCH_TRANSFER) == ""
+    assert summary({S: 2, F: 1}, JobKind.MASS_TRANSFER) == "1 of 3 searches and studies failed."
 
 
 def test_a_result_without_any_success_is_raised():
-    message = summary({F: 2})
+    message = summary({F: 2}, JobKind.BATCH_TRANSFER)
 
     with pytest.raises(JobFailed, match=r"Job 7: 2 of 2 studies failed\."):
         JobResult(7, JobStatus.FAILURE, message, {F: 2}).or_raise()

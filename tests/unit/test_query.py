@@ -1,6 +1,6 @@
 """Queries decide on our side what an archive's answer is worth."""
 
-from datetime import date
+from datetime import date, time
 
 import pytest
 
@@ -12,6 +12,8 @@ from adit_core.dicom.query import (
     SeriesResult,
     StudyQuery,
     StudyResult,
+    TimeRange,
+    time_of_day,
 )
 from adit_core.dicom.references import SeriesReference, StudyReference
 
@@ -174,3 +176,43 @@ def test_series_must_fulfil_every_key(query: SeriesQuery, matches: bool):
         series_description="Thorax Lung 1.0",
     )
     assert query.matches(series) is matches
+
+
+@pytest.mark.parametrize(
+    ("times", "value"),
+    [
+        (TimeRange(), ""),
+        (TimeRange(time(8), time(8, 14, 59, 999_999)), "08-081459.999999"),
+        (TimeRange(time(8, 15), time(9)), "0815-090000"),
+        (TimeRange(time(0)), "00-"),
+        (TimeRange(end=time(20, 30)), "-203000"),
+    ],
+)
+def test_range_of_times_is_written_as_a_matching_key(times: TimeRange, value: str):
+    assert times.to_dicom() == value
+
+
+@pytest.mark.parametrize(
+    ("value", "moment"),
+    [
+        ("081530", time(8, 15, 30)),
+        ("081530.25", time(8, 15, 30, 250_000)),
+        ("0815", time(8, 15)),
+        ("08", time(8)),
+        ("08:15:30", time(8, 15, 30)),
+        ("235960", time(23, 59, 59)),
+        ("", None),
+        ("24", None),
+        ("0860", None),
+        ("noon", None),
+    ],
+)
+def test_time_is_read_however_much_of_it_is_told(value: str, moment: time | None):
+    assert time_of_day(value) == moment
+
+
+def test_study_is_matched_by_its_time_of_day():
+    query = StudyQuery(study_time=TimeRange(time(8), time(9)))
+    assert query.matches(study(study_time="0830"))
+    assert not query.matches(study(study_time="0930"))
+    assert not query.matches(study(study_time=""))

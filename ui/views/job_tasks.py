@@ -64,7 +64,7 @@ def _row(task: Task, details: Grid | None) -> Row:
         (
             status_badge(task.status),
             Text(task.patient_id, code=True),
-            Link(task.study_instance_uid, f"/job?id={task.job_id}&task={task.id}", notes, code=True),
+            Link(task.subject, f"/job?id={task.job_id}&task={task.id}", notes, code=True),
             Text(", ".join(map(str, task.rows))),
             Text(number(len(task.series_instance_uids)) if task.series_instance_uids else "all"),
             _instances(task, status_tone(task.status)),

@@ -9,6 +9,8 @@ import pytest
 from adit_core.db import Job, StorageForm, TaskStatus, TransferOptions, User
 from adit_core.services.claims import unfinished_task_ids
 from adit_core.services.progress import TaskCounts
+from deployments.demo.studies import write_study
+from tests.factories import ct_study
 from tests.integration.cli.conftest import CommandLine, end_task, start_task
 from tests.rows import load, make_folder, make_job, make_server, make_user
 
@@ -210,3 +212,85 @@ def test_failed_studies_can_be_tried_again(cli: CommandLine, job: Job) -> None:
 
 def test_the_reconciler_says_that_it_needs_the_scheduler(cli: CommandLine) -> None:
     assert "make up" in cli.error("reconcile")["error"]
+
+
+def test_studies_and_series_are_picked_by_their_uids(cli: CommandLine, nodes: Sequence[str]) -> None:
+    picked = ("--patient-id", "P1", "--study", "1.2.1", "--study", "1.2.2:1.2.2.1:1.2.2.2")
+    result = cli.run("submit", "studies", *picked, *nodes)
+
+    assert (result.exit_code, result.stdout) == (0, "Submitted job 1: `adit jobs watch 1`.\n")
+    tasks = cli.json("jobs", "show", 1, "--tasks")["tasks"]
+    assert [(task["study_instance_uid"], task["series_instance_uids"]) for task in tasks] == [
+        ("1.2.1", []),
+        ("1.2.2", ["1.2.2.1", "1.2.2.2"]),
+    ]
+    assert "numbers with dots" in cli.error("submit", "studies", *picked, "--study", "x", *nodes)["error"]
+
+
+def test_a_mass_transfer_takes_a_file_and_options_that_pass_it(
+    cli: CommandLine, nodes: Sequence[str], tmp_path: Path
+) -> None:
+    file = tmp_path / "mass.yaml"
+    file.write_text(
+        "first_day: 2024-01-01\nlast_day: 2024-01-31\ninclude: {modalities: [CT], series_numbers: [1]}\n"
+    )
+    passing = ("--last-day", "2024-01-02", "--modality", "mr", "--modality", "sr", "--max-age", "17")
+
+    result = cli.run("submit", "mass", file, *nodes, *passing, "--exclude-institution", "/foo|bar/")
+
+    assert (result.exit_code, result.stdout) == (0, "Submitted job 1: `adit jobs watch 1`.\n")
+    mass = load(cli.db, Job, 1).mass
+    assert mass is not None
+    assert (str(mass.first_day), str(mass.last_day), mass.max_age) == ("2024-01-01", "2024-01-02", 17)
+    assert (mass.include.modalities, mass.include.series_numbers) == (("MR", "SR"), (1,))
+    assert mass.exclude.institutions == ("/foo|bar/",)
+    assert [task["kind"] for task in cli.json("jobs", "show", 1, "--tasks")["tasks"]] == ["discovery"] * 2
+    assert "2024-01-01 00:00 to 2024-01-02 00:00 UTC" in cli.run("jobs", "show", 1, "--tasks").stdout
+
+
+def test_problems_of_a_mass_transfer_name_their_fields(cli: CommandLine, nodes: Sequence[str]) -> None:
+    wrong = ("--first-day", "2024-01-02", "--last-day", "2024-01-01", "--series-description", "/(/")
+    problems = cli.error("submit", "mass", *nodes, *wrong)["problems"]
+    assert [problem["field"] for problem in problems] == ["last_day", "include.series_descriptions.0"]
+
+
+def test_files_of_this_machine_are_uploaded_and_submitted(
+    cli: CommandLine, nodes: Sequence[str], tmp_path: Path
+) -> None:
+    write_study(ct_study(2, rows=16), tmp_path / "studies")
+    (tmp_path / "studies" / "notes.txt").write_text("no DICOM at all")
+
+    result = cli.run("submit", "upload", tmp_path / "studies", "--to", "Export")
+
+    assert (result.exit_code, result.stdout) == (0, "Submitted job 1: `adit jobs watch 1`.\n")
+    assert "notes.txt: this is no DICOM file" in result.stderr
+    assert [task["planned"] for task in cli.json("jobs", "show", 1, "--tasks")["tasks"]] == [2]
+    assert len(list((cli.data_dir / "uploads").glob("*/*.dcm"))) == 2
+    assert "cannot be read" in cli.error("submit", "upload", tmp_path / "missing", "--to", "Export")["error"]
+
+
+def test_a_transfer_of_each_kind_can_be_previewed(cli: CommandLine, admin: User, tmp_path: Path) -> None:
+    spec = ct_study(2, rows=16)
+    for name in ("source", "arrivals"):
+        (tmp_path / name).mkdir()
+        make_folder(cli.db, name, path=str(tmp_path / name))
+    write_study(spec, tmp_path / "source")
+    batch = tmp_path / "batch.csv"
+    batch.write_text(f"PatientID,StudyInstanceUID\n{spec.patient_id},{spec.study_instance_uid}\n")
+    nodes = ("--from", "source", "--to", "arrivals", "--preview")
+    picked = ("--patient-id", spec.patient_id, "--study", spec.study_instance_uid)
+    days = ("--first-day", "2024-01-02", "--last-day", "2024-01-02")
+
+    for arguments in (
+        ("batch", batch, *nodes),
+        ("studies", *picked, *nodes),
+        ("mass", *days, *nodes),
+        ("upload", tmp_path / "source", *nodes[2:]),
+    ):
+        told = cli.json("submit", *arguments)
+        assert [study["study_instance_uid"] for study in told["studies"]] == [spec.study_instance_uid]
+        assert "1 studies with 1 series and 2 instances" in cli.run("submit", *arguments).stdout
+
+    assert cli.json("jobs", "list") == []
+    assert list((tmp_path / "arrivals").iterdir()) == []
+    assert list((cli.data_dir / "uploads").iterdir()) == []

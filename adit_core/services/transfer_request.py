@@ -1,0 +1,160 @@
+"""What every kind of transfer is told and checked for, and how its job is written and launched."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from sqlmodel import Session
+
+from adit_core.db import DicomNode, Job, JobKind, NodeKind, StorageForm, TransferOptions, User
+from adit_core.db.audit import AuditAction
+from adit_core.db.engine import Database
+from adit_core.db.mass import MassTransferOptions
+from adit_core.errors import InputProblem, NotFound, refuse
+from adit_core.services import audit
+from adit_core.services.launching import Launcher, launch_job
+from adit_core.services.nodes import get_node
+from adit_core.services.rights import require_transfer
+
+_MAX_NAME_LENGTH = 150
+
+
+@dataclass(frozen=True, slots=True)
+class TransferRequest:
+    """What every kind of transfer is told; which studies are meant, each kind is told in its own way."""
+
+    owner_id: int
+    """The user whose job it is."""
+    source: str | None
+    """The name of the node that has the studies; None for what was uploaded."""
+    destination: str
+    """The name of the node that is to have them."""
+    name: str = ""
+    """What the owner calls the job."""
+    urgent: bool = False
+    """Whether it goes before others."""
+    options: TransferOptions = field(default_factory=TransferOptions)
+    """How the studies are to be transferred."""
+    address: str = ""
+    """The network address that the request came from."""
+
+
+@dataclass(frozen=True, slots=True)
+class AllowedTransfer:
+    """A request that was found to be allowed and possible, with the rows that it names."""
+
+    request: TransferRequest
+    owner: User
+    source: DicomNode | None
+    destination: DicomNode
+
+
+def require_allowed(db: Database, request: TransferRequest, *problems: InputProblem) -> AllowedTransfer:
+    """Return what a request asks for, if it may be done; `problems` are what was found wrong before.
+
+    Raises:
+        NotFound: There is no such user or node.
+        NotAllowed: The user may not do this.
+        InvalidInput: With `problems`, and all that the nodes do not allow.
+    """
+    owner = _user(db, request.owner_id)
+    source = None if request.source is None else get_node(db, request.source)
+    destination = get_node(db, request.destination)
+    require_transfer(db, owner, source=source, destination=destination, urgent=request.urgent)
+    refuse(
+        *([] if source is None else _source_problems(source)),
+        *_destination_problems(source, destination),
+        *problems,
+        *_name_problems(request.name),
+    )
+    return AllowedTransfer(request, owner, source, destination)
+
+
+def write_and_launch(
+    db: Database,
+    launcher: Launcher,
+    transfer: AllowedTransfer,
+    *,
+    kind: JobKind,
+    write_tasks: Callable[[Session, Job], None],
+    studies: int | None,
+    mass: MassTransferOptions | None = None,
+) -> int:
+    """Write a job with its tasks in one transaction, have it run, and return its id.
+
+    The job is written whether or not the scheduler is available; if it is not, the job's message
+    says so, and the reconciler has it run later.
+
+    Args:
+        db: Where the job is kept.
+        launcher: The scheduler.
+        transfer: Who wants it, from where and where to.
+        kind: What the job is made from.
+        write_tasks: Adds its tasks to the transaction.
+        studies: How many studies it is about, if that is known; the audit trail is told.
+        mass: What a mass transfer looks for.
+    """
+    request = transfer.request
+    job = Job(
+        kind=kind,
+        name=request.name.strip(),
+        owner_id=transfer.owner.id,
+        source_id=transfer.source and transfer.source.id,
+        destination_id=transfer.destination.id,
+        options=request.options,
+        mass=mass,
+        urgent=request.urgent,
+        run_number=1,
+    )
+    with db.session() as session:
+        session.add(job)
+        session.flush()
+        write_tasks(session, job)
+        audit.record(
+            session,
+            AuditAction.JOB_SUBMITTED,
+            actor=transfer.owner,
+            object_kind="job",
+            object_id=job.id,
+            address=request.address,
+            source=request.source,
+            destination=request.destination,
+            urgent=request.urgent,
+            studies=studies,
+        )
+        session.commit()
+    launch_job(db, launcher, job.id)
+    return job.id
+
+
+def _user(db: Database, user_id: int) -> User:
+    with db.reading() as session:
+        user = session.get(User, user_id)
+    if user is None:
+        raise NotFound("There is no such user.")
+    return user
+
+
+def _source_problems(node: DicomNode) -> Iterator[InputProblem]:
+    if node.kind is NodeKind.FOLDER:
+        if node.storage is not StorageForm.FILES:
+            problem = f"{node.name} holds no DICOM files; choose an archive or another folder."
+            yield InputProblem(problem, field="source")
+    elif node.kind is NodeKind.WEB:
+        if not (node.supports_qido and node.supports_wado):
+            yield InputProblem(f"{node.name} does not support both QIDO-RS and WADO-RS.", field="source")
+    elif not (node.supports_find and (node.supports_get or node.supports_move)):
+        yield InputProblem(f"{node.name} does not support C-FIND with C-GET or C-MOVE.", field="source")
+
+
+def _destination_problems(source: DicomNode | None, node: DicomNode) -> Iterator[InputProblem]:
+    if source is not None and node.id == source.id:
+        yield InputProblem(f"{node.name} is the source, too; choose another node.", field="destination")
+    elif node.kind is NodeKind.SERVER and not node.supports_store:
+        yield InputProblem(f"{node.name} does not support C-STORE.", field="destination")
+    elif node.kind is NodeKind.WEB and not node.supports_stow:
+        yield InputProblem(f"{node.name} does not support STOW-RS.", field="destination")
+
+
+def _name_problems(name: str) -> Iterator[InputProblem]:
+    if len(name.strip()) > _MAX_NAME_LENGTH:
+        yield InputProblem(f"Use at most {_MAX_NAME_LENGTH} characters.", field="name")
