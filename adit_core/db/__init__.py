@@ -15,6 +15,7 @@ from adit_core.db.nodes import (
     StorageForm,
 )
 from adit_core.db.policies import NodeHealth, NodePolicy, OutsideWindow, Weekday, WeeklyWindow
+from adit_core.db.queries import QueryResult, QueryRow, RowStatus
 from adit_core.db.studies import Series, Study
 from adit_core.db.tasks import SeriesProgress, Task, TaskKind, TaskStatus
 from adit_core.db.users import Group, GroupPermission, Membership, Permission, User, WebSession
@@ -37,6 +38,9 @@ __all__ = [
     "NodePolicy",
     "OutsideWindow",
     "Permission",
+    "QueryResult",
+    "QueryRow",
+    "RowStatus",
     "Series",
     "SeriesProgress",
     "StorageForm",
