@@ -1,6 +1,6 @@
 """How the flows perform a job: one Prefect task run for each of its tasks, a bounded number at a time."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from threading import BoundedSemaphore
 from typing import Any
@@ -73,18 +73,31 @@ def _is_transient(_task: Task[..., object], _run: TaskRun, state: State[object])
     return isinstance(state.result(raise_on_failure=False), TransientError)
 
 
-@task(
-    name="transfer-study",
-    task_run_name="task-{task_id}",
-    retries=_SETTINGS.task_attempts - 1,
-    retry_delay_seconds=exponential_backoff(backoff_factor=_SETTINGS.retry_delay),
-    retry_jitter_factor=0.5,
-    retry_condition_fn=_is_transient,
-    cache_policy=NO_CACHE,
-    persist_result=False,
-)
+_OPTIONS: Mapping[str, Any] = {
+    "task_run_name": "task-{task_id}",
+    "retries": _SETTINGS.task_attempts - 1,
+    "retry_delay_seconds": exponential_backoff(backoff_factor=_SETTINGS.retry_delay),
+    "retry_jitter_factor": 0.5,
+    "retry_condition_fn": _is_transient,
+    "cache_policy": NO_CACHE,
+    "persist_result": False,
+}
+
+
+@task(name="transfer-study", **_OPTIONS)
 def transfer_study(run: JobRun, slots: NodeSlots, task_id: int) -> None:
-    """Move the study of one task while holding a slot of each node involved."""
+    """Move the study of one task."""
+    _perform(run, slots, task_id)
+
+
+@task(name="query-rows", **_OPTIONS)
+def query_rows(run: JobRun, slots: NodeSlots, task_id: int) -> None:
+    """Ask an archive about the rows of one task."""
+    _perform(run, slots, task_id)
+
+
+def _perform(run: JobRun, slots: NodeSlots, task_id: int) -> None:
+    """Perform a task while holding a slot of each node involved."""
     with _only_our_errors(), run.turn(), slots.slot(run.node_limits, run.check_stopped):
         run.perform(task_id)
 

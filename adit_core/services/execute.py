@@ -8,10 +8,14 @@ from sqlmodel import select
 from adit_core.db import Job, Task, TaskKind
 from adit_core.db.engine import Database
 from adit_core.db.secrets import Keyring
+from adit_core.services.execute_query import execute_query
 from adit_core.services.execute_transfer import execute_transfer
 from adit_core.services.work import Help, TaskOutcome, Work
 
-_WORK: Mapping[TaskKind, Callable[[Work], TaskOutcome]] = {TaskKind.TRANSFER: execute_transfer}
+_WORK: Mapping[TaskKind, Callable[[Work], TaskOutcome]] = {
+    TaskKind.TRANSFER: execute_transfer,
+    TaskKind.QUERY: execute_query,
+}
 
 
 def execute_task(

@@ -12,16 +12,16 @@ from adit_core.db import (
     StorageForm,
     Task,
     TransferOptions,
-    User,
 )
 from adit_core.db.audit import AuditAction
 from adit_core.db.engine import Database
-from adit_core.errors import InputProblem, NotFound, refuse
+from adit_core.errors import InputProblem, refuse
 from adit_core.services import audit
 from adit_core.services.batch_file import BatchFile
 from adit_core.services.launching import Launcher, launch_job
 from adit_core.services.nodes import get_node
 from adit_core.services.rights import require_transfer
+from adit_core.services.users import user_of_id
 
 _MAX_NAME_LENGTH = 150
 
@@ -61,14 +61,14 @@ def submit_batch_transfer(
         NotAllowed: The user may not do this.
         InvalidInput: The nodes or the batch file do not allow it, with all that is wrong.
     """
-    owner = _user(db, owner_id)
+    owner = user_of_id(db, owner_id)
     source_node, destination_node = get_node(db, source), get_node(db, destination)
     require_transfer(db, owner, source=source_node, destination=destination_node, urgent=urgent)
     refuse(
         *_source_problems(source_node),
         *_destination_problems(source_node, destination_node),
         *_batch_problems(batch),
-        *_name_problems(name),
+        *name_problems(name),
     )
     job = Job(
         kind=JobKind.BATCH_TRANSFER,
@@ -97,14 +97,6 @@ def submit_batch_transfer(
         session.commit()
     launch_job(db, launcher, job.id)
     return job.id
-
-
-def _user(db: Database, user_id: int) -> User:
-    with db.reading() as session:
-        user = session.get(User, user_id)
-    if user is None:
-        raise NotFound("There is no such user.")
-    return user
 
 
 def _write(session: Session, job: Job, batch: BatchFile) -> None:
@@ -154,6 +146,7 @@ def _batch_problems(batch: BatchFile) -> Iterator[InputProblem]:
             yield InputProblem(message, row=min(study.rows, default=None), field="Pseudonym")
 
 
-def _name_problems(name: str) -> Iterator[InputProblem]:
+def name_problems(name: str) -> Iterator[InputProblem]:
+    """Yield what is wrong with the name of a job."""
     if len(name.strip()) > _MAX_NAME_LENGTH:
         yield InputProblem(f"Use at most {_MAX_NAME_LENGTH} characters.", field="name")
