@@ -33,6 +33,12 @@ _RECORDING_INTERVAL = 0.5
 """Seconds between writing down what was answered."""
 _OF_THE_ROW = (InvalidInput, OperationFailed, ProtocolError)
 """Errors that say that a row cannot be answered, but nothing of the others."""
+_REMARKABLE = (
+    RowStatus.NOTHING_FOUND,
+    RowStatus.SEVERAL_PATIENTS,
+    RowStatus.FAILED,
+    RowStatus.UNANSWERED,
+)
 
 _searcher = LastingSearcher()
 
@@ -123,13 +129,12 @@ class _Record:
         numbers, counts = Counter(self._statuses.values()), self._counts()
         remarks = [
             f"{numbers[status]} of {len(self._statuses)} rows: {status.value}."
-            for status in (RowStatus.NOTHING_FOUND, RowStatus.SEVERAL_PATIENTS, RowStatus.FAILED)
+            for status in _REMARKABLE
             if numbers[status]
         ]
-        reason = f"{numbers[RowStatus.UNANSWERED]} rows have no answer: {trouble}" if trouble else ""
         return TaskOutcome(
             counts=replace(counts, failed=counts.planned - counts.delivered),
-            message=" ".join(filter(None, (*remarks, reason))),
+            message=" ".join((*remarks, *([str(trouble)] if trouble else []))),
             has_remarks=bool(remarks),
             is_retryable=trouble is not None,
         )
