@@ -1,4 +1,4 @@
-"""`adit submit …`: have studies transferred."""
+"""`adit submit …`: have studies transferred, or archives asked."""
 
 from pathlib import Path
 from typing import Annotated
@@ -8,6 +8,7 @@ import typer
 from adit_core.cli.command import new_app
 from adit_core.cli.jobs import follow, warn_if_waiting
 from adit_core.cli.output import AsJson, present
+from adit_core.cli.submit_query import query
 from adit_core.cli.wiring import acting_user, open_database, scheduler
 from adit_core.db import TransferOptions
 from adit_core.services.batch_file import read_batch_file
@@ -15,12 +16,8 @@ from adit_core.services.jobs import show_job
 from adit_core.services.submit import submit_batch_transfer
 from adit_core.terminal import cell
 
-app = new_app("Have studies transferred.")
-
-
-@app.callback()
-def group() -> None:
-    """Make `batch` a command of a group, although it is the only one."""
+app = new_app("Have studies transferred, or archives asked.")
+app.command()(query)
 
 
 @app.command()

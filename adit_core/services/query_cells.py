@@ -19,7 +19,9 @@ _BETWEEN_CODES = re.compile(r"[\s,;]+")
 _CODE = re.compile(r"[A-Za-z0-9_ *?]{1,16}")  # VR CS (PS3.5 6.2), with wildcards
 _WHOLE_NUMBER = re.compile(r"[+-]?\d{1,10}", re.ASCII)
 _DAYS = (
-    re.compile(r"(?P<year>\d{4})-(?P<month>\d\d)-(?P<day>\d\d)( 00:00:00)?", re.ASCII),  # as workbooks give it
+    re.compile(
+        r"(?P<year>\d{4})-(?P<month>\d\d)-(?P<day>\d\d)( 00:00:00)?", re.ASCII
+    ),  # as workbooks give it
     re.compile(r"(?P<year>\d{4})(?P<month>\d\d)(?P<day>\d\d)", re.ASCII),
     re.compile(r"(?P<day>\d\d?)\.(?P<month>\d\d?)\.(?P<year>\d{4})", re.ASCII),
 )

@@ -60,6 +60,7 @@ def export_results(db: Database, user: User, job_id: int, form: SheetFormat) -> 
 
     Raises:
         NotFound: There is no such job, or it is not the user's to see.
+        ActionNotPossible: It is no query.
     """
     lines = list(result_lines(db, user, job_id))
     header = header_of(lines)
@@ -71,6 +72,7 @@ def result_lines(db: Database, user: User, job_id: int) -> Iterator[Line]:
 
     Raises:
         NotFound: There is no such job, or it is not the user's to see.
+        ActionNotPossible: It is no query.
     """
     for row in all_rows(db, user, job_id):
         yield from _lines(row)

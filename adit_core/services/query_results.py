@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from sqlalchemy import func
 from sqlmodel import Session, col, select
 
-from adit_core.db import QueryResult, QueryRow, RowStatus, Task, TaskStatus, User
+from adit_core.db import JobKind, QueryResult, QueryRow, RowStatus, Task, TaskStatus, User
 from adit_core.db.engine import Database
+from adit_core.errors import ActionNotPossible
 from adit_core.services.job_status import OPEN_TASKS
 from adit_core.services.jobs import visible_job
 
@@ -54,9 +55,10 @@ def list_rows(
 
     Raises:
         NotFound: There is no such job, or it is not the user's to see.
+        ActionNotPossible: It is no query.
     """
     with db.reading() as session:
-        visible_job(session, user, job_id)
+        _require_query(session, user, job_id)
         return _rows(session, job_id, statuses, limit=limit, after=after)
 
 
@@ -73,15 +75,21 @@ def count_outcomes(db: Database, user: User, job_id: int) -> dict[RowStatus, int
 
     Raises:
         NotFound: There is no such job, or it is not the user's to see.
+        ActionNotPossible: It is no query.
     """
     with db.reading() as session:
-        visible_job(session, user, job_id)
+        _require_query(session, user, job_id)
         rows = session.exec(
             select(QueryRow.status, func.count())
             .where(QueryRow.job_id == job_id)
             .group_by(col(QueryRow.status))
         )
         return {RowStatus(status): number for status, number in rows}
+
+
+def _require_query(session: Session, user: User, job_id: int) -> None:
+    if visible_job(session, user, job_id).kind is not JobKind.BATCH_QUERY:
+        raise ActionNotPossible(f"Job {job_id} asks for nothing, so it has no results.")
 
 
 def _rows(
