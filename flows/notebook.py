@@ -26,7 +26,10 @@ from adit_core.services.database import configured_database
 from adit_core.services.job_status import job_result
 from adit_core.services.jobs import JobView, list_tasks, show_job
 from adit_core.services.local_access import acting_user, require_current
+from adit_core.services.query_export import header_of, result_lines
+from adit_core.services.query_file import QueryFile, read_query_file
 from adit_core.services.submit import submit_batch_transfer
+from adit_core.services.submit_query import submit_batch_query
 from adit_core.settings import adopt_stack_environment, get_settings
 from adit_core.terminal import new_console
 
@@ -68,6 +71,17 @@ class NotebookJob:
         rows = [{name: getattr(task, name) for name in _TASK_COLUMNS} for task in tasks]
         return pd.DataFrame(rows, columns=list(_TASK_COLUMNS))
 
+    def results(self) -> pd.DataFrame:
+        """Return what came of a query, as text, in the columns of `adit_core.services.query_export`.
+
+        As it is, or in part, it can be given to `submit_batch`.
+
+        Raises:
+            ActionNotPossible: The job is no query.
+        """
+        lines = list(result_lines(self._db, self._user, self.id))
+        return pd.DataFrame(lines, columns=header_of(lines), dtype="str").fillna("")
+
 
 def submit_batch(
     batch: str | Path | pd.DataFrame,
@@ -102,9 +116,7 @@ def submit_batch(
     from adit_core.services.launcher import PrefectLauncher  # noqa: PLC0415
 
     studies = _read(batch)
-    db = configured_database(get_settings())
-    require_current(db)
-    owner = acting_user(db, user or os.environ.get("ADIT_USER", ""))
+    db, owner = _connected(user)
     job_id = submit_batch_transfer(
         db,
         PrefectLauncher(),
@@ -117,6 +129,52 @@ def submit_batch(
         options=TransferOptions(excluded_modalities=tuple(excluded_modalities), direct_move=direct_move),
     )
     return NotebookJob(job_id, db, owner)
+
+
+def submit_query(
+    query: str | Path | pd.DataFrame,
+    *,
+    source: str,
+    name: str = "",
+    urgent: bool = False,
+    user: str = "",
+) -> NotebookJob:
+    """Have an archive asked about each row of a query file; `NotebookJob.results` tells what came of it.
+
+    Args:
+        query: A CSV file or an Excel workbook, or a data frame with the same columns, as text; what they
+            mean is told by `adit_core.services.query_columns`.
+        source: The name of the node to ask.
+        name: What to call the job.
+        urgent: Whether it goes before others.
+        user: In whose name, as for `submit_batch`.
+
+    Raises:
+        InvalidInput: With all that is wrong with the query.
+        NotFound: There is no such node or user.
+        NotAllowed: The user may not do this.
+    """
+    from adit_core.services.launcher import PrefectLauncher  # noqa: PLC0415 - see submit_batch
+
+    questions = _read_query(query)
+    db, owner = _connected(user)
+    job_id = submit_batch_query(
+        db, PrefectLauncher(), owner_id=owner.id, source=source, query=questions, name=name, urgent=urgent
+    )
+    return NotebookJob(job_id, db, owner)
+
+
+def _connected(user: str) -> tuple[Database, User]:
+    db = configured_database(get_settings())
+    require_current(db)
+    return db, acting_user(db, user or os.environ.get("ADIT_USER", ""))
+
+
+def _read_query(query: str | Path | pd.DataFrame) -> QueryFile:
+    if not isinstance(query, pd.DataFrame):
+        return read_query_file(Path(query))
+    _refuse_numbers(query)
+    return read_query_file(query.to_csv(index=False).encode(), "The data frame")
 
 
 def _read(batch: str | Path | pd.DataFrame) -> BatchFile:

@@ -36,7 +36,7 @@ def results(
     form = SheetFormat.CSV if is_shown else SheetFormat.of_file(output.name)
     with open_database() as db:
         user = acting_user(ctx, db)
-        if as_json:
+        if as_json and is_shown:
             present(list(result_lines(db, user, job_id)), str, as_json=True)
             return
         content = export_results(db, user, job_id, form)
@@ -44,7 +44,7 @@ def results(
         sys.stdout.buffer.write(content)
         return
     _write(output, content)
-    present(job_id, lambda _: cell(f"Wrote {output}."), as_json=False)
+    present({"output": output}, lambda _: cell(f"Wrote {output}."), as_json=as_json)
 
 
 def _write(path: Path, content: bytes) -> None:

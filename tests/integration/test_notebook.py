@@ -12,7 +12,10 @@ from adit_core.errors import ActionNotPossible, InvalidInput, JobFailed, NotFoun
 from adit_core.services.claims import claim_task, finish_task, unfinished_task_ids
 from adit_core.services.progress import TaskCounts
 from adit_core.settings import get_settings
-from flows.notebook import submit_batch
+from deployments.demo.studies import write_study
+from flows.notebook import submit_batch, submit_query
+from tests.factories import ct_study
+from tests.queries import perform
 from tests.rows import load, make_folder, make_server, make_user
 
 COUNTS = TaskCounts(planned=2, delivered=2, sent=2, bytes_sent=1000)
@@ -126,3 +129,33 @@ def test_a_user_can_be_named(db: Database, frame: pd.DataFrame, monkeypatch: pyt
 def test_without_tables_a_notebook_is_told_how_to_make_them(data_dir: Path, frame: pd.DataFrame) -> None:
     with pytest.raises(ActionNotPossible, match="adit db upgrade"):
         submit_batch(frame, source="PACS", destination="Export")
+
+
+def test_a_query_is_submitted_and_its_results_are_a_data_frame_for_a_batch(
+    db: Database, tmp_path: Path
+) -> None:
+    spec = ct_study(1, rows=16, patient_id="0001")
+    write_study(spec, tmp_path / "studies")
+    make_folder(db, "Files", path=str(tmp_path / "studies"))
+    question = pd.DataFrame({"PatientID": ["0001", "0002"], "StudyID": ["", ""]})
+
+    job = submit_query(question, source="Files", name="Who")
+    assert list(job.results()["Outcome"]) == ["not answered", "not answered"]
+    perform(db, job.id)
+    found = job.results()
+
+    assert list(found["QueryRow"]) == ["2", "3"]
+    assert list(found["Outcome"]) == ["found", "nothing found"]
+    assert list(found["StudyInstanceUID"]) == [spec.study_instance_uid, ""]
+    assert found.columns[-1] == "StudyID"
+    batch = submit_batch(found, source="Files", destination="Export")
+    assert list(batch.tasks()["patient_id"]) == ["0001"]
+    with pytest.raises(ActionNotPossible, match="no results"):
+        batch.results()
+
+
+def test_a_query_that_asks_nothing_is_refused(db: Database) -> None:
+    with pytest.raises(InvalidInput, match="PatientNaem"):
+        submit_query(pd.DataFrame({"PatientNaem": ["x"]}), source="PACS")
+    with pytest.raises(InvalidInput, match="dtype=str"):
+        submit_query(pd.DataFrame({"PatientID": [1]}), source="PACS")
