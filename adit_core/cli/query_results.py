@@ -9,8 +9,6 @@ import typer
 from adit_core.cli.output import AsJson, present
 from adit_core.cli.wiring import acting_user, open_database
 from adit_core.errors import InputProblem, InvalidInput
-from adit_core.services.query_export import export_results, result_lines
-from adit_core.services.text_sheet import SheetFormat
 from adit_core.terminal import cell
 
 _STANDARD_OUTPUT = Path("-")
@@ -32,6 +30,10 @@ def results(
 
     Rows without a result are in it, too, with the reason; their column Transfer says no.
     """
+    # To import what writes spreadsheets takes longer than the other commands for jobs take.
+    from adit_core.services.query_export import export_results, result_lines  # noqa: PLC0415
+    from adit_core.services.text_sheet import SheetFormat  # noqa: PLC0415
+
     is_shown = output == _STANDARD_OUTPUT
     form = SheetFormat.CSV if is_shown else SheetFormat.of_file(output.name)
     with open_database() as db:
