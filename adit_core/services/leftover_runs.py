@@ -6,6 +6,7 @@ way for ever, and it keeps its place in its queue.
 
 from datetime import timedelta
 
+from sqlalchemy import and_, or_
 from sqlmodel import col, select, update
 
 from adit_core.db import Job
@@ -16,13 +17,14 @@ from adit_core.services.launching import Launcher
 
 _ENDING_TIME = timedelta(seconds=30)
 """How long a flow run may take to end after its last sign of life."""
+_LOOKED_BACK = timedelta(minutes=10)
 _AT_ONCE = 100
 
 
 def end_leftover_runs(db: Database, launcher: Launcher) -> None:
     """Record as dead the last flow runs of ended jobs, if they have not come to an end by themselves.
 
-    Each is looked at once.
+    Each is looked at once; those that have never begun, for ten minutes.
 
     Raises:
         SchedulerUnavailable: The rest is for the next time.
@@ -34,10 +36,16 @@ def end_leftover_runs(db: Database, launcher: Launcher) -> None:
 
 def _silent_runs(db: Database) -> list[tuple[int, str]]:
     """Return ended jobs whose run has given its last sign of life a while ago, with the run's id."""
+    now = utc_now()
+    # One that was canceled while it was starting has given no sign of life at all.
+    never_began = and_(
+        col(Job.running_until).is_(None),
+        col(Job.ended_at).between(now - _LOOKED_BACK, now - 2 * _ENDING_TIME),
+    )
     silent = (
         col(Job.status).not_in(OPEN_JOBS),
         col(Job.flow_run_id).is_not(None),
-        col(Job.running_until) < utc_now() - _ENDING_TIME,
+        or_(col(Job.running_until) < now - _ENDING_TIME, never_began),
     )
     with db.reading() as session:
         rows = session.exec(select(Job.id, Job.flow_run_id).where(*silent).limit(_AT_ONCE))

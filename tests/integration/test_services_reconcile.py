@@ -332,3 +332,16 @@ def test_a_run_whose_last_study_has_just_ended_may_come_to_its_end(site: Site) -
     site.last_heard_of(-1)
     site.reconcile()
     assert site.launcher.abandoned == []
+
+
+def test_a_run_that_was_canceled_while_it_started_is_ended_in_the_scheduler_too(site: Site) -> None:
+    cancel_job(site.db, site.launcher, site.owner, site.job_id)
+    site.reconcile()
+    assert site.launcher.abandoned == [], "it may still end by itself"
+    with site.db.session() as session:
+        session.get_one(Job, site.job_id).ended_at = utc_now() - timedelta(seconds=90)
+        session.commit()
+
+    site.reconcile()
+
+    assert site.launcher.abandoned == [site.job.flow_run_id]
