@@ -5,19 +5,23 @@ from math import ceil
 
 from sqlmodel import Session
 
-from adit_core.db import Job, JobKind, QueryRow, Task, TaskKind
+from adit_core.db import DicomNode, Job, JobKind, NodeKind, QueryRow, Task, TaskKind
 from adit_core.db.audit import AuditAction
 from adit_core.db.engine import Database
+from adit_core.dicom.node import QueryRoot
 from adit_core.errors import InputProblem, refuse
 from adit_core.services import audit
 from adit_core.services.launching import Launcher, launch_job
 from adit_core.services.nodes import get_node
+from adit_core.services.query_cells import is_selective
+from adit_core.services.query_columns import PATIENT_BIRTH_DATE, PATIENT_ID, PATIENT_NAME
 from adit_core.services.query_file import QueryFile, Question
 from adit_core.services.rights import require_query
 from adit_core.services.search import require_searchable
 from adit_core.services.submit import name_problems
 from adit_core.services.users import user_of_id
 
+_OF_PATIENT = (PATIENT_ID, PATIENT_NAME, PATIENT_BIRTH_DATE)
 _FEWEST_ROWS, _MOST_ROWS = 20, 50
 """Of a task: to begin one takes longer than to ask about a few rows, but a retry should not lose many."""
 _TASKS = 8
@@ -58,7 +62,7 @@ def submit_batch_query(
     node = get_node(db, source)
     require_query(db, owner, source=node, urgent=urgent)
     require_searchable(node)
-    refuse(*_query_problems(query), *name_problems(name))
+    refuse(*_query_problems(query), *_root_problems(node, query), *name_problems(name))
     job = Job(
         kind=JobKind.BATCH_QUERY,
         name=name.strip(),
@@ -88,6 +92,19 @@ def submit_batch_query(
 def _query_problems(query: QueryFile) -> Iterator[InputProblem]:
     if not query.questions:
         yield InputProblem("There is no row to ask about.", field="query")
+
+
+def _root_problems(node: DicomNode, query: QueryFile) -> Iterator[InputProblem]:
+    """Yield the rows that name no patient, if the node finds studies by their patients only.
+
+    It would have to be asked for all its patients first (PS3.4 C.6.1.1).
+    """
+    if node.kind is not NodeKind.SERVER or node.query_root is not QueryRoot.PATIENT:
+        return
+    for question in query.questions:
+        if not any(is_selective(question.cells.get(name, "")) for name in _OF_PATIENT):
+            message = f"{node.name} finds studies by their patients only. Fill in {' or '.join(_OF_PATIENT)}."
+            yield InputProblem(message, question.row)
 
 
 def _write(session: Session, job: Job, questions: Sequence[Question]) -> None:

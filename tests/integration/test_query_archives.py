@@ -7,6 +7,7 @@ import pytest
 
 from adit_core.db import DicomNode, JobStatus, QueryRow, RowStatus, Task, TaskStatus, User
 from adit_core.db.engine import Database
+from adit_core.dicom.node import QueryRoot
 from adit_core.services.query_results import all_rows
 from deployments.demo.archives import Archive
 from deployments.demo.specs import Form, SeriesSpec
@@ -214,6 +215,28 @@ def test_orthanc_tells_further_attributes(
         ("4", "A3", "F"),
     ]
     assert lines(db, user, job_id)[-1]["RescaleSlope"] == "1.0"
+
+
+def test_an_archive_that_knows_the_patient_root_only_answers_alike(
+    db: Database, user: User, dcmqrscp: FileArchive, tmp_path: Path
+) -> None:
+    archive = dcmqrscp.archive
+    archive.load(file for spec in STUDIES for file in write_study(spec, tmp_path / "studies"))
+    node = archive.node
+    address = {"ae_title": node.ae_title, "host": node.host, "port": node.port}
+    make_server(db, "PACS", query_root=QueryRoot.PATIENT, **address)
+    job_id = submit(
+        db,
+        user,
+        {"PatientID": "000*", "StudyDescription": "CT*", "PatientSex": "", "SeriesNumber": ""},
+        {"PatientID": "0001", "StudyDescription": "MR*", "PatientSex": "", "SeriesNumber": "2"},
+    )
+    perform(db, job_id)
+    assert answers(db, user, job_id, "QueryRow", "AccessionNumber", "SeriesNumber") == [
+        ("2", "A2", ""),
+        ("2", "A3", ""),
+        ("3", "A1", "2"),
+    ]
 
 
 def test_a_condition_that_the_archive_cannot_decide_is_told(

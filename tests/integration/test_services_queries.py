@@ -22,6 +22,7 @@ from adit_core.db import (
     User,
 )
 from adit_core.db.engine import Database
+from adit_core.dicom.node import QueryRoot
 from adit_core.errors import InvalidInput, NotAllowed, NotFound
 from adit_core.services.batch_file import BatchStudy, read_batch_file
 from adit_core.services.claims import claim_task, finish_task, unfinished_task_ids
@@ -133,6 +134,15 @@ def test_what_cannot_be_searched_is_not_asked(database: Database) -> None:
     for name in ("Mute", "Volumes"):
         with pytest.raises(InvalidInput, match="cannot be searched"):
             submit(database, root, P1, source=name)
+
+
+def test_an_archive_that_knows_the_patient_root_only_is_asked_for_patients(database: Database) -> None:
+    root = make_user(database, "root", staff=True)
+    make_server(database, "Old", query_root=QueryRoot.PATIENT)
+    with pytest.raises(InvalidInput) as caught:
+        submit(database, root, {"PatientID": "P1"}, {"AccessionNumber": "A1"}, source="Old")
+    assert [problem.row for problem in caught.value.problems] == [3]
+    assert submit(database, root, {"PatientName": "Mil*", "AccessionNumber": ""}, source="Old")
 
 
 def test_a_query_is_audited_without_patient_data(database: Database, user: User) -> None:
