@@ -87,12 +87,14 @@ class _Rows:
         for row in rows:
             self._visit.check_hours()
             try:
-                self._record.add(row, self._answer(row))
-                was_trouble = False
+                given = self._answer(row)
             except TransientError as error:
                 if was_trouble or self._visit.closed:
                     raise
                 self.trouble, was_trouble = error, True
+                continue
+            self._record.add(row, given)
+            was_trouble = False
 
     def _answer(self, row: QueryRow) -> Answer:
         try:

@@ -79,8 +79,13 @@ def pacs(request: pytest.FixtureRequest, db: Database, tmp_path: Path) -> DicomN
     archive.load(files)
     if request.param == "QIDO-RS of Orthanc":
         return make_web_server(db, "PACS", base_url=archive.web_node.base_url)
+    return add(db, archive)
+
+
+def add(db: Database, archive: Archive, **fields: object) -> DicomNode:
+    """Make an archive the node called PACS."""
     node = archive.node
-    return make_server(db, "PACS", ae_title=node.ae_title, host=node.host, port=node.port)
+    return make_server(db, "PACS", ae_title=node.ae_title, host=node.host, port=node.port, **fields)
 
 
 QUESTIONS: Sequence[tuple[Mapping[str, str], list[str]]] = (
@@ -197,8 +202,7 @@ def test_orthanc_tells_further_attributes(
     db: Database, user: User, orthanc_source: OrthancServer, tmp_path: Path
 ) -> None:
     orthanc_source.archive.load(file for spec in STUDIES for file in write_study(spec, tmp_path / "studies"))
-    node = orthanc_source.archive.node
-    make_server(db, "PACS", ae_title=node.ae_title, host=node.host, port=node.port)
+    add(db, orthanc_source.archive)
     job_id = submit(
         db,
         user,
@@ -222,9 +226,7 @@ def test_an_archive_that_knows_the_patient_root_only_answers_alike(
 ) -> None:
     archive = dcmqrscp.archive
     archive.load(file for spec in STUDIES for file in write_study(spec, tmp_path / "studies"))
-    node = archive.node
-    address = {"ae_title": node.ae_title, "host": node.host, "port": node.port}
-    make_server(db, "PACS", query_root=QueryRoot.PATIENT, **address)
+    add(db, archive, query_root=QueryRoot.PATIENT)
     job_id = submit(
         db,
         user,
@@ -244,8 +246,7 @@ def test_a_condition_that_the_archive_cannot_decide_is_told(
 ) -> None:
     archive = dcmqrscp.archive
     archive.load(write_study(HEAD, tmp_path / "studies"))
-    node = archive.node
-    make_server(db, "PACS", ae_title=node.ae_title, host=node.host, port=node.port)
+    add(db, archive)
     job_id = submit(db, user, {"PatientID": "0001", "BodyPartExamined": "HEAD"})
     perform(db, job_id)
     row = load(db, QueryRow, 1)
