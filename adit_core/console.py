@@ -17,9 +17,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Column, Table
 from rich.text import Text
 
-from adit_core.db import JobStatus, Task, TaskStatus, User
+from adit_core.db import JobKind, JobStatus, RowStatus, Task, TaskStatus, User
 from adit_core.db.engine import Database
-from adit_core.services.job_status import OPEN_TASKS
+from adit_core.services.job_status import OPEN_TASKS, parts_in_words
 from adit_core.services.jobs import JobView, list_tasks, show_job
 from adit_core.terminal import cell, identifiers, new_table, numbers
 
@@ -75,27 +75,33 @@ def watch_job(db: Database, user: User, job_id: int, console: Console, poll: flo
 
 
 def job_progress(job: JobView, moving: Sequence[Task]) -> RenderableType:
-    """Return a picture of how far a job is, with the studies that are being moved."""
-    counts, studies = job.progress.counts, sum(job.progress.tasks.values())
+    """Return a picture of how far a job is, with the tasks that are under way."""
+    counts, parts = job.progress.counts, sum(job.progress.tasks.values())
     grid = Table.grid(padding=(0, 1))
-    grid.add_row("Studies", _bar(_ended_studies(job), studies), Text(f"{_ended_studies(job)}/{studies}"))
+    words = parts_in_words(job.kind).capitalize()
+    grid.add_row(words, _bar(_ended_parts(job), parts), Text(f"{_ended_parts(job)}/{parts}"))
     wanted = counts.planned - counts.filtered
-    grid.add_row("Instances", _bar(counts.delivered, wanted), Text(f"{counts.delivered}/{wanted}"))
+    grid.add_row(
+        "Answered" if _is_query(job) else "Instances",
+        _bar(counts.delivered, wanted),
+        Text(f"{counts.delivered}/{wanted}"),
+    )
     for task in moving[:_MOST_SHOWN]:
         wanted = task.planned - task.filtered
         account = f"{task.delivered}/{wanted}  {_study_name(task)}"
         grid.add_row("", _bar(task.delivered, wanted), Text(account))
     if len(moving) > _MOST_SHOWN:
-        grid.add_row("", "", f"and {len(moving) - _MOST_SHOWN} more studies")
+        grid.add_row("", "", f"and {len(moving) - _MOST_SHOWN} more {_tasks_in_words(job)}")
     return Group(_headline(job), grid)
 
 
 def progress_sentence(job: JobView) -> str:
     """Return how far a job is in one line."""
-    counts, studies = job.progress.counts, sum(job.progress.tasks.values())
+    counts, total = job.progress.counts, sum(job.progress.tasks.values())
+    delivered = "answered" if _is_query(job) else "instances delivered"
     parts = [
-        f"{_ended_studies(job)} of {studies} studies ended",
-        f"{counts.delivered} of {counts.planned - counts.filtered} instances delivered",
+        f"{_ended_parts(job)} of {total} {parts_in_words(job.kind)} ended",
+        f"{counts.delivered} of {counts.planned - counts.filtered} {delivered}",
         f"{counts.failed} failed" if counts.failed else "",
         _pace(job),
         job.message,
@@ -113,6 +119,15 @@ def results_table(
     """
     messages = [cell(f"{_study_name(task)}: {task.message}") for task in tasks if task.message]
     return Group(_Results(job, tasks, modalities), *messages, _headline(job))
+
+
+def outcomes_table(job: JobView, outcomes: Mapping[RowStatus, int]) -> RenderableType:
+    """Return how many rows of a query came to what."""
+    table = new_table("outcome of the row", numbers("number", sum(outcomes.values())))
+    for status in RowStatus:
+        if outcomes.get(status):
+            table.add_row(status.value, str(outcomes[status]))
+    return Group(table, _headline(job))
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,17 +273,27 @@ def _headline(job: JobView) -> Text:
 def _pace(job: JobView) -> str:
     """Return how fast a job goes, or went, and how long it still takes."""
     progress = job.progress
-    speed = f"{_megabytes(progress.bytes_per_second)} MB/s" if progress.bytes_per_second is not None else ""
+    moves = progress.bytes_per_second is not None and not _is_query(job)
+    speed = f"{_megabytes(progress.bytes_per_second or 0)} MB/s" if moves else ""
     left = f"{timedelta(seconds=round(progress.seconds_left))} left" if progress.seconds_left else ""
     return ", ".join(part for part in (speed, left) if part)
 
 
-def _ended_studies(job: JobView) -> int:
+def _is_query(job: JobView) -> bool:
+    return job.kind is JobKind.BATCH_QUERY
+
+
+def _tasks_in_words(job: JobView) -> str:
+    return "groups of rows" if _is_query(job) else "studies"
+
+
+def _ended_parts(job: JobView) -> int:
     return sum(number for status, number in job.progress.tasks.items() if status not in OPEN_TASKS)
 
 
 def _study_name(task: Task) -> str:
-    return f"row {_ranges(task.rows)}: {task.subject}" if task.rows else task.subject
+    rows = f"row {_ranges(task.rows)}" if task.rows else ""
+    return ": ".join(filter(None, (rows, task.subject)))
 
 
 def _ranges(rows: Sequence[int]) -> str:

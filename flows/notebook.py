@@ -27,8 +27,11 @@ from adit_core.services.job_status import job_result
 from adit_core.services.jobs import JobView, list_tasks, show_job
 from adit_core.services.launching import Launcher
 from adit_core.services.local_access import acting_user, require_current
+from adit_core.services.query_export import header_of, result_lines
+from adit_core.services.query_file import QueryFile, read_query_file
 from adit_core.services.submit import submit_batch_transfer
 from adit_core.services.submit_mass import submit_mass_transfer
+from adit_core.services.submit_query import submit_batch_query
 from adit_core.services.submit_selective import PickedStudy, submit_selective_transfer
 from adit_core.services.submit_upload import submit_upload
 from adit_core.services.transfer_request import TransferRequest
@@ -73,6 +76,17 @@ class NotebookJob:
         tasks = list_tasks(self._db, self._user, self.id, limit=total)
         rows = [{name: getattr(task, name) for name in _TASK_COLUMNS} for task in tasks]
         return pd.DataFrame(rows, columns=list(_TASK_COLUMNS))
+
+    def results(self) -> pd.DataFrame:
+        """Return what came of a query, as text, in the columns of `adit_core.services.query_export`.
+
+        As it is, or in part, it can be given to `submit_batch`.
+
+        Raises:
+            ActionNotPossible: The job is no query.
+        """
+        lines = list(result_lines(self._db, self._user, self.id))
+        return pd.DataFrame(lines, columns=header_of(lines), dtype="str").fillna("")
 
 
 def submit_batch(
@@ -189,6 +203,43 @@ def submit_files(
     return session.job(submit_upload(session.db, session.launcher, request, uploaded.id))
 
 
+def submit_query(
+    query: str | Path | pd.DataFrame,
+    *,
+    source: str,
+    name: str = "",
+    urgent: bool = False,
+    user: str = "",
+) -> NotebookJob:
+    """Have an archive asked about each row of a query file; `NotebookJob.results` tells what came of it.
+
+    Args:
+        query: A CSV file or an Excel workbook, or a data frame with the same columns, as text; what they
+            mean is told by `adit_core.services.query_columns`.
+        source: The name of the node to ask.
+        name: What to call the job.
+        urgent: Whether it goes before others.
+        user: In whose name, as for `submit_batch`.
+
+    Raises:
+        InvalidInput: With all that is wrong with the query.
+        NotFound: There is no such node or user.
+        NotAllowed: The user may not do this.
+    """
+    questions = _read_query(query)
+    session = _Session.begun_by(user)
+    job_id = submit_batch_query(
+        session.db,
+        session.launcher,
+        owner_id=session.owner.id,
+        source=source,
+        query=questions,
+        name=name,
+        urgent=urgent,
+    )
+    return session.job(job_id)
+
+
 @dataclass(frozen=True, slots=True)
 class _Session:
     """What a notebook works with."""
@@ -224,6 +275,13 @@ class _Session:
 
 def _options(excluded_modalities: Sequence[str], *, direct_move: bool) -> TransferOptions:
     return TransferOptions(excluded_modalities=tuple(excluded_modalities), direct_move=direct_move)
+
+
+def _read_query(query: str | Path | pd.DataFrame) -> QueryFile:
+    if not isinstance(query, pd.DataFrame):
+        return read_query_file(Path(query))
+    _refuse_numbers(query)
+    return read_query_file(query.to_csv(index=False).encode(), "The data frame")
 
 
 def _read(batch: str | Path | pd.DataFrame) -> BatchFile:

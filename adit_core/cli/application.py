@@ -19,7 +19,7 @@ _SUMMARIES = {
     "profiles": "How servers are spoken to: timeouts, TLS, credentials.",
     "secrets": "The keys that secrets in the database are encrypted with.",
     "find": "Ask an archive what it holds.",
-    "submit": "Have studies transferred.",
+    "submit": "Have studies transferred, or archives asked.",
     "jobs": "Follow, cancel and repeat jobs.",
     "users": "Accounts.",
     "db": "The database.",

@@ -10,9 +10,10 @@ from rich.table import Table
 
 from adit_core.cli.command import new_app
 from adit_core.cli.output import AsJson, present, warn
+from adit_core.cli.query_results import results
 from adit_core.cli.wiring import acting_user, open_database, scheduler
-from adit_core.console import job_progress, results_table, status_cell, watch_job
-from adit_core.db import JobStatus, Task, User
+from adit_core.console import job_progress, outcomes_table, results_table, status_cell, watch_job
+from adit_core.db import JobKind, JobStatus, Task, User
 from adit_core.db.engine import Database
 from adit_core.services.jobs import (
     JobView,
@@ -25,9 +26,11 @@ from adit_core.services.jobs import (
     show_job,
 )
 from adit_core.services.launching import Launcher
+from adit_core.services.query_results import count_outcomes
 from adit_core.terminal import cell, local_time, new_console, new_table, numbers
 
 app = new_app("Follow, cancel and repeat jobs.")
+app.command()(results)
 
 JobId = Annotated[int, typer.Argument(metavar="ID", help="The number of the job.")]
 
@@ -84,15 +87,11 @@ def show(
     with open_database() as db:
         user = acting_user(ctx, db)
         job = show_job(db, user, job_id)
-        found = _Tasks.of(db, user, job) if tasks else None
-    if found is None:
-        present(job, _details, as_json=as_json)
-    else:
-        present(
-            {"job": job, "tasks": found.lines()},
-            lambda _: results_table(job, found.tasks, found.modalities),
-            as_json=as_json,
-        )
+        if tasks:
+            told = {"job": job, "tasks": _Tasks.of(db, user, job).lines() if as_json else ()}
+            present(told, lambda _: _outcome(db, user, job), as_json=as_json)
+        else:
+            present(job, _details, as_json=as_json)
 
 
 @app.command()
@@ -129,8 +128,7 @@ def follow(db: Database, user: User, job_id: int, *, as_json: bool) -> None:
     With JSON nothing is shown before the job has ended.
     """
     job = watch_job(db, user, job_id, new_console(quiet=as_json))
-    tasks = _Tasks.of(db, user, job)
-    present(job, lambda job: results_table(job, tasks.tasks, tasks.modalities), as_json=as_json)
+    present(job, lambda job: _outcome(db, user, job), as_json=as_json)
     raise typer.Exit(EXIT_STATUS[job.status])
 
 
@@ -138,6 +136,13 @@ def warn_if_waiting(job: JobView, *, as_json: bool) -> None:
     """Tell the user if a job has to wait for the scheduler; its message says what to start."""
     if job.status is JobStatus.PENDING and job.message:
         warn(f"Job {job.id}: {job.message}", as_json=as_json)
+
+
+def _outcome(db: Database, user: User, job: JobView) -> RenderableType:
+    if job.kind is JobKind.BATCH_QUERY:
+        return outcomes_table(job, count_outcomes(db, user, job.id))
+    tasks = _Tasks.of(db, user, job)
+    return results_table(job, tasks.tasks, tasks.modalities)
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +207,7 @@ def _table(jobs: list[JobView]) -> RenderableType:
         "owner",
         "from → to",
         "status",
-        numbers("studies"),
+        numbers("studies, rows"),
         numbers("delivered"),
         numbers("failed"),
         "created",

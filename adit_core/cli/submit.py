@@ -1,4 +1,4 @@
-"""`adit submit …`: have studies transferred."""
+"""`adit submit …`: have studies transferred, or archives asked."""
 
 from pathlib import Path
 from typing import Annotated
@@ -20,6 +20,7 @@ from adit_core.cli.submit_options import (
     present_submitted,
     transfer_options,
 )
+from adit_core.cli.submit_query import query
 from adit_core.cli.submit_upload import upload
 from adit_core.cli.transfer_preview import present_preview
 from adit_core.cli.wiring import acting_user, open_database, scheduler
@@ -34,9 +35,13 @@ from adit_core.services.submit_selective import (
 )
 from adit_core.services.transfer_request import TransferRequest
 
-app = new_app("Have studies transferred. If Prefect cannot be reached, jobs wait for it; a warning says so.")
+app = new_app(
+    "Have studies transferred, or archives asked. If Prefect cannot be reached, jobs wait for it; a warning "
+    "says so."
+)
 app.command()(mass)
 app.command()(upload)
+app.command()(query)
 
 
 @app.command()

@@ -16,6 +16,7 @@ from adit_core.db.nodes import (
     StorageForm,
 )
 from adit_core.db.policies import NodeHealth, NodePolicy, OutsideWindow, Weekday, WeeklyWindow
+from adit_core.db.queries import QueryResult, QueryRow, RowStatus
 from adit_core.db.studies import Series, Study
 from adit_core.db.tasks import SeriesProgress, Task, TaskKind, TaskStatus
 from adit_core.db.uploads import Upload, UploadedSeries, UploadedStudy
@@ -41,6 +42,9 @@ __all__ = [
     "OutsideWindow",
     "Partition",
     "Permission",
+    "QueryResult",
+    "QueryRow",
+    "RowStatus",
     "Series",
     "SeriesFilter",
     "SeriesProgress",

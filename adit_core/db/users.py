@@ -12,6 +12,8 @@ class Permission(StrEnum):
     """What the members of a group may do beyond looking at their own jobs."""
 
     TRANSFER = "transfer"
+    QUERY = "query"
+    """Ask archives about the rows of a spreadsheet."""
     PROCESS_URGENTLY = "process urgently"
     TRANSFER_UNPSEUDONYMIZED = "transfer unpseudonymized"
     VIEW_LINK_TABLE = "view link table"

@@ -112,7 +112,7 @@ class DimseSearcher(Searcher):
         }
 
         def read(answer: Answer) -> StudyResult | None:
-            study = study_result(answer, patient_result(answer))
+            study = study_result(answer, patient_result(answer), query.further)
             return study if self._has_uid(answer, "StudyInstanceUID") and query.matches(study) else None
 
         yield from self._results(keys, read)
@@ -126,10 +126,11 @@ class DimseSearcher(Searcher):
             "Modality": query.modality,
             "SeriesDescription": query.series_description,
             "SeriesNumber": "" if query.series_number is None else str(query.series_number),
+            **dict(query.further),
         }
 
         def read(answer: Answer) -> SeriesResult | None:
-            series = series_result(answer, query.study)
+            series = series_result(answer, query.study, query.further)
             is_meant = self._has_uid(answer, "SeriesInstanceUID") and is_of_study(answer, query.study)
             return series if is_meant and query.matches(series) else None
 
@@ -158,7 +159,7 @@ class DimseSearcher(Searcher):
 
     def _find_studies_of(self, patient: PatientResult, query: StudyQuery) -> Iterator[StudyResult]:
         def read(answer: Answer) -> StudyResult | None:
-            study = study_result(answer, patient)
+            study = study_result(answer, patient, query.further)
             return study if self._has_uid(answer, "StudyInstanceUID") and query.matches(study) else None
 
         yield from self._results(_study_keys(query) | {"PatientID": patient.patient_id}, read)
@@ -242,6 +243,7 @@ def _study_keys(query: StudyQuery) -> dict[str, str]:
         "StudyTime": query.study_time.to_dicom(),
         "StudyDescription": query.study_description,
         "ModalitiesInStudy": modality,
+        **dict(query.further),
     }
 
 

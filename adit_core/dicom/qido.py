@@ -104,10 +104,10 @@ class WebSearcher(Searcher):
         """Yield studies that fulfil `query`, page by page."""
 
         def read(answer: Answer) -> StudyResult | None:
-            study = study_result(answer, patient_result(answer))
+            study = study_result(answer, patient_result(answer), query.further)
             return study if self._has_uid(answer, "StudyInstanceUID") and query.matches(study) else None
 
-        fields = (*PATIENT_KEYS, *STUDY_KEYS)
+        fields = (*PATIENT_KEYS, *STUDY_KEYS, *dict(query.further))
         yield from self._results(self._client.search_for_studies, fields, _study_filters(query), read)
 
     def find_series(self, query: SeriesQuery) -> Iterator[SeriesResult]:
@@ -118,17 +118,18 @@ class WebSearcher(Searcher):
             "Modality": query.modality,
             "SeriesDescription": query.series_description,
             "SeriesNumber": "" if query.series_number is None else str(query.series_number),
+            **dict(query.further),
         }
 
         def search(**options: Any) -> list[dict[str, Any]]:
             return self._client.search_for_series(study_uid, **options)
 
         def read(answer: Answer) -> SeriesResult | None:
-            series = series_result(answer, query.study)
+            series = series_result(answer, query.study, query.further)
             is_meant = self._has_uid(answer, "SeriesInstanceUID") and is_of_study(answer, query.study)
             return series if is_meant and query.matches(series) else None
 
-        fields = ("StudyInstanceUID", *SERIES_KEYS)
+        fields = ("StudyInstanceUID", *SERIES_KEYS, *dict(query.further))
         yield from self._results(_unless_unknown(search), fields, filters, read)
 
     def find_instances(self, series: SeriesReference) -> Iterator[InstanceResult]:
@@ -232,6 +233,7 @@ def _study_filters(query: StudyQuery) -> dict[str, str]:
         "StudyTime": query.study_time.to_dicom(),
         "StudyDescription": query.study_description,
         "ModalitiesInStudy": modality,
+        **dict(query.further),
     }
 
 

@@ -37,6 +37,14 @@ class DateRange:
         return (self.start is None or day >= self.start) and (self.end is None or day <= self.end)
 
 
+Attributes = tuple[tuple[str, str], ...]
+"""Further attributes by keyword, with their values as DICOM writes them.
+
+In a query, an empty value only asks what the attribute is. Archives need not know any of these: then they
+answer as if it had not been asked for (PS3.4 C.2.2.1.3). ``matches`` leaves them to whoever asks.
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class TimeRange:
     """Times of day from ``start`` to ``end``, both included; None is open (PS3.4 C.2.2.2.5)."""
@@ -87,8 +95,8 @@ class PatientQuery:
     def matches(self, patient: "PatientResult") -> bool:
         """Tell whether `patient` fulfils every key, whatever the archive made of them."""
         return (
-            _text_matches(self.patient_id, patient.patient_id)
-            and _name_matches(self.patient_name, patient.patient_name)
+            text_matches(self.patient_id, patient.patient_id)
+            and name_matches(self.patient_name, patient.patient_name)
             and self.patient_birth_date.contains(patient.patient_birth_date)
         )
 
@@ -107,18 +115,19 @@ class StudyQuery:
     """Matched apart from the date: on each day of ``study_date``."""
     study_description: str = ""
     modalities: frozenset[str] = frozenset()
+    further: Attributes = ()
 
     def matches(self, study: "StudyResult") -> bool:
         """Tell whether `study` fulfils every key, whatever the archive made of them."""
         return (
-            _text_matches(self.patient_id, study.reference.patient_id)
-            and _name_matches(self.patient_name, study.patient_name)
+            text_matches(self.patient_id, study.reference.patient_id)
+            and name_matches(self.patient_name, study.patient_name)
             and self.patient_birth_date.contains(study.patient_birth_date)
             and self.study_instance_uid in ("", study.reference.study_instance_uid)
-            and _text_matches(self.accession_number, study.accession_number)
+            and text_matches(self.accession_number, study.accession_number)
             and self.study_date.contains(study.study_date)
             and self.study_time.contains(time_of_day(study.study_time))
-            and _text_matches(self.study_description, study.study_description)
+            and text_matches(self.study_description, study.study_description)
             and (not self.modalities or not study.modalities or bool(self.modalities & study.modalities))
         )
 
@@ -141,13 +150,14 @@ class SeriesQuery:
     modality: str = ""
     series_description: str = ""
     series_number: int | None = None
+    further: Attributes = ()
 
     def matches(self, series: "SeriesResult") -> bool:
         """Tell whether `series` fulfils every key, whatever the archive made of them."""
         return (
             self.series_instance_uid in ("", series.reference.series_instance_uid)
             and self.modality in ("", series.modality)
-            and _text_matches(self.series_description, series.series_description)
+            and text_matches(self.series_description, series.series_description)
             and self.series_number in (None, series.series_number)
         )
 
@@ -179,6 +189,8 @@ class StudyResult:
     number_of_instances: int | None = None
     institution_name: str = ""
     """Empty where the archive does not tell it, or not of studies."""
+    further: Attributes = ()
+    """What the query asked for besides."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +204,8 @@ class SeriesResult:
     number_of_instances: int | None = None
     institution_name: str = ""
     """Empty where the archive does not tell it, or not of series."""
+    further: Attributes = ()
+    """What the query asked for besides."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,13 +221,19 @@ def _digits(moment: time | None) -> str:
     return moment.isoformat().replace(":", "") if moment else ""
 
 
-def _name_matches(pattern: str, name: str) -> bool:
-    """Match a whole name, or one of its alphabetic, ideographic and phonetic groups (PS3.5 6.2.1)."""
-    return any(_text_matches(pattern, part) for part in (name, *name.split("=")))
+def name_matches(pattern: str, name: str) -> bool:
+    """Tell whether `pattern` is a whole name, or its alphabetic, ideographic or phonetic group (PS3.5 6.2.1).
+
+    Otherwise as `text_matches`.
+    """
+    return any(text_matches(pattern, part) for part in (name, *name.split("=")))
 
 
-def _text_matches(pattern: str, value: str) -> bool:
-    """Match with wildcards, blind to case, to accents and to empty trailing name components."""
+def text_matches(pattern: str, value: str) -> bool:
+    """Tell whether `value` is what `pattern` says, with its wildcards; an empty pattern is anything.
+
+    Case, accents and empty trailing components of a name do not matter.
+    """
     if not pattern:
         return True
     expression = "".join({"*": ".*", "?": "."}.get(char, re.escape(char)) for char in _folded(pattern))

@@ -3,7 +3,7 @@
 from collections.abc import Hashable
 
 from adit_core.dicom.identifier import Answer
-from adit_core.dicom.query import InstanceResult, PatientResult, SeriesResult, StudyResult
+from adit_core.dicom.query import Attributes, InstanceResult, PatientResult, SeriesResult, StudyResult
 from adit_core.dicom.references import InstanceReference, SeriesReference, StudyReference
 
 PATIENT_KEYS = ("PatientID", "PatientName", "PatientBirthDate", "PatientSex")
@@ -50,8 +50,8 @@ def patient_result(answer: Answer) -> PatientResult:
     )
 
 
-def study_result(answer: Answer, patient: PatientResult) -> StudyResult:
-    """Return the study that an answer tells of, as one of `patient`."""
+def study_result(answer: Answer, patient: PatientResult, further: Attributes = ()) -> StudyResult:
+    """Return the study that an answer tells of, as one of `patient`, with what `further` asked for."""
     return StudyResult(
         reference=StudyReference(answer.text("StudyInstanceUID"), patient.patient_id),
         patient_name=patient.patient_name,
@@ -65,11 +65,12 @@ def study_result(answer: Answer, patient: PatientResult) -> StudyResult:
         number_of_series=answer.number("NumberOfStudyRelatedSeries"),
         number_of_instances=answer.number("NumberOfStudyRelatedInstances"),
         institution_name=answer.text("InstitutionName"),
+        further=_told(answer, further),
     )
 
 
-def series_result(answer: Answer, study: StudyReference) -> SeriesResult:
-    """Return the series that an answer tells of, as one of `study`."""
+def series_result(answer: Answer, study: StudyReference, further: Attributes = ()) -> SeriesResult:
+    """Return the series that an answer tells of, as one of `study`, with what `further` asked for."""
     return SeriesResult(
         reference=SeriesReference(study, answer.text("SeriesInstanceUID")),
         modality=answer.text("Modality"),
@@ -77,6 +78,7 @@ def series_result(answer: Answer, study: StudyReference) -> SeriesResult:
         series_description=answer.text("SeriesDescription"),
         number_of_instances=answer.number("NumberOfSeriesRelatedInstances"),
         institution_name=answer.text("InstitutionName"),
+        further=_told(answer, further),
     )
 
 
@@ -92,3 +94,7 @@ def instance_result(answer: Answer, series: SeriesReference) -> InstanceResult:
 def identity(result: PatientResult | StudyResult | SeriesResult | InstanceResult) -> Hashable:
     """Return what is the same in two results that tell of the same thing."""
     return result if isinstance(result, PatientResult) else result.reference
+
+
+def _told(answer: Answer, asked: Attributes) -> Attributes:
+    return tuple((keyword, answer.text(keyword)) for keyword, _ in asked)

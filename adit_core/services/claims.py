@@ -93,7 +93,7 @@ def renew_claim(db: Database, task_id: int, *, token: str, lease: float) -> Clai
     with db.session() as session:
         row = session.exec(
             update(Task)
-            .where(col(Task.id) == task_id, *_held_with(token))
+            .where(col(Task.id) == task_id, *held_with(token))
             .values(claimed_until=utc_now() + timedelta(seconds=lease))
             .returning(cancel_requested, col(Task.kill_requested))
         ).one_or_none()
@@ -128,7 +128,7 @@ def finish_task(
         job = lock_job_of_task(session, task_id)
         if job is None:
             return False
-        mine = (col(Task.id) == task_id, *_held_with(token))
+        mine = (col(Task.id) == task_id, *held_with(token))
         if not end_tasks(session, job, *mine, status=status, message=message, counts=counts):
             return False
         job.idle_runs = 0
@@ -161,7 +161,7 @@ def hand_back_task(
         job = lock_job_of_task(session, task_id)
         if job is None:
             return False
-        mine = (col(Task.id) == task_id, *_held_with(token))
+        mine = (col(Task.id) == task_id, *held_with(token))
         if not put_back_tasks(session, job, *mine, message=message, counts=counts, counted=counted):
             return False
         settle_job(session, job)
@@ -169,7 +169,8 @@ def hand_back_task(
     return True
 
 
-def _held_with(token: str) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+def held_with(token: str) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    """Return the conditions that a task is claimed with `token`."""
     return (
         col(Task.claim_token) == token,
         col(Task.status) == TaskStatus.IN_PROGRESS,

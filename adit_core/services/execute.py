@@ -9,12 +9,14 @@ from adit_core.db import Job, Task, TaskKind
 from adit_core.db.engine import Database
 from adit_core.db.secrets import Keyring
 from adit_core.services.discovery import execute_discovery
+from adit_core.services.execute_query import execute_query
 from adit_core.services.execute_transfer import execute_transfer
 from adit_core.services.work import Help, TaskOutcome, Work
 
 _WORK: Mapping[TaskKind, Callable[[Work], TaskOutcome]] = {
     TaskKind.TRANSFER: execute_transfer,
     TaskKind.DISCOVERY: execute_discovery,
+    TaskKind.QUERY: execute_query,
 }
 
 

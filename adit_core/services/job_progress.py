@@ -2,15 +2,16 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import astuple, dataclass, fields
+from dataclasses import astuple, dataclass, fields, replace
 from datetime import datetime
 
 from sqlalchemy import Float, case, cast, func
 from sqlmodel import Session, col, select
 
-from adit_core.db import Job, Task, TaskKind, TaskStatus
+from adit_core.db import Job, JobKind, Task, TaskKind, TaskStatus
 from adit_core.services.job_status import OPEN_TASKS, TaskNumbers
 from adit_core.services.progress import TaskCounts
+from adit_core.services.query_rows import count_rows
 
 _ACCOUNT = tuple(field.name for field in fields(TaskCounts))
 
@@ -20,7 +21,7 @@ class JobProgress:
     """How far a job is."""
 
     tasks: TaskNumbers
-    """How many tasks have which status."""
+    """How many tasks have which status; of a query, how many rows."""
     counts: TaskCounts
     """The accounts of all tasks but discoveries, which count no instances, summed up."""
     share: float
@@ -34,7 +35,13 @@ class JobProgress:
 def measure(session: Session, jobs: Sequence[Job], *, now: datetime) -> dict[int, JobProgress]:
     """Return by job id how far each of `jobs` is at the moment `now`."""
     sums = _sums(session, [job.id for job in jobs])
-    return {job.id: _progress(job, sums[job.id], now) for job in jobs}
+    queries = [job.id for job in jobs if job.kind is JobKind.BATCH_QUERY]
+    rows = count_rows(session, queries) if queries else {}
+    progress = {job.id: _progress(job, sums[job.id], now) for job in jobs}
+    return {
+        job_id: replace(each, tasks=rows[job_id]) if job_id in rows else each
+        for job_id, each in progress.items()
+    }
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from adit_core.db.columns import utc_now
 from adit_core.db.engine import Database
 from adit_core.errors import JobFailed, NotFound
 from adit_core.services.history import record_of_job
+from adit_core.services.query_rows import count_rows
 
 OPEN_TASKS = frozenset({TaskStatus.PENDING, TaskStatus.IN_PROGRESS})
 """A task that has one of these has not ended."""
@@ -29,7 +30,7 @@ TaskNumbers = Mapping[TaskStatus, int]
 
 @dataclass(frozen=True, slots=True)
 class JobResult:
-    """How many tasks of a job have which status, and what that makes of the job."""
+    """How many parts of a job have which status, and what that makes of the job."""
 
     job_id: int
     status: JobStatus
@@ -40,7 +41,7 @@ class JobResult:
         """Return the number of tasks by the word for their status.
 
         Raises:
-            JobFailed: No study of the job succeeded.
+            JobFailed: No study, or row, of the job succeeded.
         """
         if self.status is JobStatus.FAILURE:
             raise JobFailed(f"Job {self.job_id}: {self.message}")
@@ -57,7 +58,7 @@ def job_result(db: Database, job_id: int) -> JobResult:
         job = session.get(Job, job_id)
         if job is None:
             raise NotFound(f"There is no job {job_id}.")
-        return JobResult(job.id, job.status, job.message, count_tasks(session, job_id))
+        return JobResult(job.id, job.status, job.message, count_parts(session, job))
 
 
 def derive_status(tasks: TaskNumbers, *, cancel_requested: bool, started: bool) -> JobStatus:
@@ -93,7 +94,7 @@ def derive_status(tasks: TaskNumbers, *, cancel_requested: bool, started: bool) 
 
 def summary(tasks: TaskNumbers, kind: JobKind) -> str:
     """Return in words what did not go as it should have, such as "2 of 20 studies failed."."""
-    what = "searches and studies" if kind is JobKind.MASS_TRANSFER else "studies"
+    parts = parts_in_words(kind)
     total = sum(tasks.values())
     noteworthy = {
         TaskStatus.FAILURE: "failed",
@@ -101,7 +102,7 @@ def summary(tasks: TaskNumbers, kind: JobKind) -> str:
         TaskStatus.CANCELED: "were canceled",
     }
     return " ".join(
-        f"{tasks[status]} of {total} {what} {words}."
+        f"{tasks[status]} of {total} {parts} {words}."
         for status, words in noteworthy.items()
         if tasks.get(status)
     )
@@ -136,6 +137,24 @@ def count_tasks(session: Session, job_id: int) -> dict[TaskStatus, int]:
     return {TaskStatus(status): number for status, number in rows}
 
 
+_PARTS = {JobKind.BATCH_QUERY: "rows", JobKind.MASS_TRANSFER: "searches and studies"}
+
+
+def parts_in_words(kind: JobKind) -> str:
+    """Return what jobs of a kind consist of, for people."""
+    return _PARTS.get(kind, "studies")
+
+
+def count_parts(session: Session, job: Job) -> TaskNumbers:
+    """Count by status what a job consists of for people: its tasks, or the rows of a query.
+
+    A task of a query asks many rows; that one of them failed says nothing of the others.
+    """
+    if job.kind is JobKind.BATCH_QUERY:
+        return count_rows(session, [job.id]).get(job.id, {})
+    return count_tasks(session, job.id)
+
+
 def settle_job(session: Session, job: Job) -> JobStatus:
     """Make the row of a job that the caller has locked agree with its tasks; return its status.
 
@@ -143,7 +162,7 @@ def settle_job(session: Session, job: Job) -> JobStatus:
     """
     if job.status is JobStatus.UNVERIFIED:
         return job.status
-    tasks = count_tasks(session, job.id)
+    tasks = count_parts(session, job)
     before = job.status
     started = job.started_at is not None or bool(tasks.get(TaskStatus.IN_PROGRESS))
     status = derive_status(tasks, cancel_requested=job.cancel_requested, started=started)

@@ -29,7 +29,7 @@ from adit_core.services.job_progress import JobProgress, measure
 from adit_core.services.job_status import OPEN_JOBS, TaskNumbers, count_tasks, lock_job, settle_job
 from adit_core.services.launching import Launcher, launch_job, node_ids_of
 from adit_core.services.node_gate import reasons_to_wait
-from adit_core.services.rights import require_transfer
+from adit_core.services.rights import require_query, require_transfer
 from adit_core.services.task_status import end_tasks, reset_tasks
 
 _STARTING_TIME = timedelta(seconds=30)
@@ -280,6 +280,9 @@ def _require_still_allowed(db: Database, user: User, job_id: int) -> None:
     with db.reading() as session:
         job = _visible(session.get(Job, job_id), user, job_id)
         source = None if job.source_id is None else session.get_one(DicomNode, job.source_id)
+        if job.kind is JobKind.BATCH_QUERY and source is not None:
+            require_query(db, user, source=source, urgent=job.urgent)
+            return
         destination = session.get_one(DicomNode, job.destination_id)
     require_transfer(db, user, source=source, destination=destination, urgent=job.urgent)
 
@@ -302,6 +305,15 @@ def _sees_all(user: User) -> bool:
 
 def _may_see(user: User, job: Job) -> bool:
     return _sees_all(user) or (user.is_active and job.owner_id == user.id)
+
+
+def visible_job(session: Session, user: User, job_id: int) -> Job:
+    """Return a job that the user may see.
+
+    Raises:
+        NotFound: There is no such job, or it is not the user's to see.
+    """
+    return _visible(session.get(Job, job_id), user, job_id)
 
 
 def _visible(job: Job | None, user: User, job_id: int) -> Job:

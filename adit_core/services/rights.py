@@ -32,6 +32,18 @@ def require_node(db: Database, user: User, node: DicomNode, role: NodeRole) -> N
         )
 
 
+def require_query(db: Database, user: User, *, source: DicomNode, urgent: bool) -> None:
+    """Do nothing if `user` may ask `source` about the rows of a spreadsheet.
+
+    Raises:
+        NotAllowed: The user lacks a permission, or access to the node.
+    """
+    require_permission(db, user, Permission.QUERY)
+    if urgent:
+        require_permission(db, user, Permission.PROCESS_URGENTLY)
+    require_node(db, user, source, NodeRole.SOURCE)
+
+
 def require_transfer(
     db: Database, user: User, *, source: DicomNode | None, destination: DicomNode, urgent: bool
 ) -> None:

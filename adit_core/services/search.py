@@ -7,12 +7,11 @@ from typing import TypeVar
 
 from sqlmodel import Session, select
 
-from adit_core.db import DicomNode, Series, Study, User
+from adit_core.db import DicomNode, NodeKind, Series, StorageForm, Study, User
 from adit_core.db.audit import AuditAction
 from adit_core.db.columns import storable, utc_now
 from adit_core.db.engine import Database
 from adit_core.db.upsert import upsert
-from adit_core.dicom.node import DicomWebNode, FolderNode, ServerNode
 from adit_core.dicom.ports import Searcher
 from adit_core.dicom.query import (
     InstanceResult,
@@ -156,7 +155,8 @@ class _Search:
         self.node = get_node(db, node_name)
         require_node(db, user, self.node, NodeRole.SOURCE)
         require_open(db, self.node.id)
-        self._value = _searchable(db, self.node)
+        require_searchable(self.node)
+        self._value = node_value(db, self.node)
         self._db = db
         self._user = user
         self._limit = limit
@@ -189,12 +189,21 @@ class _Search:
             session.commit()
 
 
-def _searchable(db: Database, node: DicomNode) -> ServerNode | DicomWebNode | FolderNode:
-    value = node_value(db, node)
-    supports_search = node.supports_qido if isinstance(value, DicomWebNode) else node.supports_find
-    if not isinstance(value, ServerNode | DicomWebNode | FolderNode) or not supports_search:
+def require_searchable(node: DicomNode) -> None:
+    """Do nothing if questions can be asked about a node.
+
+    Raises:
+        InvalidInput: They cannot.
+    """
+    match node.kind:
+        case NodeKind.SERVER:
+            can_answer = node.supports_find
+        case NodeKind.WEB:
+            can_answer = node.supports_qido
+        case NodeKind.FOLDER:
+            can_answer = node.storage is StorageForm.FILES
+    if not can_answer:
         raise InvalidInput(InputProblem(f"{node.name} cannot be searched.", field="node"))
-    return value
 
 
 def _remembered(session: Session, node_id: int, study_instance_uid: str) -> Study | None:

@@ -17,6 +17,7 @@ from openpyxl import load_workbook
 from openpyxl.cell.cell import TYPE_ERROR
 
 from adit_core.errors import InputProblem, InvalidInput
+from adit_core.services.text_guard import unguarded
 
 MAX_BYTES = 10 << 20
 """The largest file."""
@@ -132,7 +133,7 @@ def _read_csv(content: bytes, filename: str) -> Iterator[_NumberedRow]:
     except pd.errors.ParserError as error:
         raise _invalid(f"{filename} cannot be read as CSV: a quotation mark is not closed.") from error
     for number, values in enumerate(frame.itertuples(index=False, name=None), 1):
-        cells = [_text_cell(value) for value in values]
+        cells = [_text_cell(unguarded(value.strip())) for value in values]
         if _is_filled(cells):
             yield _within_limit(number), cells
 

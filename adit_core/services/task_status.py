@@ -9,16 +9,17 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement
+from sqlalchemy import ColumnElement, case, func
 from sqlmodel import Session, col, delete, select, update
 
-from adit_core.db import Job, SeriesProgress, Task, TaskKind, TaskStatus, User
+from adit_core.db import DicomNode, Job, JobKind, QueryRow, SeriesProgress, Task, TaskKind, TaskStatus, User
 from adit_core.db.audit import AuditAction
 from adit_core.db.columns import storable, utc_now
 from adit_core.services import audit
 from adit_core.services.history import record_of_tasks
 from adit_core.services.job_status import OPEN_TASKS
 from adit_core.services.progress import TaskCounts
+from adit_core.services.query_rows import forget_answers
 
 _UNCLAIMED: dict[str, Any] = {"claim_token": None, "claimed_until": None, "kill_requested": False}
 
@@ -35,7 +36,8 @@ def end_tasks(
     """End open tasks of `job` and return how many were ended; `actor` is the user who wants it.
 
     Without `counts`, the account is closed as it was recorded last: what was neither delivered nor
-    filtered has failed. The audit trail is told of every study of which something was delivered.
+    filtered has failed. The audit trail is told of every study of which something was delivered, and of
+    a query once none of its tasks is open.
     """
     now = utc_now()
     undelivered = col(Task.planned) - col(Task.delivered) - col(Task.filtered)
@@ -58,6 +60,8 @@ def end_tasks(
         tasks = select(Task.id).where(Task.job_id == job.id, Task.ended_at == now)
         _close_series(session, col(SeriesProgress.task_id).in_(tasks))
         _audit_transfers(session, job, now)
+        if job.kind is JobKind.BATCH_QUERY:
+            _audit_query(session, job)
     return ended.rowcount
 
 
@@ -106,6 +110,9 @@ def reset_tasks(
     record_of_tasks(session, *chosen, at=utc_now(), message=event, status=TaskStatus.PENDING, actor=actor)
     tasks = select(Task.id).where(*chosen)
     session.exec(delete(SeriesProgress).where(col(SeriesProgress.task_id).in_(tasks)))
+    forget_answers(session, of_tasks=col(QueryRow.task_id).in_(tasks))
+    # What a query plans is known before it begins: its rows.
+    planned = case((col(Task.kind) == TaskKind.QUERY, col(Task.planned)), else_=0)
     reset = session.exec(
         update(Task)
         .where(*chosen)
@@ -115,7 +122,7 @@ def reset_tasks(
             attempts=0,
             started_at=None,
             ended_at=None,
-            **asdict(TaskCounts()),
+            **asdict(TaskCounts()) | {"planned": planned},
         )
         .execution_options(synchronize_session=False)
     )
@@ -148,6 +155,26 @@ def _audit_transfers(session: Session, job: Job, ended_at: datetime) -> None:
             delivered=task.delivered,
             failed=task.failed,
         )
+
+
+def _audit_query(session: Session, job: Job) -> None:
+    open_tasks = select(Task.id).where(Task.job_id == job.id, col(Task.status).in_(OPEN_TASKS)).limit(1)
+    if session.exec(open_tasks).first() is not None:
+        return
+    rows, answered = session.exec(
+        select(func.sum(Task.planned), func.sum(Task.delivered)).where(Task.job_id == job.id)
+    ).one()
+    audit.record(
+        session,
+        AuditAction.QUERIED,
+        actor=session.get_one(User, job.owner_id),
+        succeeded=bool(answered),
+        object_kind="node",
+        object_id=session.get_one(DicomNode, job.source_id).name,
+        job=job.id,
+        rows=int(rows),
+        answered=int(answered),
+    )
 
 
 def _delivered(session: Session, job: Job, ended_at: datetime) -> Sequence[Task]:

@@ -9,11 +9,12 @@ from adit_core.db import DicomNode, Job, JobKind, NodeKind, StorageForm, Transfe
 from adit_core.db.audit import AuditAction
 from adit_core.db.engine import Database
 from adit_core.db.mass import MassTransferOptions
-from adit_core.errors import InputProblem, NotFound, refuse
+from adit_core.errors import InputProblem, refuse
 from adit_core.services import audit
 from adit_core.services.launching import Launcher, launch_job
 from adit_core.services.nodes import get_node
 from adit_core.services.rights import require_transfer
+from adit_core.services.users import user_of_id
 
 _MAX_NAME_LENGTH = 150
 
@@ -56,7 +57,7 @@ def require_allowed(db: Database, request: TransferRequest, *problems: InputProb
         NotAllowed: The user may not do this.
         InvalidInput: With `problems`, and all that the nodes do not allow.
     """
-    owner = _user(db, request.owner_id)
+    owner = user_of_id(db, request.owner_id)
     source = None if request.source is None else get_node(db, request.source)
     destination = get_node(db, request.destination)
     require_transfer(db, owner, source=source, destination=destination, urgent=request.urgent)
@@ -64,7 +65,7 @@ def require_allowed(db: Database, request: TransferRequest, *problems: InputProb
         *([] if source is None else _source_problems(source)),
         *_destination_problems(source, destination),
         *problems,
-        *_name_problems(request.name),
+        *name_problems(request.name),
     )
     return AllowedTransfer(request, owner, source, destination)
 
@@ -126,14 +127,6 @@ def write_and_launch(
     return job.id
 
 
-def _user(db: Database, user_id: int) -> User:
-    with db.reading() as session:
-        user = session.get(User, user_id)
-    if user is None:
-        raise NotFound("There is no such user.")
-    return user
-
-
 def _source_problems(node: DicomNode) -> Iterator[InputProblem]:
     if node.kind is NodeKind.FOLDER:
         if node.storage is not StorageForm.FILES:
@@ -155,6 +148,7 @@ def _destination_problems(source: DicomNode | None, node: DicomNode) -> Iterator
         yield InputProblem(f"{node.name} does not support STOW-RS.", field="destination")
 
 
-def _name_problems(name: str) -> Iterator[InputProblem]:
+def name_problems(name: str) -> Iterator[InputProblem]:
+    """Yield what is wrong with the name of a job."""
     if len(name.strip()) > _MAX_NAME_LENGTH:
         yield InputProblem(f"Use at most {_MAX_NAME_LENGTH} characters.", field="name")

@@ -121,6 +121,19 @@ def get_user(db: Database, username: str) -> User:
     return user
 
 
+def user_of_id(db: Database, user_id: int) -> User:
+    """Return the user of that id.
+
+    Raises:
+        NotFound: There is no such user.
+    """
+    with db.reading() as session:
+        user = session.get(User, user_id)
+    if user is None:
+        raise NotFound("There is no such user.")
+    return user
+
+
 def find_user(db: Database, username: str) -> User | None:
     """Return the user of that name, or None."""
     name = _normalized(username)

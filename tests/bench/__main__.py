@@ -11,11 +11,11 @@ from pathlib import Path
 
 from rich.console import Console
 
-from tests.bench import archives, services, web
+from tests.bench import archives, queries, services, web
 from tests.bench.contest import Result, hold
 from tests.bench.report import figures_table, keep, speed_table
 
-_PARTS = ("services", "web", "archives", "orchestration", "memory")
+_PARTS = ("services", "web", "archives", "orchestration", "memory", "queries")
 Figures = dict[str, dict[str, float]]
 
 
@@ -42,6 +42,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--studies", type=int, default=12)
     parser.add_argument("--instances", type=int, default=40, help="CT images of 512 x 512 in each study")
     parser.add_argument("--small", type=int, default=200, help="studies of one instance")
+    parser.add_argument("--rows", type=int, default=500, help="rows of a batch query")
     return parser.parse_args()
 
 
@@ -62,6 +63,10 @@ def _contests(options: argparse.Namespace, folder: Path) -> Iterator[Result]:
 
 def _figures(options: argparse.Namespace, folder: Path) -> Figures:
     figures: Figures = {}
+    if "queries" in options.parts:
+        title = f"Batch query of {options.rows} rows, {queries.SEVERAL} associations"
+        rounds = min(3, options.rounds)
+        figures[title] = dict(queries.figures(folder / "queries", rows=options.rows, rounds=rounds))
     if not {"orchestration", "memory"} & set(options.parts):
         return figures
     with archives.open_arena(folder / "figures") as arena:

@@ -43,6 +43,13 @@ def storescu(folders: Iterable[Path], node: ServerNode, environment: Mapping[str
         _run(environment, "storescu", *_titles(node), node.host, node.port, "+sd", folder)
 
 
+def findscu(study: StudySpec, node: ServerNode) -> None:
+    """Ask for one study by its accession number, over an association of its own."""
+    keys = ("QueryRetrieveLevel=STUDY", f"AccessionNumber={study.accession_number}", "StudyInstanceUID")
+    options = [part for key in keys for part in ("-k", key)]
+    _run(NO_DELAY, "findscu", "-S", *_titles(node), *options, node.host, node.port)
+
+
 def getscu_and_storescu(studies: Iterable[StudySpec], source: ServerNode, destination: ServerNode) -> None:
     """Move studies from archive to archive, one after the other, by way of a folder."""
     for study in studies:

@@ -167,6 +167,25 @@ def test_series_are_found_by_keys(archive: SourceUnderTest):
     assert answers == [[factories.series_reference(MR, 1)]] * 3
 
 
+def test_further_attributes_are_told_as_far_as_the_archive_knows_them(archive: SourceUnderTest):
+    archive.holding(MR)
+    study = factories.study_reference(MR)
+    of_study = (("StudyTime", ""), ("ReferringPhysicianName", ""))
+    of_series = (("BodyPartExamined", ""), ("SeriesDescription", ""))
+    with archive.searcher() as searcher:
+        (found,) = searcher.find_studies(
+            StudyQuery(study_instance_uid=study.study_instance_uid, further=of_study)
+        )
+        series = list(searcher.find_series(SeriesQuery(study, further=of_series)))
+    told = dict(found.further)
+    assert told.keys() <= dict(of_study).keys()
+    assert told.get("StudyTime", "") in ("120000", "")
+    assert {dict(one.further).get("SeriesDescription", "") for one in series} in (
+        {"T1 axial", "Report"},
+        {""},
+    )
+
+
 def test_unknown_study_has_no_series(archive: SourceUnderTest):
     archive.holding(CT)
     with archive.searcher() as searcher:

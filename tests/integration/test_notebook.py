@@ -14,9 +14,10 @@ from adit_core.services.progress import TaskCounts
 from adit_core.services.submit_selective import PickedStudy
 from adit_core.settings import get_settings
 from deployments.demo.studies import write_study
-from flows.notebook import submit_batch, submit_files, submit_mass, submit_studies
+from flows.notebook import submit_batch, submit_files, submit_mass, submit_query, submit_studies
 from tests.factories import ct_study
 from tests.mass import mass_options
+from tests.queries import perform
 from tests.rows import load, make_folder, make_server, make_user
 
 COUNTS = TaskCounts(planned=2, delivered=2, sent=2, bytes_sent=1000)
@@ -158,3 +159,33 @@ def test_files_are_submitted(db: Database, data_dir: Path, tmp_path: Path) -> No
     assert load(db, Job, job.id).source_id is None
     assert list(job.tasks()["planned"]) == [2]
     assert len(list((data_dir / "uploads").glob("*/*.dcm"))) == 2
+
+
+def test_a_query_is_submitted_and_its_results_are_a_data_frame_for_a_batch(
+    db: Database, tmp_path: Path
+) -> None:
+    spec = ct_study(1, rows=16, patient_id="0001")
+    write_study(spec, tmp_path / "studies")
+    make_folder(db, "Files", path=str(tmp_path / "studies"))
+    question = pd.DataFrame({"PatientID": ["0001", "0002"], "StudyID": ["", ""]})
+
+    job = submit_query(question, source="Files", name="Who")
+    assert list(job.results()["Outcome"]) == ["not answered", "not answered"]
+    perform(db, job.id)
+    found = job.results()
+
+    assert list(found["QueryRow"]) == ["2", "3"]
+    assert list(found["Outcome"]) == ["found", "nothing found"]
+    assert list(found["StudyInstanceUID"]) == [spec.study_instance_uid, ""]
+    assert found.columns[-1] == "StudyID"
+    batch = submit_batch(found, source="Files", destination="Export")
+    assert list(batch.tasks()["patient_id"]) == ["0001"]
+    with pytest.raises(ActionNotPossible, match="no results"):
+        batch.results()
+
+
+def test_a_query_that_asks_nothing_is_refused(db: Database) -> None:
+    with pytest.raises(InvalidInput, match="PatientNaem"):
+        submit_query(pd.DataFrame({"PatientNaem": ["x"]}), source="PACS")
+    with pytest.raises(InvalidInput, match="dtype=str"):
+        submit_query(pd.DataFrame({"PatientID": [1]}), source="PACS")

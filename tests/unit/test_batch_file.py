@@ -364,3 +364,12 @@ def test_a_damaged_workbook_is_read_or_refused():
             read(bytes(damaged))
         except InvalidInput:
             continue
+
+
+def test_rows_can_be_left_out():
+    header = "PatientID,StudyInstanceUID,Transfer"
+    content = csv("P1,1.2.3,yes", "P2,1.2.4,No", ",,no", "P3,1.2.5,", header=header)
+
+    assert [study.patient_id for study in read(content).studies] == ["P1", "P3"]
+    assert problems(csv("P1,1.2.3,maybe", header=header)) == [(2, "Transfer")]
+    assert problems(csv("P1,1.2.3,no", header=header)) == [(None, None)]

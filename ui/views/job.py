@@ -5,9 +5,9 @@ from collections.abc import Callable
 import streamlit as st
 
 from adit_core.api.wiring import connected
-from adit_core.db import JobStatus
+from adit_core.db import JobKind, JobStatus
 from adit_core.errors import NotFound
-from adit_core.services.job_status import OPEN_JOBS, OPEN_TASKS
+from adit_core.services.job_status import OPEN_JOBS, OPEN_TASKS, parts_in_words
 from adit_core.services.jobs import JobView, show_job
 from adit_core.services.sessions import Principal
 from ui.components.amounts import data_size, number, speed
@@ -17,6 +17,7 @@ from ui.components.times import duration, moment
 from ui.components.url import number_in_url
 from ui.session import live, renew_page
 from ui.views.job_actions import offer_actions
+from ui.views.job_rows import offer_results, show_rows
 from ui.views.job_tasks import show_tasks
 
 _RENEWAL = 2.0
@@ -29,6 +30,11 @@ _MEANINGS = {
     JobStatus.SUCCESS: "All studies were transferred, and every image is accounted for.",
     JobStatus.WARNING: "The job is over, but not everything went as it should have.",
     JobStatus.FAILURE: "No study could be transferred completely.",
+}
+_MEANINGS_OF_QUERY = _MEANINGS | {
+    JobStatus.IN_PROGRESS: "The archive is being asked.",
+    JobStatus.SUCCESS: "Every row was answered, and something was found for it.",
+    JobStatus.FAILURE: "No row was answered.",
 }
 
 
@@ -44,6 +50,8 @@ def show(principal: Principal, *, open_jobs: Callable[[], None]) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.title(_title(job), anchor=False, width="stretch")
         offer_actions(job, wiring)
+        if _is_query(job):
+            offer_results(wiring.database, principal.user, job_id)
     st.caption(_facts(job))
 
     @live(seconds=_RENEWAL if job.status in OPEN_JOBS else None)
@@ -53,9 +61,16 @@ def show(principal: Principal, *, open_jobs: Callable[[], None]) -> None:
             renew_page()
         _show_status(now)
         _show_counts(now)
-        show_tasks(wiring.database, watcher.user, job_id)
+        if _is_query(now):
+            show_rows(wiring.database, watcher.user, job_id)
+        else:
+            show_tasks(wiring.database, watcher.user, job_id)
 
     show_progress()
+
+
+def _is_query(job: JobView) -> bool:
+    return job.kind is JobKind.BATCH_QUERY
 
 
 def _title(job: JobView) -> str:
@@ -83,7 +98,8 @@ def _facts(job: JobView) -> str:
 def _show_status(job: JobView) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.badge(status_word(job.status), color=status_color(job.status))
-        st.markdown(" ".join([_MEANINGS[job.status], verbatim(job.message)]), width="stretch")
+        meanings = _MEANINGS_OF_QUERY if _is_query(job) else _MEANINGS
+        st.markdown(" ".join([meanings[job.status], verbatim(job.message)]), width="stretch")
     st.progress(min(job.progress.share, 1.0), text=_pace(job))
 
 
@@ -92,7 +108,7 @@ def _pace(job: JobView) -> str:
     progress = job.progress
     ended = sum(number_of for status, number_of in progress.tasks.items() if status not in OPEN_TASKS)
     parts = [
-        f"{number(ended)} of {number(sum(progress.tasks.values()))} studies done",
+        f"{number(ended)} of {number(sum(progress.tasks.values()))} {parts_in_words(job.kind)} done",
         f"{progress.share:.0%}",
     ]
     if progress.counts.bytes_sent:
@@ -108,8 +124,14 @@ def _pace(job: JobView) -> str:
 
 def _show_counts(job: JobView) -> None:
     counts = job.progress.counts
+    account = {
+        "Instances planned": counts.planned,
+        "Delivered": counts.delivered,
+        "Filtered": counts.filtered,
+        "Failed": counts.failed,
+    }
+    if _is_query(job):
+        account = {"Rows": counts.planned, "Answered": counts.delivered, "Failed": counts.failed}
     with st.container(horizontal=True):
-        st.metric("Instances planned", number(counts.planned), border=True)
-        st.metric("Delivered", number(counts.delivered), border=True)
-        st.metric("Filtered", number(counts.filtered), border=True)
-        st.metric("Failed", number(counts.failed), border=True)
+        for name, value in account.items():
+            st.metric(name, number(value), border=True)

@@ -10,6 +10,7 @@ from ui.components.status import status_badge, status_tone, status_word
 from ui.components.table import Bar, Column, Grid, Link, Row, Text, Tone, table
 from ui.components.url import number_in_url
 from ui.session import note_activity
+from ui.views.job_pages import go_to_first, offer_pages
 
 _PAGE_LENGTH = 50
 _COLUMNS = (
@@ -40,7 +41,7 @@ def show_tasks(db: Database, user: User, job_id: int) -> None:
         format_func=status_word,
         key="study",
         bind="query-params",
-        on_change=_go_to_first,
+        on_change=go_to_first,
         wrap=True,
     )
     after_id = number_in_url("after")
@@ -54,7 +55,7 @@ def show_tasks(db: Database, user: User, job_id: int) -> None:
     picked = table(Grid("Studies of the job", _COLUMNS, tuple(rows)), key="tasks")
     if picked is not None:
         _open_or_close(picked, chosen)
-    _offer_pages(shown[-1].id, is_first=after_id is None, is_last=len(tasks) <= _PAGE_LENGTH)
+    offer_pages(shown[-1].id, is_first=after_id is None, is_last=len(tasks) <= _PAGE_LENGTH)
 
 
 def _row(task: Task, details: Grid | None) -> Row:
@@ -108,25 +109,3 @@ def _open_or_close(picked: str, chosen: int | None) -> None:
     else:
         st.query_params["task"] = picked
     st.rerun(scope="fragment")
-
-
-def _offer_pages(last_id: int, *, is_first: bool, is_last: bool) -> None:
-    if is_first and is_last:
-        return
-    with st.container(horizontal=True, horizontal_alignment="right"):
-        first = st.button("First", on_click=_go_to_first, icon=":material/first_page:", disabled=is_first)
-        following = st.button(
-            "Next", on_click=_go_after, args=[last_id], icon=":material/chevron_right:", disabled=is_last
-        )
-    if first or following:
-        st.rerun(scope="fragment")
-
-
-def _go_after(task_id: int) -> None:
-    note_activity()
-    st.query_params["after"] = str(task_id)
-
-
-def _go_to_first() -> None:
-    note_activity()
-    st.query_params.pop("after", None)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import streamlit as st
 
 from adit_core.api.wiring import connected
-from adit_core.db import JobStatus, User
+from adit_core.db import JobKind, JobStatus, User
 from adit_core.services.job_status import OPEN_JOBS, OPEN_TASKS
 from adit_core.services.jobs import JobView, list_jobs
 from adit_core.services.sessions import Principal
@@ -87,7 +87,7 @@ def _grid(jobs: Sequence[JobView], *, all_users: bool) -> Grid:
             Column("Status", width="7.5rem"),
             Column("Name"),
             *([Column("Owner", width="7rem")] if all_users else []),
-            Column("Studies", numeric=True, width="7rem"),
+            Column("Studies, rows", numeric=True, width="7rem"),
             Column("Instances", numeric=True, width="10rem"),
             Column("Created", width="11.5rem"),
         ),
@@ -119,6 +119,8 @@ def _studies(job: JobView) -> Bar:
 
 
 def _instances(job: JobView) -> Text:
+    if job.kind is JobKind.BATCH_QUERY:
+        return Text("")
     counts = job.progress.counts
     return Text(f"{number(counts.delivered)} / {number(counts.planned)}")
 

@@ -32,7 +32,7 @@ def test_the_list_shows_my_jobs_newest_first(dashboard: Dashboard):
         "Job": str(older.id),
         "Status": "In progress",
         "Name": "Liver *lesions*\nsource of ada → destination of ada\nIt is slow.",
-        "Studies": "1 / 3",
+        "Studies, rows": "1 / 3",
         "Instances": "1,400 / 1,500",
         "Created": "2026-11-24 08:15 UTC",
     }
