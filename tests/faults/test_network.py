@@ -1,13 +1,14 @@
 """Networks that break, stall, swallow or refuse, on the way from the source and to the destination."""
 
+from collections.abc import Callable
+
 import pytest
 
-from adit_core.db import JobStatus
-from adit_core.services.job_status import OPEN_JOBS
+from adit_core.db import JobStatus, TaskStatus
 from adit_core.services.jobs import show_job
 from tests.faults.cases import Case, assert_outcome, parametrized, submit_all
 from tests.faults.outcome import Record, Transfer, assert_whole
-from tests.faults.scene import INSTANCE_SIZE, Stage
+from tests.faults.scene import INSTANCE_SIZE, Scene, Stage
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
@@ -33,18 +34,6 @@ def source_falls_silent(stage: Stage) -> Transfer:
     return scene.submit()
 
 
-def source_refuses(stage: Stage) -> Transfer:
-    scene = stage.scene()
-    scene.inbound.refuse()
-    return scene.submit()
-
-
-def source_is_swallowed(stage: Stage) -> Transfer:
-    scene = stage.scene(studies=4)
-    scene.inbound.swallow()
-    return scene.submit()
-
-
 def source_is_slow(stage: Stage) -> Transfer:
     scene = stage.scene()
     scene.inbound.delay(0.05)
@@ -63,21 +52,7 @@ def destination_falls_silent(stage: Stage) -> Transfer:
     return scene.submit()
 
 
-def destination_refuses(stage: Stage) -> Transfer:
-    scene = stage.scene()
-    scene.outbound.refuse()
-    return scene.submit()
-
-
 CASES = (
-    # First, so that whatever it holds up would be behind it.
-    Case(
-        "the source answers nobody who connects",
-        source_is_swallowed,
-        JobStatus.FAILURE,
-        attempts=3,
-        says="did not take the connection",
-    ),
     Case("an RST from the source inside a PDU", source_resets, attempts=2),
     Case(
         "an RST from the source inside a PDU, in every attempt",
@@ -88,14 +63,6 @@ CASES = (
         says="were not delivered",
     ),
     Case("the source falls silent in the middle of an association", source_falls_silent, attempts=2),
-    Case(
-        "the source refuses connections",
-        source_refuses,
-        JobStatus.FAILURE,
-        attempts=3,
-        says="refused",
-        is_slow=True,
-    ),
     Case("each packet from the source is late", source_is_slow, attempts=1, is_slow=True),
     Case("an RST from the destination inside a PDU", destination_resets, attempts=2, in_flight=1),
     Case(
@@ -103,14 +70,6 @@ CASES = (
         destination_falls_silent,
         attempts=2,
         in_flight=1,
-    ),
-    Case(
-        "the destination refuses connections",
-        destination_refuses,
-        JobStatus.FAILURE,
-        attempts=3,
-        says="refused",
-        is_slow=True,
     ),
 )
 
@@ -125,13 +84,44 @@ def test_a_network_that_fails(case: Case, transfers: dict[str, Transfer], record
     assert_outcome(case, transfers[case.fault], record)
 
 
-@pytest.mark.fault("one of two sources answers nobody, and the other is healthy")
-def test_a_dead_source_does_not_hold_up_a_healthy_one(stage: Stage, record: Record) -> None:
+DEATHS: dict[str, Callable[[Scene], object]] = {
+    "the source answers nobody who connects": lambda scene: scene.inbound.swallow(),
+    "the source refuses connections": lambda scene: scene.inbound.refuse(),
+    "the destination refuses connections": lambda scene: scene.outbound.refuse(),
+}
+
+
+def deaths() -> list[object]:
+    return [
+        pytest.param(
+            die,
+            id=name,
+            marks=[
+                pytest.mark.fault(f"{name}, for a while"),
+                *([pytest.mark.slow_faults] if "refuses" in name else []),
+            ],
+        )
+        for name, die in DEATHS.items()
+    ]
+
+
+@pytest.mark.parametrize("die", deaths())
+def test_a_dead_archive_delays_nobody_and_its_job_goes_on_when_it_is_back(
+    die: Callable[[Scene], object], stage: Stage, record: Record
+) -> None:
     dead, healthy = stage.scene(studies=4), stage.scene()
-    dead.inbound.swallow()
+    die(dead)
     waiting, moving = dead.submit(), healthy.submit()
-    outcome = assert_whole(moving)
+
+    assert assert_whole(moving).status is JobStatus.SUCCESS
+    adit = stage.adit
+    adit.wait_for_progress(waiting.job_id, lambda job: " is paused until " in job.message)
+    job = show_job(adit.db, adit.user, waiting.job_id)
+    assert set(job.progress.tasks) <= {TaskStatus.PENDING, TaskStatus.IN_PROGRESS}
+    assert sum(task.attempts for task in adit.tasks(waiting.job_id)) <= 2, "waiting used up attempts"
+
+    for network in (dead.inbound, dead.outbound):
+        network.heal()
+    outcome = assert_whole(waiting)
     record(outcome)
     assert outcome.status is JobStatus.SUCCESS
-    assert show_job(stage.adit.db, stage.adit.user, waiting.job_id).status in OPEN_JOBS
-    assert assert_whole(waiting).status is JobStatus.FAILURE

@@ -309,3 +309,11 @@ def test_archives_that_support_c_move_may_send(database: Database) -> None:
     make_folder(database)
     known = KnownSenders(database)
     assert [known(title) for title in ("MY_PACS 1", "GETS", "", "STRANGER")] == [True, False, False, False]
+
+
+def test_an_archive_may_send_as_soon_as_it_is_known(database: Database) -> None:
+    make_server(database, "First", ae_title="FIRST", supports_move=True)
+    known = KnownSenders(database, retry_delay=0)
+    assert (known("FIRST"), known("SECOND")) == (True, False)
+    make_server(database, "Second", ae_title="SECOND", supports_move=True)
+    assert known("SECOND")
