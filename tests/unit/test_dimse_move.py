@@ -168,7 +168,7 @@ def test_what_is_still_on_its_way_when_the_archive_is_done_is_waited_for(
         else:
             peer.respond(request, status, NumberOfCompletedSuboperations=completed)
         if comes:
-            time.sleep(GRACE / 2)
+            time.sleep(GRACE / 4)
             archive.send(late)
         peer.release()
 

@@ -58,13 +58,16 @@ def receiver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningReceiv
 
 
 @pytest.fixture(scope="module")
-def exchange(receiver: RunningReceiver) -> Exchange:
-    """An exchange of pynetdicom: an echo, two instances and the release."""
+def exchange(tmp_path_factory: pytest.TempPathFactory) -> Exchange:
+    """An exchange of pynetdicom with a receiver that has patience: an echo, two instances and the release."""
     entity = AE(SENDER)
     entity.dimse_timeout = 2
     for context in (VERIFICATION, CT, MR):
         entity.add_requested_context(context, EXPLICIT)
-    with recording(receiver.receiver.port) as recorded:
+    with (
+        running_receiver(tmp_path_factory.mktemp("patient spool")) as receiver,
+        recording(receiver.receiver.port) as recorded,
+    ):
         association = entity.associate("127.0.0.1", recorded.port, ae_title=RECEIVER)
         association.send_c_echo()
         for uid in ("1.2.3.1", "1.2.3.2"):
