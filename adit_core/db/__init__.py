@@ -14,6 +14,7 @@ from adit_core.db.nodes import (
     NodeKind,
     StorageForm,
 )
+from adit_core.db.notifications import Channel, JobEnd, Notification
 from adit_core.db.policies import NodeHealth, NodePolicy, OutsideWindow, Weekday, WeeklyWindow
 from adit_core.db.studies import Series, Study
 from adit_core.db.tasks import SeriesProgress, Task, TaskKind, TaskStatus
@@ -21,12 +22,14 @@ from adit_core.db.users import Group, GroupPermission, Membership, Permission, U
 
 __all__ = [
     "AuditEvent",
+    "Channel",
     "ConnectionProfile",
     "CredentialsKind",
     "DicomNode",
     "Group",
     "GroupPermission",
     "Job",
+    "JobEnd",
     "JobEvent",
     "JobKind",
     "JobStatus",
@@ -35,6 +38,7 @@ __all__ = [
     "NodeHealth",
     "NodeKind",
     "NodePolicy",
+    "Notification",
     "OutsideWindow",
     "Permission",
     "Series",

@@ -18,6 +18,7 @@ from adit_core.db.audit import AuditAction
 from adit_core.db.engine import Database
 from adit_core.errors import InputProblem, NotFound, refuse
 from adit_core.services import audit
+from adit_core.services.approval import initial_message, initial_status
 from adit_core.services.batch_file import BatchFile
 from adit_core.services.launching import Launcher, launch_job
 from adit_core.services.nodes import get_node
@@ -42,7 +43,7 @@ def submit_batch_transfer(
     """Have the studies of a batch file transferred and return the id of the job.
 
     The job is written whether or not the scheduler is available; if it is not, the job's message
-    says so, and the reconciler has it run later.
+    says so, and the reconciler has it run later. A job of a user who needs approval waits for that first.
 
     Args:
         db: Where the job is kept.
@@ -79,6 +80,8 @@ def submit_batch_transfer(
         options=options or TransferOptions(),
         urgent=urgent,
         run_number=1,
+        status=initial_status(owner),
+        message=initial_message(owner),
     )
     with db.session() as session:
         _write(session, job, batch)
