@@ -71,13 +71,13 @@ class Ward:
     def statuses(self) -> list[TaskStatus]:
         with self.db.reading() as session:
             chosen = select(Task.status).where(Task.job_id == self.job_id).order_by(col(Task.id))
-            return list(session.exec(chosen))
+            return [TaskStatus(status) for status in session.exec(chosen)]
 
     @property
     def task_ids(self) -> list[int]:
         with self.db.reading() as session:
             chosen = select(Task.id).where(Task.job_id == self.job_id).order_by(col(Task.id))
-            return list(session.exec(chosen))
+            return [TaskStatus(status) for status in session.exec(chosen)]
 
     def do(self, action: Callable[..., None], user: User | None = None, **arguments: Any) -> None:
         action(self.db, self.launcher, user or self.owner, self.job_id, **arguments)
