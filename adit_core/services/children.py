@@ -1,12 +1,14 @@
 """Warm child processes that do the work which must be possible to end at once.
 
 A thread that blocks in a socket cannot be interrupted; a process can be killed, and its sockets go
-with it. Children start from a fork server that has already imported what they need, run one call at
-a time, and die with their parent.
+with it. It is asked first (SIGTERM), so that it can remove what it has written in part. Children start
+from a fork server that has already imported what they need, run one call at a time, and die with their
+parent.
 """
 
 import multiprocessing
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable
@@ -18,11 +20,12 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from threading import Lock, Thread
 from types import ModuleType
-from typing import Any, Generic, ParamSpec, Self, TypeVar
+from typing import Any, Generic, NoReturn, ParamSpec, Self, TypeVar
 
 from pebble import ProcessExpired, ProcessPool
 from pebble.common.types import ProcessFuture
 
+from adit_core.dicom.workspace import remove_all_unfinished
 from adit_core.errors import AditError, ChildDied, TaskStopped, TaskTimeout, UnexpectedError
 
 P = ParamSpec("P")
@@ -146,15 +149,21 @@ def _end(pool: ProcessPool) -> None:
 
 
 def _start_child() -> None:
-    """Make the child die with its parent, even if that is killed."""
+    """Make the child die with its parent, even if that is killed, and leave no half-written file."""
+    signal.signal(signal.SIGTERM, lambda *_: _end_child())
     parent = multiprocessing.parent_process()
     assert parent is not None, "runs in children only"
 
     def die_with_parent() -> None:
         wait_for_any([parent.sentinel])
-        os._exit(1)
+        _end_child()
 
     Thread(target=die_with_parent, name="die-with-parent", daemon=True).start()
+
+
+def _end_child() -> NoReturn:
+    remove_all_unfinished()
+    os._exit(1)
 
 
 def _sanitised(function: Callable[..., T], args: tuple[object, ...], kwargs: dict[str, object]) -> T:

@@ -20,7 +20,7 @@ from adit_core.db.engine import Database
 from adit_core.errors import NotificationFailed
 from adit_core.services.history import record_of_job
 
-ATTEMPTS = 12
+ATTEMPTS = 15
 """After which a notification is given up, which takes about a day."""
 _FIRST_DELAY = timedelta(seconds=30)
 _LONGEST_DELAY = timedelta(hours=4)
