@@ -35,10 +35,10 @@ class RunningStack:
         self.environment = environment
         self.worker: subprocess.Popen[bytes] | None = None
 
-    def start(self, process: str) -> subprocess.Popen[bytes]:
+    def start(self, process: str, *arguments: str) -> subprocess.Popen[bytes]:
         with (self.stack.data_dir / f"{process}.log").open("ab") as log:
             return subprocess.Popen(
-                self.stack.command(process),
+                self.stack.command(process, *arguments),
                 cwd=HOME,
                 env={**os.environ, **self.stack.environment(), **self.environment},
                 stdin=subprocess.DEVNULL,
@@ -46,8 +46,13 @@ class RunningStack:
                 stderr=log,
             )
 
-    def start_worker(self) -> None:
-        self.worker = self.start("worker")
+    def start_worker(self, *queues: str) -> None:
+        self.worker = self.start("worker", *queues)
+
+    def stop_worker(self) -> None:
+        """End the worker, and wait until it has."""
+        if self.worker is not None:
+            _end(self.worker)
 
     def flow_runs(self) -> list[psutil.Process]:
         """The flow runs of this stack, wherever their worker is."""
