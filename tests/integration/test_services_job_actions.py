@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,7 +20,7 @@ from adit_core.db import (
     User,
 )
 from adit_core.db.engine import Database
-from adit_core.errors import ActionNotPossible, NotAllowed, NotFound
+from adit_core.errors import ActionNotPossible, NotAllowed, NotFound, StudyFailed
 from adit_core.services.action_rules import JobAction, TaskAction
 from adit_core.services.claims import (
     ClaimState,
@@ -48,7 +49,7 @@ from adit_core.services.run_job import JobRun
 from adit_core.services.task_actions import delete_task, kill_task, refusals_of_task, reset_task
 from adit_core.settings import Settings
 from tests.fakes.launcher import FakeLauncher
-from tests.rows import allow, load, make_group, make_job, make_user, told
+from tests.rows import allow, load, make_folder, make_group, make_job, make_user, told
 
 DELIVERED = TaskCounts(planned=1, delivered=1, sent=1, bytes_sent=1)
 
@@ -412,3 +413,23 @@ def test_what_may_be_done_with_a_task_is_told(ward: Ward) -> None:
         TaskAction.RESET,
         TaskAction.KILL,
     }
+
+
+def test_a_run_takes_up_what_is_reset_while_it_goes_on_and_nothing_else(ward: Ward, tmp_path: Path) -> None:
+    for name in ("source", "destination"):
+        (tmp_path / name).mkdir()
+    source = make_folder(ward.db, "empty", path=str(tmp_path / "source"))
+    destination = make_folder(ward.db, "target", path=str(tmp_path / "destination"))
+    with ward.db.session() as session:
+        job = session.get_one(Job, ward.job_id)
+        job.source_id, job.destination_id = source.id, destination.id
+        session.commit()
+    with JobRun(ward.db, ward.job_id, Settings(studies_in_flight=1)) as run:
+        for task_id in run.new_tasks()[:2]:
+            with pytest.raises(StudyFailed):
+                run.perform(task_id)
+        assert run.new_tasks() == []
+
+        ward.do_with_task(reset_task, 0, ward.staff)
+
+        assert run.new_tasks() == ward.task_ids[:1]
