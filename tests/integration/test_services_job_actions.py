@@ -78,7 +78,7 @@ class Ward:
     def task_ids(self) -> list[int]:
         with self.db.reading() as session:
             chosen = select(Task.id).where(Task.job_id == self.job_id).order_by(col(Task.id))
-            return [TaskStatus(status) for status in session.exec(chosen)]
+            return list(session.exec(chosen))
 
     def do(self, action: Callable[..., None], user: User | None = None, **arguments: Any) -> None:
         action(self.db, self.launcher, user or self.owner, self.job_id, **arguments)
