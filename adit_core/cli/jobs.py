@@ -245,7 +245,7 @@ def _details(job: JobView) -> RenderableType:
         ("created", local_time(job.created_at)),
         ("started", local_time(job.started_at)),
         ("ended", local_time(job.ended_at)),
-        ("actions", " ".join(sorted(job.actions))),
+        ("actions", ", ".join(sorted(job.actions))),
     ):
         if value:
             grid.add_row(name, cell(value))

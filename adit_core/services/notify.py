@@ -93,14 +93,13 @@ class _Taken:
 def _take(db: Database, web_url: str) -> _Taken | None:
     """Take the notification that is due for the longest time; None if none is due."""
     while True:
-        with db.session() as session:
+        with db.reading() as session:
             row = _longest_due(session)
-            if row is None:
-                return None
-            notification, owner = row
-            if _lease(session, notification):
-                session.commit()
-                break
+        if row is None:
+            return None
+        notification, owner = row
+        if _lease(db, notification):
+            break
     link = f"{web_url.rstrip('/')}/job?id={notification.job_id}"
     news = News(notification.id, notification.job_end, owner.username, owner.email, link)
     return _Taken(news, notification.channel, notification.attempts + 1)
@@ -117,14 +116,15 @@ def _longest_due(session: Session) -> tuple[Notification, User] | None:
     ).one_or_none()
 
 
-def _lease(session: Session, notification: Notification) -> bool:
+def _lease(db: Database, notification: Notification) -> bool:
     """Keep others from a notification for a while; False if one of them was faster."""
-    leased = session.exec(
-        update(Notification)
-        .where(col(Notification.id) == notification.id, col(Notification.due_at) == notification.due_at)
-        .values(due_at=utc_now() + _LEASE, attempts=notification.attempts + 1)
-        .execution_options(synchronize_session=False)
-    )
+    with db.session() as session:
+        leased = session.exec(
+            update(Notification)
+            .where(col(Notification.id) == notification.id, col(Notification.due_at) == notification.due_at)
+            .values(due_at=utc_now() + _LEASE, attempts=notification.attempts + 1)
+        )
+        session.commit()
     return leased.rowcount == 1
 
 

@@ -26,5 +26,5 @@ def announce_end(session: Session, job: Job, tasks: Mapping[TaskStatus, int]) ->
         tasks={status: number for status, number in tasks.items() if number},
         ended_at=job.ended_at or utc_now(),
     )
-    channels = [Channel.WEBHOOK, *([Channel.EMAIL] if owner.notify_by_email else [])]
+    channels = [Channel.WEBHOOK, *([Channel.EMAIL] if owner.notify_by_email and owner.is_active else [])]
     session.add_all(Notification(job_id=job.id, channel=channel, job_end=job_end) for channel in channels)

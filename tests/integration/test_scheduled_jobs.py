@@ -1,7 +1,10 @@
-"""Urgent jobs with the real scheduler: places and workers of their own keep long jobs from blocking them."""
+"""Jobs with the real processes: urgent ones are not blocked by long ones, and ends are told."""
 
+import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,6 +18,7 @@ from deployments.demo.studies import StudySpec, write_study
 from deployments.worker import QUEUES
 from tests.factories import ct_study, large_study
 from tests.fakes.proxy import Proxy
+from tests.fakes.web_peer import Exchange, FakeWebPeer
 from tests.servers import OrthancServer
 from tests.stack import RunningStack, running_stack
 
@@ -26,8 +30,19 @@ _, PLACES = QUEUES["default"]
 
 
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
-    with running_stack(tmp_path_factory.mktemp("stack"), {"ADIT_STUDIES_IN_FLIGHT": "1"}) as stack:
+def webhook() -> Iterator[FakeWebPeer]:
+    with FakeWebPeer(Exchange.answer) as peer:
+        yield peer
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory, webhook: FakeWebPeer) -> Iterator[RunningStack]:
+    variables = {
+        "ADIT_STUDIES_IN_FLIGHT": "1",
+        "ADIT_WEBHOOK_URL": webhook.url,
+        "ADIT_WEBHOOK_SECRET": "shared",
+    }
+    with running_stack(tmp_path_factory.mktemp("stack"), variables) as stack:
         yield stack
 
 
@@ -94,6 +109,26 @@ def test_urgent_jobs_start_although_all_places_are_taken_by_long_ones(
 
     cancel(stack, *long)
     assert stack.finished(waiting[0]).status is JobStatus.SUCCESS
+
+
+@pytest.mark.usefixtures("archive")
+def test_the_end_of_a_job_is_told_without_anybody_asking(
+    stack: RunningStack, webhook: FakeWebPeer, tmp_path: Path
+) -> None:
+    job_id = submit(stack, tmp_path, "FAST", SHORT)
+    stack.finished(job_id)
+
+    deadline = time.monotonic() + 30
+    while (told := _told_of(webhook, job_id)) == []:
+        assert time.monotonic() < deadline, "nothing is told"
+        time.sleep(0.2)
+
+    assert [job["status"] for job in told] == ["SUCCESS"]
+
+
+def _told_of(webhook: FakeWebPeer, job_id: int) -> list[dict[str, Any]]:
+    jobs = [json.loads(exchange.body)["job"] for exchange in webhook.exchanges]
+    return [job for job in jobs if job["job_id"] == job_id]
 
 
 @pytest.mark.usefixtures("archive")
