@@ -1,6 +1,6 @@
 # One command each. Every target builds the virtual environment first, if it is not up to date.
 .DEFAULT_GOAL := help
-.PHONY: help demo up test check bench bench-deid format lock env system
+.PHONY: help demo up test faults check bench bench-deid format lock env system
 
 PYTHON ?= python3
 VENV := .venv
@@ -18,6 +18,9 @@ up: $(STAMP) ## Start Prefect, the dashboard and a worker on this machine.
 
 test: $(STAMP) system ## Run the whole test-suite.
 	$(BIN)/pytest $(ARGS)
+
+faults: $(STAMP) system ## Break everything that can be broken, and write what came of it into docs/reliability.md.
+	ADIT_ALL_FAULTS=1 $(BIN)/pytest tests/faults $(ARGS)
 
 check: $(STAMP) ## Lint, check types and the direction of imports.
 	$(BIN)/ruff format --check .

@@ -1,4 +1,4 @@
-"""Entry point of the worker: makes the work pool and the deployments, then becomes Prefect's worker.
+"""Entry point of the worker: makes the work pool and the deployments, then runs Prefect's worker.
 
 The queues of the pool `dicom`: `urgent` passes `default`, and has places of its own, so that long jobs do
 not block it. ``python -m deployments.worker urgent`` serves that queue only: a machine that is kept free for
@@ -17,6 +17,7 @@ from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 
 from deployments.stack import HOME
+from deployments.worker_process import run_worker
 
 POOL = "dicom"
 QUEUES = {"urgent": (1, 2), "default": (2, 4)}
@@ -26,7 +27,7 @@ _PATIENCE = 120.0
 
 
 def main() -> None:
-    """Wait for the server, make what is missing, and start the worker in this process's place.
+    """Wait for the server, make what is missing, and run the worker until it is to stop.
 
     The argument, if there is one, is the only queue that the worker serves.
     """
@@ -35,9 +36,8 @@ def main() -> None:
     with get_client(sync_client=True) as client:
         make_pool(client)
     deploy()
-    os.chdir(HOME)
     os.environ.setdefault("PREFECT_WORKER_QUERY_SECONDS", "2")
-    os.execv(sys.executable, command)  # noqa: S606 - the command is ours
+    sys.exit(run_worker(command))
 
 
 def worker_command(queues: Sequence[str]) -> list[str]:

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import count
@@ -29,7 +29,7 @@ from pynetdicom import StoragePresentationContexts
 from adit_core.dicom.node import ServerNode, Service
 from adit_core.dicom.subscription import ReceiverAddress
 from deployments.demo.archives import CALLING_AE_TITLE, Archive, find_orthanc, start_orthanc, start_qrscp
-from deployments.demo.processes import HOST, Server, on_free_ports, start_server
+from deployments.demo.processes import HOST, Server, ServerDidNotStart, on_free_ports, start_server
 from tests.factories import hashes, instances_in
 
 NO_DELAY = {"TCP_NODELAY": "1"}
@@ -62,8 +62,15 @@ class OrthancServer:
 
     def contents(self) -> dict[str, str]:
         """Return the data set hash of each instance by its SOP Instance UID."""
-        with tempfile.TemporaryDirectory() as folder:
-            return hashes([self._download(name, Path(folder)) for name in self.rest.get("/instances").json()])
+        return self._hashes(self.rest.get("/instances").json())
+
+    def study(self, study_instance_uid: str) -> dict[str, str]:
+        """Return the data set hash of each instance of one study by its SOP Instance UID."""
+        found = self.rest.post("/tools/lookup", content=study_instance_uid).json()
+        studies = [each["Path"] for each in found if each["Type"] == "Study"]
+        return self._hashes(
+            instance["ID"] for path in studies for instance in self.rest.get(f"{path}/instances").json()
+        )
 
     def know(self, ae_title: str, port: int) -> None:
         """Let a peer of this machine use the archive, and be a destination of C-MOVE."""
@@ -71,6 +78,10 @@ class OrthancServer:
         self.rest.put(
             f"/modalities/{name}", json={"AET": ae_title, "Host": HOST, "Port": port}
         ).raise_for_status()
+
+    def _hashes(self, names: Iterable[str]) -> dict[str, str]:
+        with tempfile.TemporaryDirectory() as folder:
+            return hashes([self._download(name, Path(folder)) for name in names])
 
     def _download(self, name: str, folder: Path) -> Path:
         path = folder / name
@@ -94,6 +105,23 @@ def orthanc(
             yield OrthancServer(archive, rest)
     finally:
         archive.server.kill()
+
+
+@contextmanager
+def restarted(server: OrthancServer) -> Iterator[None]:
+    """Run an Orthanc that was killed once more, with the same ports and contents."""
+    archive = server.archive
+    assert archive.http_port is not None
+    again = start_server(
+        [require(find_orthanc(), package="orthanc"), archive.folder / "orthanc.json"],
+        ports=[archive.server.port, archive.http_port],
+        log=archive.server.log,
+        environment=NO_DELAY,
+    )
+    try:
+        yield
+    finally:
+        again.kill()
 
 
 @dataclass(frozen=True)
@@ -331,12 +359,36 @@ def receiver(
         running.server.kill()
 
 
-@dataclass(frozen=True)
+@dataclass
 class PostgresCluster:
     """A PostgreSQL server that accepts its superuser without a password."""
 
-    port: int
+    server: Server
+    _start: Callable[[Sequence[int]], Server]
     _numbers: Iterator[int]
+
+    @property
+    def port(self) -> int:
+        """Where it listens, also after it was started again."""
+        return self.server.port
+
+    def end(self, how: signal.Signals) -> None:
+        """End it: by SIGINT in order, by SIGQUIT at once, by SIGKILL as a crash does."""
+        self.server.process.send_signal(how)
+        self.server.process.wait()
+
+    def start(self, patience: float = 30.0) -> None:
+        """Start it again; what is left of a server that was killed has to go away first."""
+        deadline = time.monotonic() + patience
+        while True:
+            try:
+                self.server = self._start([self.port])
+            except ServerDidNotStart:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.2)
+            else:
+                return self.wait_until_ready()
 
     def create_database(self) -> str:
         """Create an empty database and return its URL for SQLAlchemy."""
@@ -364,12 +416,16 @@ class PostgresCluster:
 
 
 _SUPERUSER = "adit"
-_FAST_AND_FORGETFUL = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_connections=200")
+_FAST = ("fsync=off", "full_page_writes=off", "max_connections=200")
+_FORGETFUL = ("synchronous_commit=off",)
 
 
 @contextmanager
-def postgres() -> Iterator[PostgresCluster]:
-    """Run a new PostgreSQL cluster, as another user if we are root, which it does not accept."""
+def postgres(*, settings: Sequence[str] = _FORGETFUL) -> Iterator[PostgresCluster]:
+    """Run a new PostgreSQL cluster, as another user if we are root, which it does not accept.
+
+    With the usual `settings` it may lose what it has committed if it is killed.
+    """
     initdb = Path(require(_find_postgres("initdb"), package="postgresql"))
     # Not below pytest's folders, which only we may enter.
     with tempfile.TemporaryDirectory(prefix="adit-postgres-", ignore_cleanup_errors=True) as name:
@@ -385,24 +441,23 @@ def postgres() -> Iterator[PostgresCluster]:
             capture_output=True,
             cwd="/",
         )
-        settings = [f"unix_socket_directories={folder}", f"listen_addresses={HOST}", *_FAST_AND_FORGETFUL]
-        options = [part for setting in settings for part in ("-c", setting)]
-        server = on_free_ports(
-            1,
-            lambda ports: start_server(
+        chosen = [f"unix_socket_directories={folder}", f"listen_addresses={HOST}", *_FAST, *settings]
+        options = [part for setting in chosen for part in ("-c", setting)]
+
+        def start(ports: Sequence[int]) -> Server:
+            return start_server(
                 [initdb.with_name("postgres"), "-D", folder / "data", "-p", str(ports[0]), *options],
                 ports=ports,
                 log=folder / "postgres.log",
                 identity=identity,
-            ),
-        )
-        cluster = PostgresCluster(server.port, count(1))
+            )
+
+        cluster = PostgresCluster(on_free_ports(1, start), start, count(1))
         try:
             cluster.wait_until_ready()
             yield cluster
         finally:
-            server.process.send_signal(signal.SIGQUIT)  # ends it at once, with all its children
-            server.process.wait()
+            cluster.end(signal.SIGQUIT)  # ends it at once, with all its children
 
 
 def _find_postgres(program: str) -> str | None:

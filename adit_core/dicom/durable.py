@@ -13,15 +13,12 @@ import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
-from weakref import WeakSet
 
 from adit_core.errors import AditError, ConnectionFailed, DestinationFull, OperationFailed
 
 TEMPORARY_SUFFIX = ".part"
 
 _BUFFER = 256 << 10
-_temporary: WeakSet[BinaryIO] = WeakSet()
-"""Those that this process has open, or has published and not closed yet."""
 NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
 _SHARE_LOST = frozenset(
     {errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENOTCONN}
@@ -35,7 +32,6 @@ def create_temporary(folder: Path) -> BinaryIO:
         file = path.open("x+b", buffering=_BUFFER)
         fcntl.flock(file, fcntl.LOCK_EX)
         if os.fstat(file.fileno()).st_nlink:
-            _temporary.add(file)
             return file
         file.close()  # another process took it for a leftover before it was locked
 
@@ -46,14 +42,6 @@ def discard_temporary(file: BinaryIO) -> None:
         Path(file.name).unlink()
     with contextlib.suppress(OSError):
         file.close()
-
-
-def remove_all_temporary() -> None:
-    """Remove the temporary files of this process, which is about to end."""
-    for file in list(_temporary):
-        # Not closed: what is buffered would be written, and who was halted may be doing just that.
-        with contextlib.suppress(OSError):
-            Path(file.name).unlink()
 
 
 def remove_leftovers(folder: Path) -> None:

@@ -31,11 +31,12 @@ from adit_core.dicom.spool import Spool, SpooledInstance
 
 @dataclass(frozen=True, slots=True)
 class HandOverCounts:
-    """How much waits and who waits."""
+    """How much waits, who waits, and whether more can be taken in."""
 
     waiting: int
     subscriptions: int
     quarantined: int
+    has_room: bool
 
 
 class HandOver:
@@ -80,6 +81,7 @@ class HandOver:
                 waiting=sum(map(len, self._waiting.values())),
                 subscriptions=sum(map(len, self._subscriptions.values())),
                 quarantined=quarantined,
+                has_room=self._spool.has_room(),
             )
 
     def sweep(self) -> int:

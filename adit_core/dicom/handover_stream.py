@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from adit_core.dicom.ports import InstanceHeader
 from adit_core.errors import ProtocolError
 
+HEALTH_PATH = "/health"
 STREAM_PATH = "/studies/{study_instance_uid}/stream"
 """GET begins a subscription and answers with the stream."""
 ACKNOWLEDGE_PATH = "/subscriptions/{subscription_id}/acknowledgements"

@@ -85,10 +85,12 @@ def plan(searcher: Searcher, study: StudyReference, selection: Selection) -> Man
     """Ask the source what it has of `study` and return the manifest of what `selection` chooses.
 
     Raises:
-        StudyNotFound: The source does not know the study, or none of the chosen series, or it has
-            no instance of them.
+        StudyNotFound: The source does not know the study, or not as one of this patient, or none of
+            the chosen series, or it has no instance of them.
     """
     known = list(searcher.find_series(SeriesQuery(study=study)))
+    if known and study.patient_id and not _is_of_patient(searcher, study):
+        raise StudyNotFound(f"The source has study {study.study_instance_uid}, but of another patient.")
     chosen = [series for series in known if _is_chosen(series, selection)]
     entries = tuple(_series_manifest(searcher, series, selection) for series in chosen)
     if not any(entry.instances for entry in entries):
@@ -105,10 +107,18 @@ def plan(searcher: Searcher, study: StudyReference, selection: Selection) -> Man
 
 def describe(searcher: Searcher, study: StudyReference) -> StudyResult:
     """Ask the source for what it says about `study`; the reference alone if it says nothing."""
-    query = StudyQuery(study_instance_uid=study.study_instance_uid, patient_id=study.patient_id)
-    for found in searcher.find_studies(query):
+    for found in searcher.find_studies(_query(study)):
         return found
     return StudyResult(study)
+
+
+def _is_of_patient(searcher: Searcher, study: StudyReference) -> bool:
+    """Tell whether the study is of the patient who is meant; its series are found by its UID alone."""
+    return bool(list(searcher.find_studies(_query(study))))
+
+
+def _query(study: StudyReference) -> StudyQuery:
+    return StudyQuery(study_instance_uid=study.study_instance_uid, patient_id=study.patient_id)
 
 
 def _filtered(entry: SeriesManifest, reasons: Mapping[str, str]) -> SeriesManifest:

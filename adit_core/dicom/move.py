@@ -13,7 +13,7 @@ from adit_core.dicom.ports import Inlet, RetrieveRequest, Source
 from adit_core.dicom.status import PENDING, SUCCESS, is_warning, status_error
 from adit_core.dicom.subscription import ReceiverAddress, Subscription
 from adit_core.dicom.wishes import Wish, missing_wishes, study_wish
-from adit_core.errors import AditError, OperationFailed, PeerTimeout
+from adit_core.errors import AditError, OperationFailed, PeerBusy, PeerTimeout
 
 GRACE = 10.0
 """Seconds without an arrival, after an archive has said that it is done, until the rest is given up."""
@@ -60,6 +60,7 @@ class DimseMoveSource(Source):
         """Put the instances of `request` into `inlet`, as they arrive at the receiver.
 
         Raises:
+            PeerBusy: The archive answered with a failure, and the receiver has no room.
             PeerBusy, OperationFailed, IncompleteTransfer: Not one instance came, and the archive
                 answered with a failure.
             NoPresentationContext: The archive does not support C-MOVE.
@@ -74,6 +75,9 @@ class DimseMoveSource(Source):
             arrivals.take_what_waits()
             retrieval = _Retrieval(self._node, self._receiver.ae_title, arrivals, self._grace)
             retrieval.fetch(request)
+            # Archives tell it in many ways, or not at all, that they were refused for want of space.
+            if retrieval.has_failed and not subscription.has_room():
+                raise PeerBusy(f"The receiver at {self._receiver.url} is full: its spool's disk is low")
         retrieval.raise_failure()
 
 
@@ -232,6 +236,11 @@ class _Retrieval:
                 self._move(association, wish)
                 if received.isdisjoint(wish.sop_instance_uids):
                     self._move_one_by_one(association, wish)
+
+    @property
+    def has_failed(self) -> bool:
+        """True if the archive answered with anything but success."""
+        return self._failure is not None
 
     def raise_failure(self) -> None:
         """Raise why nothing came, if nothing came and the archive said why."""

@@ -17,6 +17,7 @@ from urllib.parse import quote, urlsplit
 from adit_core.dicom.connection import Connection
 from adit_core.dicom.handover_stream import (
     ACKNOWLEDGE_PATH,
+    HEALTH_PATH,
     LENGTH,
     LONGEST_HEADER,
     STREAM_PATH,
@@ -119,15 +120,26 @@ class Subscription(Closable):
         if not self._to_acknowledge:
             return
         path = ACKNOWLEDGE_PATH.format(subscription_id=self._subscription_id)
+        self._ask("POST", path, json.dumps(self._to_acknowledge))
+        self._to_acknowledge.clear()
+
+    def has_room(self) -> bool:
+        """Ask the receiver whether it can take in more; never raises, and returns True if it does not say."""
+        with suppress(ConnectionFailed, OperationFailed, PeerBusy, ValueError):
+            return json.loads(self._ask("GET", HEALTH_PATH)).get("has_room", True)
+        return True
+
+    def _ask(self, method: str, path: str, body: str | None = None) -> bytes:
+        """Send a request besides the stream, and return the body of the answer."""
         headers = {**_authorization(self._address), "Content-Type": "application/json"}
         try:
-            self._http.request("POST", path, json.dumps(self._to_acknowledge), headers)
+            self._http.request(method, path, body, headers)
             response = self._http.getresponse()
-            response.read()
+            answer = response.read()
         except (OSError, HTTPException) as error:
-            raise ConnectionFailed(f"{self._stream.peer} took no acknowledgement") from error
+            raise ConnectionFailed(f"{self._stream.peer} did not answer") from error
         _check(self._stream.peer, response.status)
-        self._to_acknowledge.clear()
+        return answer
 
     def _begin(self, study_instance_uid: str) -> str:
         """Send the request and return the name of the subscription."""

@@ -15,14 +15,11 @@ from adit_core.dicom.durable import (
     create_temporary,
     discard_temporary,
     make_folders,
-    remove_all_temporary,
     remove_leftovers,
     sync_folder,
 )
 
 WORKING_SUFFIX = ".work"
-_folders: set[Path] = set()
-"""The working folders of this process."""
 
 
 @contextmanager
@@ -32,20 +29,11 @@ def working_folder(root: Path) -> Iterator[Path]:
     lock = create_temporary(root)
     folder = Path(lock.name).with_suffix(WORKING_SUFFIX)
     try:
-        _folders.add(folder)
         folder.mkdir()
         yield folder
     finally:
-        _folders.discard(folder)
         shutil.rmtree(folder, ignore_errors=True)
         discard_temporary(lock)
-
-
-def remove_all_unfinished() -> None:
-    """Remove what this process, which is about to end, would leave behind at destinations on disks."""
-    for folder in list(_folders):
-        shutil.rmtree(folder, ignore_errors=True)
-    remove_all_temporary()
 
 
 def publish_folder(folder: Path, target: Path, *, root: Path) -> None:

@@ -1,9 +1,8 @@
 """Warm child processes that do the work which must be possible to end at once.
 
 A thread that blocks in a socket cannot be interrupted; a process can be killed, and its sockets go
-with it. It is asked first (SIGTERM), so that it can remove what it has written in part. Children start
-from a fork server that has already imported what they need, run one call at a time, and die with their
-parent.
+with it. Children start from a fork server that has already imported what they need, run one call at
+a time, and die with their parent.
 """
 
 import multiprocessing
@@ -11,27 +10,29 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from multiprocessing.connection import wait as wait_for_any
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from threading import Lock, Thread
+from threading import Lock, Thread, Timer
 from types import ModuleType
-from typing import Any, Generic, NoReturn, ParamSpec, Self, TypeVar
+from typing import Any, Generic, ParamSpec, Self, TypeVar
 
 from pebble import ProcessExpired, ProcessPool
 from pebble.common.types import ProcessFuture
 
-from adit_core.dicom.workspace import remove_all_unfinished
 from adit_core.errors import AditError, ChildDied, TaskStopped, TaskTimeout, UnexpectedError
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 _PRELOADED = "adit_core.services.execute"
+_TIDYING_TIME = 0.5
+"""Seconds after which a call that is killed is ended by force."""
 
 
 class ChildPool:
@@ -71,7 +72,7 @@ class ChildPool:
                 _end(self._pool)
                 self._pool = self._new_pool()
             future = self._pool.schedule(_sanitised, (function, args, kwargs), timeout=timeout)
-        return ChildCall(future, timeout)
+        return ChildCall(future, timeout, lambda: self._is_closed)
 
     def _new_pool(self) -> ProcessPool:
         context = _Context()
@@ -82,9 +83,10 @@ class ChildPool:
 class ChildCall(Generic[T]):
     """A call that runs in a child."""
 
-    def __init__(self, future: ProcessFuture[T], timeout: float) -> None:
+    def __init__(self, future: ProcessFuture[T], timeout: float, is_pool_closed: Callable[[], bool]) -> None:
         self._future = future
         self._timeout = timeout
+        self._is_pool_closed = is_pool_closed
 
     def is_over(self, within: float) -> bool:
         """Wait at most `within` seconds for the call to end and tell whether it has."""
@@ -97,7 +99,7 @@ class ChildCall(Generic[T]):
         return True
 
     def kill(self) -> None:
-        """End the call and its child at once."""
+        """End the call and its child: it has half a second to remove what it has half done."""
         self._future.cancel()
 
     def result(self) -> T:
@@ -115,6 +117,8 @@ class ChildCall(Generic[T]):
         except TimeoutError as error:
             raise TaskTimeout(f"The transfer was ended after {self._timeout:.0f} seconds.") from error
         except (ProcessExpired, BrokenProcessPool) as error:
+            if self._is_pool_closed():  # which ends the children before it ends the calls
+                raise TaskStopped("The transfer was stopped.") from error
             raise ChildDied("The process that moved the study died.") from error
 
 
@@ -149,21 +153,15 @@ def _end(pool: ProcessPool) -> None:
 
 
 def _start_child() -> None:
-    """Make the child die with its parent, even if that is killed, and leave no half-written file."""
-    signal.signal(signal.SIGTERM, lambda *_: _end_child())
+    """Make the child die with its parent, even if that is killed."""
     parent = multiprocessing.parent_process()
     assert parent is not None, "runs in children only"
 
     def die_with_parent() -> None:
         wait_for_any([parent.sentinel])
-        _end_child()
+        os._exit(1)
 
     Thread(target=die_with_parent, name="die-with-parent", daemon=True).start()
-
-
-def _end_child() -> NoReturn:
-    remove_all_unfinished()
-    os._exit(1)
 
 
 def _sanitised(function: Callable[..., T], args: tuple[object, ...], kwargs: dict[str, object]) -> T:
@@ -173,10 +171,36 @@ def _sanitised(function: Callable[..., T], args: tuple[object, ...], kwargs: dic
     logs and in Prefect.
     """
     try:
-        return function(*args, **kwargs)
+        with _killed_by_exception():
+            return function(*args, **kwargs)
     except AditError:
         raise
+    except _Killed:
+        pass  # its frames are released here, and with them what they still hold open
     except Exception as error:  # noqa: BLE001 - the edge of the process
         frame = traceback.extract_tb(error.__traceback__)[-1]
         place = f"{Path(frame.filename).name}:{frame.lineno}"
         raise UnexpectedError(f"Unexpected {type(error).__name__} at {place}.") from None
+    os._exit(1)
+
+
+class _Killed(BaseException):
+    """Raised in the call that a child is told to end."""
+
+
+@contextmanager
+def _killed_by_exception() -> Iterator[None]:
+    """Have SIGTERM end the block like an error, so that no half-written file is left behind."""
+
+    def unwind(*_: object) -> None:
+        force = Timer(_TIDYING_TIME, os._exit, [1])
+        force.daemon = True
+        force.start()
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        raise _Killed
+
+    usual = signal.signal(signal.SIGTERM, unwind)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, usual)

@@ -23,6 +23,7 @@ def execute_task(
 
     Raises:
         AditError: It could not be begun, or what was done by then need not be told.
+        TaskStopped: The claim was lost, so that somebody else performs the task, or nobody is to.
     """
     db = _database(database_url, keyring)
     with db.reading() as session:

@@ -7,6 +7,7 @@ from adit_core.dicom.manifest import Selection
 from adit_core.dicom.outcome import SeriesOutcome, StudyOutcome
 from adit_core.dicom.references import StudyReference
 from adit_core.dicom.transfer import transfer_study
+from adit_core.errors import TaskStopped
 from adit_core.services.node_visits import TransferVisit
 from adit_core.services.nodes import node_value
 from adit_core.services.progress import TaskCounts, record_progress
@@ -19,6 +20,7 @@ def execute_transfer(work: Work) -> TaskOutcome:
 
     Raises:
         NodeClosed: One of them is closed; the task has to wait.
+        TaskStopped: The claim was lost.
         AditError: The source or the destination could not be asked what they have.
     """
     db, job, task = work.db, work.job, work.task
@@ -27,13 +29,15 @@ def execute_transfer(work: Work) -> TaskOutcome:
     source, destination = (node_value(db, node) for node in nodes)
 
     def record(outcome: StudyOutcome) -> None:
-        record_progress(
+        is_mine = record_progress(
             db,
             task.id,
             token=work.token,
             series=_series_rows(task.id, outcome.series),
             counts=_counts_of(task, outcome),
         )
+        if not is_mine:
+            raise TaskStopped("The claim on the task was lost.")
 
     direct = not work.help.direct_has_failed and may_move_directly(job, task, nodes)
     with (

@@ -15,6 +15,7 @@ from adit_core.db.columns import utc_now
 from adit_core.db.engine import Database
 from adit_core.services.job_status import OPEN_JOBS, OPEN_TASKS, lock_job, settle_job
 from adit_core.services.launching import Launcher, launch_job, node_limit_name
+from adit_core.services.leftover_runs import end_leftover_runs
 from adit_core.services.node_health import widths
 from adit_core.services.nodes import list_nodes
 from adit_core.services.task_status import end_tasks, put_back_tasks
@@ -62,6 +63,7 @@ def reconcile(
     caps = _Caps(max_attempts, max_idle_runs)
     for job_id in suspects:
         _repair(db, launcher, job_id, caps, done)
+    end_leftover_runs(db, launcher)
     return done
 
 

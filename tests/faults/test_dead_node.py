@@ -11,6 +11,7 @@ from adit_core.services.nodes import add_folder, add_server, get_node
 from adit_core.services.submit import submit_batch_transfer
 from deployments.demo.studies import StudySpec, write_study
 from tests.factories import ct_study, instances_in
+from tests.faults.scene import Stage
 from tests.servers import OrthancServer
 from tests.stack import RunningStack
 
@@ -38,6 +39,11 @@ def _row(spec: StudySpec, row: int) -> BatchStudy:
         pseudonym="",
         rows=(row,),
     )
+
+
+@pytest.fixture
+def adit(stage: Stage) -> RunningStack:
+    return stage.adit
 
 
 def test_a_dead_source_delays_nobody_and_its_job_goes_on_when_it_is_back(

@@ -1,128 +1,149 @@
-"""kill -9 of each process in the middle of a job: the job ends complete, and nothing is left behind."""
+"""kill -9 of each process at each turn of a job: the job ends complete, and nothing is left behind."""
 
-from itertools import count
-from pathlib import Path
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
 
 import psutil
 import pytest
 
-from adit_core.db import JobStatus, TaskStatus
-from adit_core.services.batch_file import BatchFile, BatchStudy
-from adit_core.services.jobs import JobView
-from adit_core.services.nodes import add_server
-from adit_core.services.submit import submit_batch_transfer
-from deployments.demo.studies import StudySpec, write_study
-from tests.factories import ct_study
-from tests.servers import OrthancServer
+from adit_core.db import JobStatus
+from adit_core.services.job_actions import cancel_job
+from tests.faults.moments import (
+    BEGUN,
+    ENDED,
+    HALF_WAY,
+    IN_FLIGHT,
+    LAST,
+    RATE,
+    STUDIES,
+    SUBMITTED,
+    Moment,
+    assert_complete,
+    reach,
+)
+from tests.faults.outcome import Record, assert_whole
+from tests.faults.scene import INSTANCE_SIZE, Stage
 from tests.stack import RunningStack
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
-STUDIES = tuple(
-    ct_study(40, rows=256, key=f"kill-{number}", patient_id=f"KILL{number}") for number in range(12)
-)
-_numbers = count(1)
+MOMENTS = (SUBMITTED, BEGUN, HALF_WAY, LAST, ENDED)
 
 
-@pytest.fixture
-def job_id(
-    adit: RunningStack, orthanc_source: OrthancServer, orthanc_destination: OrthancServer, tmp_path: Path
-) -> int:
-    """A job of 12 studies that has just been submitted."""
-    for spec in STUDIES:
-        orthanc_source.archive.load(write_study(spec, tmp_path / "studies"))
-    names = []
-    for server in (orthanc_source, orthanc_destination):
-        node = server.archive.node
-        names.append(f"{node.name}-{next(_numbers)}")
-        # More slots than can leak: Prefect frees those of the dead after a minute only.
-        add_server(
-            adit.db, names[-1], ae_title=node.ae_title, host=node.host, port=node.port, max_associations=16
-        )
-    return submit_batch_transfer(
-        adit.db,
-        adit.launcher,
-        owner_id=adit.user.id,
-        source=names[0],
-        destination=names[1],
-        batch=BatchFile(tuple(_row(spec, row) for row, spec in enumerate(STUDIES, 2))),
-    )
+@dataclass(frozen=True)
+class Victim:
+    """What is killed, and what a supervisor would start again."""
+
+    words: str
+    kill: Callable[[RunningStack], None]
+    quick: frozenset[str] = frozenset({HALF_WAY.words})
+    """The moments at which every run of the tests kills it; the others are left to `make faults`."""
 
 
-def _row(spec: StudySpec, row: int) -> BatchStudy:
-    return BatchStudy(
-        patient_id=spec.patient_id,
-        study_instance_uid=spec.study_instance_uid,
-        series_instance_uids=(),
-        pseudonym="",
-        rows=(row,),
-    )
-
-
-def is_under_way(job: JobView) -> bool:
-    """Some studies have ended, and others are being moved."""
-    tasks = job.progress.tasks
-    return bool(tasks.get(TaskStatus.SUCCESS)) and bool(tasks.get(TaskStatus.IN_PROGRESS))
-
-
-def assert_complete(
-    adit: RunningStack, job_id: int, source: OrthancServer, destination: OrthancServer
-) -> None:
-    job = adit.finished(job_id)
-    assert job.status is JobStatus.SUCCESS, job.message
-    for task in adit.tasks(job_id):
-        assert task.status is TaskStatus.SUCCESS, task.message
-        assert task.planned == task.delivered + task.filtered + task.failed == 40
-        assert task.claim_token is None
-    assert destination.contents() == source.contents()
-
-
-def test_a_job_runs_to_its_end(
-    adit: RunningStack, job_id: int, orthanc_source: OrthancServer, orthanc_destination: OrthancServer
-) -> None:
-    assert_complete(adit, job_id, orthanc_source, orthanc_destination)
-
-
-def test_the_flow_run_is_killed(
-    adit: RunningStack, job_id: int, orthanc_source: OrthancServer, orthanc_destination: OrthancServer
-) -> None:
-    adit.wait_for_progress(job_id, is_under_way)
+def kill_flow_runs(adit: RunningStack) -> None:
     for process in adit.flow_runs():
         process.kill()
-    assert_complete(adit, job_id, orthanc_source, orthanc_destination)
 
 
-def test_the_children_are_killed(
-    adit: RunningStack, job_id: int, orthanc_source: OrthancServer, orthanc_destination: OrthancServer
-) -> None:
-    adit.wait_for_progress(job_id, is_under_way)
+def kill_children(adit: RunningStack) -> None:
     for child in adit.transfer_children():
-        if "forkserver" in " ".join(child.cmdline()) and child.children() == []:
-            child.kill()
-    assert_complete(adit, job_id, orthanc_source, orthanc_destination)
+        with suppress(psutil.NoSuchProcess):  # it has ended by itself
+            if "forkserver" in " ".join(child.cmdline()) and child.children() == []:
+                child.kill()
 
 
-def test_the_worker_and_its_flow_run_are_killed_and_the_worker_comes_back(
-    adit: RunningStack, job_id: int, orthanc_source: OrthancServer, orthanc_destination: OrthancServer
+def kill_worker(adit: RunningStack) -> None:
+    adit.kill("worker")
+    adit.start("worker")
+
+
+def kill_worker_and_flow_runs(adit: RunningStack) -> None:
+    runs = adit.flow_runs()
+    adit.kill("worker")
+    for process in runs:
+        process.kill()
+    adit.start("worker")
+
+
+def kill_scheduler(adit: RunningStack) -> None:
+    below = psutil.Process(adit.processes["prefect_server"].pid).children(recursive=True)
+    adit.kill("prefect_server")
+    for process in below:
+        process.kill()
+    adit.start("prefect_server")
+
+
+def kill_reconciler(adit: RunningStack) -> None:
+    adit.kill("reconciler")
+    adit.start("reconciler")
+
+
+VICTIMS = (
+    Victim("the flow run", kill_flow_runs),
+    Victim("the children that move studies", kill_children),
+    Victim("the worker alone", kill_worker),
+    Victim("the worker with its flow run", kill_worker_and_flow_runs),
+    Victim("Prefect's server", kill_scheduler),
+    Victim("the reconciler", kill_reconciler, frozenset()),
+)
+
+
+def kills() -> list[object]:
+    """Return every victim at every moment."""
+    return [
+        pytest.param(
+            victim,
+            moment,
+            id=f"{victim.words}, {moment.words}",
+            marks=[
+                pytest.mark.fault(f"kill -9 of {victim.words} when the job {moment.words}"),
+                *([] if moment.words in victim.quick else [pytest.mark.slow_faults]),
+            ],
+        )
+        for victim in VICTIMS
+        for moment in MOMENTS
+    ]
+
+
+@pytest.mark.parametrize(("victim", "moment"), kills())
+def test_whatever_is_killed_the_job_ends_complete(
+    stage: Stage, victim: Victim, moment: Moment, record: Record
 ) -> None:
-    adit.wait_for_progress(job_id, is_under_way)
-    assert adit.worker is not None
-    processes = psutil.Process(adit.worker.pid).children(recursive=True)
-    adit.worker.kill()
-    adit.worker.wait()
-    for process in processes:
-        if process.is_running():
-            process.kill()
-    adit.start_worker()
-    assert_complete(adit, job_id, orthanc_source, orthanc_destination)
+    scene = stage.scene(studies=STUDIES)
+    scene.inbound.throttle(RATE)
+    transfer = reach(moment, scene)
+    victim.kill(stage.adit)
+    scene.inbound.heal()
+    assert_complete(transfer, record)
 
 
-def test_the_worker_alone_is_killed_and_comes_back(
-    adit: RunningStack, job_id: int, orthanc_source: OrthancServer, orthanc_destination: OrthancServer
-) -> None:
-    adit.wait_for_progress(job_id, is_under_way)
-    assert adit.worker is not None
-    adit.worker.kill()
-    adit.worker.wait()
-    adit.start_worker()
-    assert_complete(adit, job_id, orthanc_source, orthanc_destination)
+@pytest.mark.slow_faults
+@pytest.mark.fault("kill -9 of the worker with its flow run when the job is being canceled")
+def test_a_job_whose_worker_dies_while_it_is_canceled_ends_canceled(stage: Stage, record: Record) -> None:
+    adit = stage.adit
+    scene = stage.scene(studies=STUDIES)
+    scene.inbound.throttle(RATE)
+    transfer = reach(HALF_WAY, scene)
+    cancel_job(adit.db, adit.launcher, adit.user, transfer.job_id)
+    kill_worker_and_flow_runs(adit)
+    outcome = assert_whole(transfer)
+    record(outcome)
+    assert outcome.status is JobStatus.CANCELED
+
+
+@pytest.mark.slow_faults
+@pytest.mark.fault("the flow run freezes for longer than its claims last, and thaws")
+def test_a_flow_run_that_comes_back_from_the_dead_disturbs_nothing(stage: Stage, record: Record) -> None:
+    adit = stage.adit
+    scene = stage.scene(studies=STUDIES)
+    scene.inbound.throttle(RATE)
+    transfer = reach(HALF_WAY, scene)
+    frozen = adit.transfer_children() + adit.flow_runs()
+    for process in frozen:
+        process.suspend()
+    adit.wait_for_progress(transfer.job_id, lambda job: job.run_number > 1 and HALF_WAY.has_come(job))
+    for process in frozen:
+        process.resume()
+    # What has thawed learns within a second that its claims are lost, and sends until then.
+    assert_complete(transfer, record, in_flight=IN_FLIGHT * (RATE // INSTANCE_SIZE + 1))

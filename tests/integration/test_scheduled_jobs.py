@@ -131,10 +131,18 @@ def _told_of(webhook: FakeWebPeer, job_id: int) -> list[dict[str, Any]]:
     return [job for job in jobs if job["job_id"] == job_id]
 
 
-@pytest.mark.usefixtures("archive")
+@pytest.fixture
+def urgent_worker(stack: RunningStack) -> Iterator[None]:
+    """A worker that serves urgent jobs only, and no other one."""
+    stack.stop("worker")
+    stack.start("worker", "urgent")
+    yield
+    stack.stop("worker")
+    stack.start("worker")
+
+
+@pytest.mark.usefixtures("archive", "urgent_worker")
 def test_a_worker_for_urgent_jobs_takes_no_others(stack: RunningStack, tmp_path: Path) -> None:
-    stack.stop_worker()
-    stack.start_worker("urgent")
     ordinary = submit(stack, tmp_path, "FAST", SHORT)
 
     urgent = submit(stack, tmp_path, "FAST", SHORT, urgent=True)

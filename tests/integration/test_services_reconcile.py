@@ -308,3 +308,40 @@ def _call(site: Site, status: JobStatus) -> None:
         job = session.get_one(Job, site.job_id)
         job.status, job.ended_at = status, utc_now() - timedelta(minutes=1)
         session.commit()
+
+
+def end(site: Site) -> None:
+    """End the job in order."""
+    for task in site.tasks:
+        site.claim(task)
+        site.finish(task)
+
+
+def test_a_run_that_died_after_the_last_study_is_recorded_as_dead(site: Site) -> None:
+    end(site)
+    site.last_heard_of(-60)
+    assert site.reconcile() == NOTHING
+    assert site.launcher.abandoned == [site.job.flow_run_id]
+    assert site.job.status is JobStatus.SUCCESS
+    site.reconcile()
+    assert len(site.launcher.abandoned) == 1
+
+
+def test_a_run_whose_last_study_has_just_ended_may_come_to_its_end(site: Site) -> None:
+    end(site)
+    site.last_heard_of(-1)
+    site.reconcile()
+    assert site.launcher.abandoned == []
+
+
+def test_a_run_that_was_canceled_while_it_started_is_ended_in_the_scheduler_too(site: Site) -> None:
+    cancel_job(site.db, site.launcher, site.owner, site.job_id)
+    site.reconcile()
+    assert site.launcher.abandoned == [], "it may still end by itself"
+    with site.db.session() as session:
+        session.get_one(Job, site.job_id).ended_at = utc_now() - timedelta(seconds=90)
+        session.commit()
+
+    site.reconcile()
+
+    assert site.launcher.abandoned == [site.job.flow_run_id]

@@ -30,6 +30,21 @@ def sleep_after_telling(path: str) -> None:
     time.sleep(600)
 
 
+def write_half_a_file(path: str, half: str) -> None:
+    Path(half).write_text("half")
+    try:
+        sleep_after_telling(path)
+    finally:
+        Path(half).unlink()
+
+
+def refuse_to_end(path: str) -> None:
+    try:
+        sleep_after_telling(path)
+    finally:
+        time.sleep(600)
+
+
 def fail_with_patient_data() -> None:
     raise ValueError(f"cannot parse {PATIENT}")
 
@@ -68,6 +83,23 @@ def test_a_killed_call_ends_at_once_with_its_process(pool: ChildPool, tmp_path: 
         call.result()
     wait_until_gone(pid)
     assert pool.call(60, os.getpid).result() != pid
+
+
+def test_a_killed_call_leaves_no_half_written_file(pool: ChildPool, tmp_path: Path) -> None:
+    call = pool.call(60, write_half_a_file, str(tmp_path / "pid"), str(tmp_path / "half"))
+    pid = pid_from(tmp_path / "pid")
+    call.kill()
+    wait_until_gone(pid)
+    assert not (tmp_path / "half").exists()
+
+
+def test_a_killed_call_that_does_not_come_to_an_end_is_ended_by_force(
+    pool: ChildPool, tmp_path: Path
+) -> None:
+    call = pool.call(60, refuse_to_end, str(tmp_path / "pid"))
+    pid = pid_from(tmp_path / "pid")
+    call.kill()
+    wait_until_gone(pid)
 
 
 def test_a_call_that_takes_too_long_is_ended_by_force(pool: ChildPool, tmp_path: Path) -> None:
@@ -110,6 +142,17 @@ def test_a_pool_whose_idle_children_were_killed_goes_on_with_new_ones() -> None:
                 assert pool.call(60, os.getpid).result() != before
                 return
         pytest.fail("the pool does not recover")
+
+
+def test_calls_that_end_with_their_pool_were_stopped_and_did_not_fail(tmp_path: Path) -> None:
+    with ChildPool(4) as pool:
+        paths = [tmp_path / str(number) for number in range(4)]
+        calls = [pool.call(60, sleep_after_telling, str(path)) for path in paths]
+        for path in paths:
+            pid_from(path)
+    for call in calls:
+        with pytest.raises(TaskStopped):
+            call.result()
 
 
 def test_a_closed_pool_starts_nothing() -> None:

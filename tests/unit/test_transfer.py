@@ -7,6 +7,7 @@ import pytest
 from adit_core.dicom.manifest import Selection
 from adit_core.dicom.outcome import StudyOutcome
 from adit_core.dicom.query import StudyResult
+from adit_core.dicom.references import StudyReference
 from adit_core.dicom.transfer import Route, Verification, transfer_study
 from adit_core.errors import StudyNotFound
 from deployments.demo.studies import Form, SeriesSpec, StudySpec, write_study
@@ -52,6 +53,26 @@ def test_every_instance_arrives_as_it_was(ends: Ends, tmp_path: Path) -> None:
     assert ends[1].contents() == ends[0].contents()
     assert outcome.is_complete
     assert outcome.sent == outcome.delivered == outcome.planned == len(ends[0].held)
+
+
+def test_a_study_of_another_patient_than_the_one_who_is_meant_is_not_moved(
+    ends: Ends, tmp_path: Path
+) -> None:
+    spec = ct_study(2)
+    load(ends[0], spec, tmp_path)
+    route = Route(ends[0].searcher(), ends[0].source(), ends[1].destination())
+    meant = StudyReference(spec.study_instance_uid, "SOMEBODY ELSE")
+    with pytest.raises(StudyNotFound, match="of another patient"):
+        transfer_study(route, meant, Selection())
+    assert ends[1].contents() == {}
+
+
+def test_a_study_is_moved_whoever_it_is_of_if_nobody_is_meant(ends: Ends, tmp_path: Path) -> None:
+    spec = ct_study(2)
+    load(ends[0], spec, tmp_path)
+    route = Route(ends[0].searcher(), ends[0].source(), ends[1].destination())
+    transfer_study(route, StudyReference(spec.study_instance_uid), Selection())
+    assert ends[1].contents() == ends[0].contents()
 
 
 def test_a_second_transfer_sends_nothing(ends: Ends, tmp_path: Path) -> None:

@@ -1,0 +1,53 @@
+"""Moments in the life of a job at which something happens to it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from adit_core.db import JobStatus, TaskStatus
+from adit_core.services.jobs import JobView
+from tests.faults.outcome import Record, Transfer, assert_whole
+from tests.faults.scene import INSTANCE_SIZE, INSTANCES, Scene
+
+STUDIES = 6
+"""How many studies a job has that is disturbed at a moment."""
+IN_FLIGHT = 4
+"""How many studies are moved at a time, and so how many instances may be on their way when all ends."""
+RATE = 5 * INSTANCE_SIZE
+"""Bytes a second at which a study takes seconds."""
+
+
+@dataclass(frozen=True)
+class Moment:
+    """A moment, and how to tell that it has come."""
+
+    words: str
+    has_come: Callable[[JobView], bool]
+
+
+def _count(job: JobView, status: TaskStatus) -> int:
+    return job.progress.tasks.get(status, 0)
+
+
+SUBMITTED = Moment("has been submitted", lambda job: job.status is JobStatus.PENDING)
+BEGUN = Moment("has begun", lambda job: _count(job, TaskStatus.IN_PROGRESS) > 0)
+HALF_WAY = Moment(
+    "is half way",
+    lambda job: _count(job, TaskStatus.SUCCESS) > 0 and _count(job, TaskStatus.IN_PROGRESS) > 0,
+)
+LAST = Moment("is at its last study", lambda job: _count(job, TaskStatus.SUCCESS) >= STUDIES - 1)
+ENDED = Moment("has just ended", lambda job: _count(job, TaskStatus.SUCCESS) == STUDIES)
+
+
+def reach(moment: Moment, scene: Scene) -> Transfer:
+    """Submit the job of a scene, and return when the moment has come."""
+    transfer = scene.submit()
+    scene.stage.adit.wait_for_progress(transfer.job_id, moment.has_come)
+    return transfer
+
+
+def assert_complete(transfer: Transfer, record: Record, *, in_flight: int = IN_FLIGHT) -> None:
+    """Assert that a job has moved everything, with every promise kept, and take it down."""
+    outcome = assert_whole(transfer, in_flight=in_flight)
+    record(outcome)
+    assert outcome.status is JobStatus.SUCCESS, outcome.messages
+    assert outcome.delivered == outcome.planned == STUDIES * INSTANCES

@@ -1,0 +1,133 @@
+"""DICOMweb: answers that are cut short, partial or put off, and uploads that break off."""
+
+from collections.abc import Callable
+from itertools import count
+
+import httpx
+import pytest
+
+from adit_core.services.nodes import add_web_server
+from deployments.demo.processes import HOST
+from tests.fakes.web_peer import Exchange, FakeWebPeer, Script
+from tests.faults.cases import Case, assert_outcome, parametrized, submit_all
+from tests.faults.outcome import Record, Transfer
+from tests.faults.scene import INSTANCE_SIZE, PROFILE, Scene, Stage
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
+
+SOME = 5 * INSTANCE_SIZE + INSTANCE_SIZE // 2
+_numbers = count(1)
+Answer = Callable[[Exchange, httpx.Response], object]
+"""Answers a request in its own way, knowing what the archive has answered."""
+
+
+def web_node(stage: Stage, port: int) -> str:
+    """Add the DICOMweb of an archive that is reached at a port, and return the name of the node."""
+    name = f"web-{next(_numbers)}"
+    add_web_server(
+        stage.adit.db,
+        name,
+        base_url=f"http://{HOST}:{port}/dicom-web",
+        connection_profile=PROFILE,
+    )
+    return name
+
+
+def retrieves(answer: Answer, times: int = 1) -> Callable[[Stage], Transfer]:
+    """Return what submits a job whose first retrievals are answered in this way."""
+
+    def submit(stage: Stage) -> Transfer:
+        scene = stage.scene()
+        port = stage.source.archive.http_port
+        assert port is not None
+        peer = stage.ending.enter_context(FakeWebPeer(first_retrievals(answer, times, port)))
+        scene.source = web_node(stage, peer.port)
+        return scene.submit()
+
+    return submit
+
+
+def first_retrievals(answer: Answer, times: int, port: int) -> Script:
+    """Return a script that hands requests on to an archive, but answers the first retrievals itself."""
+    numbers = count(1)
+
+    def script(exchange: Exchange) -> None:
+        wanted = {
+            name: value for name, value in exchange.headers.items() if name in ("accept", "content-type")
+        }
+        response = httpx.request(
+            exchange.method,
+            f"http://{HOST}:{port}{exchange.target}",
+            headers=wanted,
+            content=exchange.body,
+            timeout=20,
+        )
+        is_retrieval = "multipart/related" in exchange.headers.get("accept", "")
+        if is_retrieval and next(numbers) <= times:
+            answer(exchange, response)
+        else:
+            hand_on(exchange, response, response.status_code, response.content)
+
+    return script
+
+
+def hand_on(exchange: Exchange, response: httpx.Response, status: int, body: bytes) -> None:
+    exchange.answer(status, body, {"Content-Type": response.headers.get("Content-Type", "text/plain")})
+
+
+def breaks_off(exchange: Exchange, response: httpx.Response) -> None:
+    exchange.send_head(
+        200,
+        {
+            "Content-Type": response.headers["Content-Type"],
+            "Content-Length": str(len(response.content)),
+        },
+    )
+    exchange.send(response.content[:SOME])
+    exchange.close()
+
+
+def is_partial(exchange: Exchange, response: httpx.Response) -> None:
+    """Answer with the first of the instances only, and say so."""
+    boundary = response.content.partition(b"\r\n")[0].strip()
+    parts = response.content.split(boundary)
+    hand_on(exchange, response, 206, boundary.join(parts[:4]) + boundary + b"--\r\n")
+
+
+def is_busy(status: int) -> Answer:
+    return lambda exchange, _response: exchange.answer(status, headers={"Retry-After": "1"})
+
+
+def uploads(break_off: Callable[[Scene], object]) -> Callable[[Stage], Transfer]:
+    def submit(stage: Stage) -> Transfer:
+        scene = stage.scene()
+        scene.outbound = stage.network(stage.destination.archive.http_port or 0)
+        scene.destination = web_node(stage, scene.outbound.port)
+        break_off(scene)
+        return scene.submit()
+
+    return submit
+
+
+CASES = (
+    Case("WADO-RS: the multipart body is cut short", retrieves(breaks_off)),
+    Case("WADO-RS: status 206 and a part of the instances", retrieves(is_partial)),
+    Case("WADO-RS: status 503 with Retry-After", retrieves(is_busy(503)), attempts=1),
+    Case("WADO-RS: status 429 with Retry-After", retrieves(is_busy(429)), attempts=1, is_slow=True),
+    Case("STOW-RS: an RST in the middle of the body", uploads(lambda scene: scene.outbound.cut_after(SOME))),
+    Case(
+        "STOW-RS: the server falls silent",
+        uploads(lambda scene: scene.outbound.stall_after(SOME)),
+        is_slow=True,
+    ),
+)
+
+
+@pytest.fixture(scope="module")
+def transfers(request: pytest.FixtureRequest, stage_of_module: Stage) -> dict[str, Transfer]:
+    return submit_all(request, stage_of_module, CASES)
+
+
+@parametrized(CASES)
+def test_dicomweb_that_fails(case: Case, transfers: dict[str, Transfer], record: Record) -> None:
+    assert_outcome(case, transfers[case.fault], record)
