@@ -16,13 +16,11 @@ class Proxy:
     """Listens on a port of its own; use it as a context manager.
 
     All connections end by an RST, and nobody can connect any more, as soon as the server has sent
-    `allowed` bytes (of all connections together), or when :meth:`break_off` is called. What the server
-    sends goes no faster than `rate` bytes per second on each connection.
+    `allowed` bytes (of all connections together), or when :meth:`break_off` is called.
     """
 
-    def __init__(self, port: int, *, allowed: int | None = None, rate: float | None = None) -> None:
+    def __init__(self, port: int, *, allowed: int | None = None) -> None:
         self._server = (_HOST, port)
-        self._rate = rate
         self._allowed = allowed
         self._is_broken = Event()
         self._listener = socket.create_server((_HOST, 0))
@@ -79,8 +77,6 @@ class Proxy:
                 if ready is server:
                     data = self._count(data)
                 others[ready].sendall(data)
-                if ready is server and self._rate is not None:
-                    self._is_broken.wait(len(data) / self._rate)
 
     def _count(self, data: bytes) -> bytes:
         """Return as much of what the server sent as it may send, and break off when that is all."""

@@ -23,14 +23,14 @@ from adit_core.settings import Settings
 from deployments.demo.studies import write_study
 from tests.factories import large_study
 from tests.fakes.launcher import FakeLauncher
-from tests.fakes.proxy import Proxy
+from tests.fault_proxy import FaultProxy
 from tests.rows import load, make_folder, make_server, make_user
 from tests.servers import OrthancServer
 
 pytestmark = pytest.mark.system
 
 STUDY = large_study(100, key="cancel")
-RATE = 8e6
+RATE = 8_000_000
 """Bytes per second, so that the study takes more than ten seconds."""
 PATIENCE = 5.0
 """Seconds that a cancel may take."""
@@ -108,8 +108,9 @@ def site(orthanc_source: OrthancServer, tmp_path: Path) -> Iterator[Site]:
     folder = tmp_path / "arrivals"
     folder.mkdir()
     node = orthanc_source.archive.node
-    with Proxy(node.port, rate=RATE) as proxy:
-        source = make_server(database, "SLOW", ae_title=node.ae_title, host=node.host, port=proxy.port)
+    with FaultProxy(node.port) as network:
+        network.throttle(RATE)
+        source = make_server(database, "SLOW", ae_title=node.ae_title, host=node.host, port=network.port)
         yield Site(database, make_user(database, staff=True), source, folder)
     database.dispose()
 

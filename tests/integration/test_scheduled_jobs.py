@@ -17,8 +17,8 @@ from adit_core.services.submit import submit_batch_transfer
 from deployments.demo.studies import StudySpec, write_study
 from deployments.worker import QUEUES
 from tests.factories import ct_study, large_study
-from tests.fakes.proxy import Proxy
 from tests.fakes.web_peer import Exchange, FakeWebPeer
+from tests.fault_proxy import FaultProxy
 from tests.servers import OrthancServer
 from tests.stack import RunningStack, running_stack
 
@@ -52,8 +52,9 @@ def archive(stack: RunningStack, orthanc_source: OrthancServer, tmp_path: Path) 
     for spec in (LONG, SHORT):
         orthanc_source.archive.load(write_study(spec, tmp_path / "studies"))
     node = orthanc_source.archive.node
-    with Proxy(node.port, rate=5e5) as proxy:
-        for name, port in (("FAST", node.port), ("SLOW", proxy.port)):
+    with FaultProxy(node.port) as network:
+        network.throttle(500_000)
+        for name, port in (("FAST", node.port), ("SLOW", network.port)):
             add_server(
                 stack.db,
                 f"{name}-{tmp_path.name}",
