@@ -13,6 +13,7 @@
     │   ├── TaskTimeout           the transfer of a study took too long and was ended
     │   ├── ChildDied             the process that moved a study died
     │   ├── DatabaseUnavailable   our database does not answer, or is locked
+    │   ├── NotificationFailed    nobody took the news of the end of a job
     │   ├── SchedulerUnavailable  Prefect does not answer, or lacks our deployment
     │   └── UnexpectedError       a bug, or something that nobody foresaw
     └── PermanentError            trying again would change nothing
@@ -81,6 +82,10 @@ class TaskTimeout(TransientError):
 
 class ChildDied(TransientError):
     """The process that moved a study was killed or crashed."""
+
+
+class NotificationFailed(TransientError):
+    """The mail server or the webhook did not take a notification; the message names no address."""
 
 
 class UnexpectedError(TransientError):

@@ -8,6 +8,7 @@ import os
 import shlex
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
 from platformdirs import user_data_path
 from pydantic import Field, SecretStr, ValidationError
@@ -106,6 +107,25 @@ class Settings(BaseSettings):
     """A file with the certificate of the hand-over; with it, it speaks TLS."""
     handover_key: str = ""
     """A file with its private key."""
+
+    smtp_host: str = ""
+    """The mail server that takes messages about ends of jobs; without it, no e-mails are sent."""
+    smtp_port: int = 587
+    """Its port."""
+    smtp_security: Literal["starttls", "tls", "none"] = "starttls"
+    """How the connection to it is protected."""
+    smtp_sender: str = ""
+    """The address that e-mails come from."""
+    smtp_username: str = ""
+    """Who signs in to it; without it, nobody does."""
+    smtp_password: SecretStr | None = None
+    """The password for that."""
+    webhook_url: SecretStr | None = None
+    """Is told of the end of every job by a signed POST; without it, nobody is."""
+    webhook_secret: SecretStr | None = None
+    """Shared with the receiver of the webhook, who checks signatures with it."""
+    notification_ca_file: str = ""
+    """The certificates that mail server and webhook are checked by; without it, those of the system."""
 
     def resolved_uploads(self) -> Path:
         """Return the folder of uploads."""

@@ -1,22 +1,32 @@
 """Entry point of the reconciler: every few seconds it repairs, from the database, what crashes left.
 
+Beside that, in a thread of its own, it sends the notifications that the outbox holds.
+
 It is a process of its own, and no flow: what repairs the executions of flows must not depend on them.
 A flow run whose worker dies keeps its place in queues and limits, and would lock its successors out.
 """
 
 import logging
 import os
+from collections.abc import Mapping
 from datetime import timedelta
+from threading import Event, Thread
 
+from adit_core.db import Channel
 from adit_core.db.columns import utc_now
 from adit_core.db.engine import Database
 from adit_core.errors import AditError
 from adit_core.services.database import configured_database
 from adit_core.services.launcher import PrefectLauncher
+from adit_core.services.messengers import configured_messengers
+from adit_core.services.notify import Messenger, tell_all_due
 from adit_core.services.reconcile import reconcile
 from adit_core.services.uploads import remove_uploads
 from adit_core.settings import Settings, get_settings
 from deployments.stopping import told_to_stop
+
+_NOTIFICATION_INTERVAL = 5.0
+"""Seconds between two looks into the outbox."""
 
 logger = logging.getLogger("adit.reconciler")
 
@@ -27,6 +37,9 @@ def main() -> None:
     stop = told_to_stop()
     settings = get_settings()
     db = configured_database(settings)
+    messengers = configured_messengers(settings)
+    # A mail server that is slow to answer must not keep jobs from being repaired.
+    Thread(target=notify, args=(db, settings, messengers, stop), name="notifier", daemon=True).start()
     while not stop.wait(settings.reconcile_interval):
         reconcile_once(db, settings)
         remove_uploads_once(db, settings)
@@ -52,6 +65,21 @@ def remove_uploads_once(db: Database, settings: Settings) -> None:
         return
     if number:
         logger.info("Removed %d uploads", number)
+
+
+def notify(db: Database, settings: Settings, messengers: Mapping[Channel, Messenger], stop: Event) -> None:
+    """Send notifications until told to stop."""
+    while not stop.wait(_NOTIFICATION_INTERVAL):
+        try:
+            told = tell_all_due(db, messengers, web_url=settings.web_url).counts()
+        except AditError as error:
+            logger.warning("%s", error)
+            continue
+        except Exception as error:  # noqa: BLE001 - the edge of a thread: nobody would restart it
+            logger.error("Unexpected %s while notifications were sent.", type(error).__name__)  # noqa: TRY400
+            continue
+        if any(told.values()):
+            logger.info("Notifications: %s", ", ".join(f"{number} {what}" for what, number in told.items()))
 
 
 if __name__ == "__main__":

@@ -66,9 +66,9 @@ class Stack:
             "PREFECT_API_AUTH_STRING": self.prefect_auth,
         }
 
-    def command(self, process: str) -> list[str]:
+    def command(self, process: str, *arguments: str) -> list[str]:
         """Return the command of `prefect_server`, `web`, `receiver`, `worker` or `reconciler`."""
-        return [sys.executable, "-m", f"deployments.{process}"]
+        return [sys.executable, "-m", f"deployments.{process}", *arguments]
 
 
 def new_stack(

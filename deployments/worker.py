@@ -1,13 +1,15 @@
 """Entry point of the worker: makes the work pool and the deployments, then runs Prefect's worker.
 
-The queues of the pool `dicom`: `urgent` passes `default`, and has places of its own, so that long
-jobs do not block it.
+The queues of the pool `dicom`: `urgent` passes `default`, and has places of its own, so that long jobs do
+not block it. ``python -m deployments.worker urgent`` serves that queue only: a machine that is kept free for
+urgent jobs, or has one worker of 100 MB more to keep them from waiting for a worker that is being restarted.
 """
 
 import os
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
@@ -25,14 +27,25 @@ _PATIENCE = 120.0
 
 
 def main() -> None:
-    """Wait for the server, make what is missing, and run the worker until it is to stop."""
+    """Wait for the server, make what is missing, and run the worker until it is to stop.
+
+    The argument, if there is one, is the only queue that the worker serves.
+    """
+    command = worker_command(sys.argv[1:])
     wait_for_server()
     with get_client(sync_client=True) as client:
         make_pool(client)
     deploy()
-    command = [sys.executable, "-m", "prefect", "worker", "start", f"--pool={POOL}", "--type=process"]
     os.environ.setdefault("PREFECT_WORKER_QUERY_SECONDS", "2")
     sys.exit(run_worker(command))
+
+
+def worker_command(queues: Sequence[str]) -> list[str]:
+    """Return the command of a worker that serves these queues; all if none is named."""
+    if unknown := set(queues) - QUEUES.keys():
+        sys.exit(f"There is no queue {', '.join(sorted(unknown))}; there are {', '.join(QUEUES)}.")
+    command = [sys.executable, "-m", "prefect", "worker", "start", f"--pool={POOL}", "--type=process"]
+    return [*command, *(f"--work-queue={queue}" for queue in queues)]
 
 
 def wait_for_server(patience: float = _PATIENCE) -> None:

@@ -53,13 +53,13 @@ class RunningStack:
     def worker(self) -> subprocess.Popen[bytes] | None:
         return self.processes.get("worker")
 
-    def start(self, process: str, environment: Mapping[str, str] = {}) -> None:
+    def start(self, process: str, *arguments: str, environment: Mapping[str, str] = {}) -> None:
         """Start a process, with these variables besides, if it does not run."""
         if process in self.processes and self.processes[process].poll() is None:
             return
         with (self.stack.data_dir / f"{process}.log").open("ab") as log:
             self.processes[process] = subprocess.Popen(
-                self.stack.command(process),
+                self.stack.command(process, *arguments),
                 cwd=HOME,
                 env={**os.environ, **self.stack.environment(), **self.environment, **environment},
                 stdin=subprocess.DEVNULL,

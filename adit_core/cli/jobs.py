@@ -1,4 +1,4 @@
-"""`adit jobs …`: follow, cancel and repeat jobs."""
+"""`adit jobs …`: follow, approve, cancel and repeat jobs."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,23 +13,24 @@ from adit_core.cli.output import AsJson, present, warn
 from adit_core.cli.query_results import results
 from adit_core.cli.wiring import acting_user, open_database, scheduler
 from adit_core.console import job_progress, outcomes_table, results_table, status_cell, watch_job
-from adit_core.db import JobKind, JobStatus, Task, User
+from adit_core.db import JobEvent, JobKind, JobStatus, Task, User
 from adit_core.db.engine import Database
-from adit_core.services.jobs import (
-    JobView,
+from adit_core.services.job_actions import (
     cancel_job,
-    list_jobs,
-    list_tasks,
-    modalities_of_tasks,
+    delete_job,
+    make_urgent,
+    restart_job,
     resume_job,
     retry_failed,
-    show_job,
+    verify_job,
 )
+from adit_core.services.job_history import history_of_job
+from adit_core.services.jobs import JobView, list_jobs, list_tasks, modalities_of_tasks, show_job
 from adit_core.services.launching import Launcher
 from adit_core.services.query_results import count_outcomes
 from adit_core.terminal import cell, local_time, new_console, new_table, numbers
 
-app = new_app("Follow, cancel and repeat jobs.")
+app = new_app("Follow, approve, cancel and repeat jobs.")
 app.command()(results)
 
 JobId = Annotated[int, typer.Argument(metavar="ID", help="The number of the job.")]
@@ -105,6 +106,35 @@ def watch(ctx: typer.Context, job_id: JobId, as_json: AsJson = False) -> None:
 
 
 @app.command()
+def verify(
+    ctx: typer.Context,
+    job_id: JobId,
+    *,
+    task: Annotated[
+        list[int] | None, typer.Option(metavar="TASK", help="Only these tasks; may be given again.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Approve a job that waits for it, so that it runs; for staff only.
+
+    With --task, the other tasks are not approved and end as CANCELED.
+    """
+
+    def verify_chosen(db: Database, launcher: Launcher, user: User, job_id: int) -> None:
+        verify_job(db, launcher, user, job_id, task_ids=task or None)
+
+    _change(ctx, job_id, verify_chosen, as_json=as_json)
+
+
+@app.command()
+def delete(ctx: typer.Context, job_id: JobId, as_json: AsJson = False) -> None:
+    """Delete a job of which nothing was started. It cannot be brought back."""
+    with open_database() as db:
+        delete_job(db, scheduler(), acting_user(ctx, db), job_id)
+    present({"deleted": job_id}, lambda _: cell(f"Deleted job {job_id}."), as_json=as_json)
+
+
+@app.command()
 def cancel(ctx: typer.Context, job_id: JobId, as_json: AsJson = False) -> None:
     """Cancel a job: what has not started never will, what is under way ends within seconds."""
     _change(ctx, job_id, cancel_job, as_json=as_json)
@@ -122,6 +152,36 @@ def resume(ctx: typer.Context, job_id: JobId, as_json: AsJson = False) -> None:
     _change(ctx, job_id, resume_job, as_json=as_json)
 
 
+@app.command()
+def restart(ctx: typer.Context, job_id: JobId, as_json: AsJson = False) -> None:
+    """Begin all studies of a job that has ended anew; for staff only. What has arrived is not sent again."""
+    _change(ctx, job_id, restart_job, as_json=as_json)
+
+
+@app.command()
+def urgent(ctx: typer.Context, job_id: JobId, as_json: AsJson = False) -> None:
+    """Let a job pass others. One that runs already goes on as it is."""
+    _change(ctx, job_id, make_urgent, as_json=as_json)
+
+
+@app.command()
+def history(
+    ctx: typer.Context,
+    job_id: JobId,
+    *,
+    task: Annotated[int | None, typer.Option(metavar="TASK", help="Only what happened to this task.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 200,
+    after: Annotated[
+        int | None, typer.Option(metavar="EVENT", help="Only what came after this event.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what happened to a job and its tasks, in order, and who wanted it."""
+    with open_database() as db:
+        events = history_of_job(db, acting_user(ctx, db), job_id, task_id=task, limit=limit, after_id=after)
+    present(events, _history, as_json=as_json)
+
+
 def follow(db: Database, user: User, job_id: int, *, as_json: bool) -> None:
     """Show how a job goes until it has ended, then its results; end the command as `EXIT_STATUS` says.
 
@@ -133,8 +193,8 @@ def follow(db: Database, user: User, job_id: int, *, as_json: bool) -> None:
 
 
 def warn_if_waiting(job: JobView, *, as_json: bool) -> None:
-    """Tell the user if a job has to wait for the scheduler; its message says what to start."""
-    if job.status is JobStatus.PENDING and job.message:
+    """Tell the user if a job has to wait, for approval or the scheduler; its message says what to start."""
+    if job.status in (JobStatus.PENDING, JobStatus.UNVERIFIED) and job.message:
         warn(f"Job {job.id}: {job.message}", as_json=as_json)
 
 
@@ -191,11 +251,28 @@ def _details(job: JobView) -> RenderableType:
         ("created", local_time(job.created_at)),
         ("started", local_time(job.started_at)),
         ("ended", local_time(job.ended_at)),
-        ("actions", " ".join(sorted(job.actions))),
+        ("actions", ", ".join(sorted(job.actions))),
     ):
         if value:
             grid.add_row(name, cell(value))
     return Group(job_progress(job, ()), grid)
+
+
+def _history(events: list[JobEvent]) -> RenderableType:
+    if not events:
+        return "Nothing is told of it."
+    table = new_table(numbers("event"), "at", numbers("task"), numbers("attempt"), "by", "status", "what")
+    for event in events:
+        table.add_row(
+            str(event.id),
+            local_time(event.at),
+            cell(event.task_id or ""),
+            cell("" if event.attempt is None else event.attempt),
+            cell(event.actor or ""),
+            cell(event.status or ""),
+            cell(event.message),
+        )
+    return table
 
 
 def _table(jobs: list[JobView]) -> RenderableType:

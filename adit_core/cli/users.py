@@ -2,7 +2,7 @@
 
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Annotated
 
@@ -15,7 +15,7 @@ from adit_core.cli.wiring import acting_user, open_database
 from adit_core.db import User
 from adit_core.db.engine import Database
 from adit_core.services.audit import SYSTEM
-from adit_core.services.users import create_user, list_users
+from adit_core.services.users import UserChanges, change_user, create_user, list_users
 from adit_core.terminal import cell, new_table
 
 app = new_app("Accounts.")
@@ -32,12 +32,14 @@ class Account:
     email: str
     is_staff: bool
     is_active: bool
+    needs_approval: bool
+    notify_by_email: bool
     created_at: datetime
 
     @classmethod
     def of(cls, user: User) -> "Account":
         """Return what is shown of a row, which leaves out the hash of the password."""
-        return cls(user.username, user.full_name, user.email, user.is_staff, user.is_active, user.created_at)
+        return cls(**{each.name: getattr(user, each.name) for each in fields(cls)})
 
 
 @app.command("add")
@@ -48,6 +50,12 @@ def add_user(
     full_name: Annotated[str, typer.Option(help="As other people write it.")] = "",
     email: Annotated[str, typer.Option(help="Where messages go.")] = "",
     staff: Annotated[bool, typer.Option("--staff", help="May see everybody's jobs, and administer.")] = False,
+    needs_approval: Annotated[
+        bool, typer.Option("--needs-approval", help="Staff have to look at this user's jobs before they run.")
+    ] = False,
+    notify_by_email: Annotated[
+        bool, typer.Option("--notify-by-email", help="An e-mail tells of the end of each job.")
+    ] = False,
     password_stdin: Annotated[
         bool, typer.Option("--password-stdin", help="Read the password from standard input, its first line.")
     ] = False,
@@ -66,9 +74,33 @@ def add_user(
             full_name=full_name,
             email=email,
             staff=staff,
+            needs_approval=needs_approval,
+            notify_by_email=notify_by_email,
             actor=actor,
         )
     present(Account.of(user), lambda account: cell(f"Added the user {account.username}."), as_json=as_json)
+
+
+@app.command("change")
+def change_account(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(help="The user name.")],
+    *,
+    email: Annotated[str | None, typer.Option(help="Where messages go.")] = None,
+    needs_approval: Annotated[
+        bool | None,
+        typer.Option(help="Whether staff have to look at this user's jobs before they run."),
+    ] = None,
+    notify_by_email: Annotated[
+        bool | None, typer.Option(help="Whether an e-mail tells of the end of each job.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Change an account; what is not mentioned stays as it is. Jobs that wait already go on waiting."""
+    changes = UserChanges(email=email, needs_approval=needs_approval, notify_by_email=notify_by_email)
+    with open_database() as db:
+        user = change_user(db, name, changes, actor=acting_user(ctx, db))
+    present(Account.of(user), lambda account: cell(f"Changed the user {account.username}."), as_json=as_json)
 
 
 @app.command("list")
@@ -96,7 +128,7 @@ def _password() -> str:
 def _table(accounts: list[Account]) -> RenderableType:
     if not accounts:
         return "There are no users yet: `adit users add --help`."
-    table = new_table("name", "full name", "email", "staff", "active")
+    table = new_table("name", "full name", "email", "staff", "active", "needs approval")
     for account in accounts:
         table.add_row(
             cell(account.username),
@@ -104,5 +136,6 @@ def _table(accounts: list[Account]) -> RenderableType:
             cell(account.email),
             "yes" if account.is_staff else "no",
             "yes" if account.is_active else "no",
+            "yes" if account.needs_approval else "no",
         )
     return table

@@ -15,6 +15,7 @@ from adit_core.db.nodes import (
     NodeKind,
     StorageForm,
 )
+from adit_core.db.notifications import Channel, JobEnd, Notification
 from adit_core.db.policies import NodeHealth, NodePolicy, OutsideWindow, Weekday, WeeklyWindow
 from adit_core.db.queries import QueryResult, QueryRow, RowStatus
 from adit_core.db.studies import Series, Study
@@ -24,12 +25,14 @@ from adit_core.db.users import Group, GroupPermission, Membership, Permission, U
 
 __all__ = [
     "AuditEvent",
+    "Channel",
     "ConnectionProfile",
     "CredentialsKind",
     "DicomNode",
     "Group",
     "GroupPermission",
     "Job",
+    "JobEnd",
     "JobEvent",
     "JobKind",
     "JobStatus",
@@ -39,6 +42,7 @@ __all__ = [
     "NodeHealth",
     "NodeKind",
     "NodePolicy",
+    "Notification",
     "OutsideWindow",
     "Partition",
     "Permission",

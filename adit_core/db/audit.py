@@ -15,6 +15,7 @@ class AuditAction(StrEnum):
     SIGN_IN_FAILED = "sign-in failed"
     SIGNED_OUT = "signed out"
     USER_ADDED = "user added"
+    USER_CHANGED = "user changed"
     NODE_ADDED = "node added"
     NODE_CHANGED = "node changed"
     SECRETS_ROTATED = "secrets rotated"
@@ -27,6 +28,13 @@ class AuditAction(StrEnum):
     JOB_CANCELED = "job canceled"
     JOB_RETRIED = "job retried"
     JOB_RESUMED = "job resumed"
+    JOB_VERIFIED = "job verified"
+    JOB_DELETED = "job deleted"
+    JOB_RESTARTED = "job restarted"
+    JOB_MADE_URGENT = "job made urgent"
+    TASK_DELETED = "task deleted"
+    TASK_RESET = "task reset"
+    TASK_KILLED = "task killed"
     STUDY_TRANSFERRED = "study transferred"
 
 

@@ -11,7 +11,7 @@ from adit_core.db.columns import Table, UtcDateTime, utc_now
 class JobEvent(Table, table=True):
     """One thing that happened to a job, or to one of its tasks."""
 
-    __table_args__ = (Index(None, "job_id", "task_id"),)
+    __table_args__ = (Index(None, "job_id", "id"), Index(None, "task_id", "id"))
 
     id: int = Field(default=None, primary_key=True)
     at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)

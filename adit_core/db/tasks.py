@@ -69,6 +69,8 @@ class Task(Table, table=True):
     claimed_until: datetime | None = Field(default=None, sa_type=UtcDateTime)
     kill_requested: bool = False
     """The attempt under way is to be ended as FAILURE."""
+    refused: bool = False
+    """A member of staff did not approve it, so only one can have it done after all."""
 
     planned: int = 0
     delivered: int = 0

@@ -35,6 +35,10 @@ class User(Table, table=True):
     """argon2id; None for accounts that sign in elsewhere."""
     is_staff: bool = False
     is_active: bool = True
+    needs_approval: bool = False
+    """Jobs of this user start UNVERIFIED; those of staff never do."""
+    notify_by_email: bool = False
+    """Whether an e-mail tells of the end of each job."""
     created_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
 
 

@@ -11,7 +11,7 @@ from enum import StrEnum
 from sqlalchemy import ColumnElement, and_, func, or_
 from sqlmodel import col, select, update
 
-from adit_core.db import Job, Task, TaskKind, TaskStatus
+from adit_core.db import Job, JobStatus, Task, TaskKind, TaskStatus
 from adit_core.db.columns import utc_now
 from adit_core.db.engine import Database
 from adit_core.services.history import record_of_tasks
@@ -51,12 +51,12 @@ def unfinished_task_ids(
 def claim_task(db: Database, task_id: int, *, token: str, lease: float) -> Task | None:
     """Start an attempt at a task: claim it for `lease` seconds and return it as it is then.
 
-    Return None if it has ended, if somebody else has it, or if its job is being canceled.
+    Return None if it has ended, if somebody else has it, or if its job is being canceled or is not approved.
     """
     attempt = col(Task.attempts) + 1
     with db.session() as session:
         job = lock_job_of_task(session, task_id)
-        if job is None or job.cancel_requested:
+        if job is None or job.cancel_requested or job.status is JobStatus.UNVERIFIED:
             return None
         now = utc_now()  # not before the lock, which may have been waited for
         run_out = and_(col(Task.status) == TaskStatus.IN_PROGRESS, col(Task.claimed_until) < now)

@@ -17,6 +17,7 @@ from adit_core.db.columns import utc_now
 from adit_core.db.engine import Database
 from adit_core.errors import JobFailed, NotFound
 from adit_core.services.history import record_of_job
+from adit_core.services.outbox import announce_end
 from adit_core.services.query_rows import count_rows
 
 OPEN_TASKS = frozenset({TaskStatus.PENDING, TaskStatus.IN_PROGRESS})
@@ -158,7 +159,7 @@ def count_parts(session: Session, job: Job) -> TaskNumbers:
 def settle_job(session: Session, job: Job) -> JobStatus:
     """Make the row of a job that the caller has locked agree with its tasks; return its status.
 
-    A job that waits to be verified is left alone.
+    A job that waits to be verified is left alone. That a job has ended is announced, once.
     """
     if job.status is JobStatus.UNVERIFIED:
         return job.status
@@ -175,6 +176,8 @@ def settle_job(session: Session, job: Job) -> JobStatus:
     job.ended_at = _ended_at(job, status, now)
     if status is not before:
         record_of_job(session, job, job.message, status=status)
+        if before in OPEN_JOBS and status not in OPEN_JOBS:
+            announce_end(session, job, tasks)
     session.flush()
     return status
 

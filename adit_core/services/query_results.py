@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from sqlalchemy import func
 from sqlmodel import Session, col, select
 
-from adit_core.db import JobKind, QueryResult, QueryRow, RowStatus, Task, TaskStatus, User
+from adit_core.db import Job, JobKind, QueryResult, QueryRow, RowStatus, Task, TaskStatus, User
 from adit_core.db.engine import Database
 from adit_core.errors import ActionNotPossible
+from adit_core.services.job_access import visible
 from adit_core.services.job_status import OPEN_TASKS
-from adit_core.services.jobs import visible_job
 
 _ROWS_AT_ONCE = 500
 """Fewer than SQLite takes parameters."""
@@ -88,7 +88,7 @@ def count_outcomes(db: Database, user: User, job_id: int) -> dict[RowStatus, int
 
 
 def _require_query(session: Session, user: User, job_id: int) -> None:
-    if visible_job(session, user, job_id).kind is not JobKind.BATCH_QUERY:
+    if visible(session.get(Job, job_id), user, job_id).kind is not JobKind.BATCH_QUERY:
         raise ActionNotPossible(f"Job {job_id} asks for nothing, so it has no results.")
 
 

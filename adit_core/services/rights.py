@@ -1,6 +1,6 @@
 """What a user must be allowed to do before something is done; whatever is not granted is denied."""
 
-from adit_core.db import DicomNode, Permission, User
+from adit_core.db import DicomNode, Job, Permission, User
 from adit_core.db.engine import Database
 from adit_core.errors import NotAllowed
 from adit_core.services.nodes import NodeRole, may_use
@@ -62,3 +62,20 @@ def require_transfer(
     if source is not None:
         require_node(db, user, source, NodeRole.SOURCE)
     require_node(db, user, destination, NodeRole.DESTINATION)
+
+
+def require_again(db: Database, user: User, job: Job) -> None:
+    """Do nothing if `user` may have `job` done again; rights may have been taken away since it was submitted.
+
+    Raises:
+        NotAllowed: The user lacks a permission, or access to a node of the job.
+    """
+    with db.reading() as session:
+        source, destination = (
+            session.get_one(DicomNode, node_id) if node_id is not None else None
+            for node_id in (job.source_id, job.destination_id)
+        )
+    if destination is not None:
+        require_transfer(db, user, source=source, destination=destination, urgent=job.urgent)
+    elif source is not None:
+        require_query(db, user, source=source, urgent=job.urgent)

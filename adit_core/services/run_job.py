@@ -19,10 +19,12 @@ from adit_core.errors import (
     DatabaseUnavailable,
     IncompleteTransfer,
     NodeClosed,
+    NotFound,
     StudyFailed,
     TaskStopped,
     TransientError,
 )
+from adit_core.services.approval import require_approved
 from adit_core.services.children import ChildCall, ChildPool
 from adit_core.services.claims import (
     ClaimState,
@@ -54,6 +56,12 @@ class JobRun:
     """
 
     def __init__(self, db: Database, job_id: int, settings: Settings) -> None:
+        """Prepare an execution.
+
+        Raises:
+            NotFound: There is no such job (any more).
+            ActionNotPossible: It waits for approval.
+        """
         self._db = db
         self._job_id = job_id
         self._settings = settings
@@ -61,7 +69,10 @@ class JobRun:
         self._direct_failed = Event()
         self._told: set[int] = set()
         with db.session() as session:
-            job = session.get_one(Job, job_id)
+            job = session.get(Job, job_id)
+            if job is None:
+                raise NotFound(f"There is no job {job_id}.")
+            require_approved(job)
             nodes = [session.get_one(DicomNode, node_id) for node_id in node_ids_of(job)]
         allowed = widths(db, nodes, utc_now())
         self.node_limits = {node_limit_name(node_id): number for node_id, number in allowed.items()}
@@ -151,7 +162,11 @@ class JobRun:
             attempt = _Attempt(
                 self._db, self._settings, task, token, stop=self._stop, direct_failed=self._direct_failed
             )
-            attempt.run(self._pool)
+            try:
+                attempt.run(self._pool)
+            finally:
+                if attempt.has_ended_task:
+                    self._told.discard(task_id)  # somebody may reset it while this execution goes on
 
 
 class _Attempt:
@@ -174,6 +189,8 @@ class _Attempt:
         self._stop = stop
         self._direct_failed = direct_failed
         """Is set once the source could not move a study directly; asking again may take as long each time."""
+        self.has_ended_task = False
+        """Whether the task was not only tried, but has ended."""
 
     def run(self, pool: ChildPool) -> None:
         try:
@@ -253,4 +270,6 @@ class _Attempt:
         )
 
     def _finish(self, status: TaskStatus, message: str, counts: TaskCounts | None) -> None:
-        finish_task(self._db, self._task.id, token=self._token, status=status, message=message, counts=counts)
+        self.has_ended_task = finish_task(
+            self._db, self._task.id, token=self._token, status=status, message=message, counts=counts
+        )

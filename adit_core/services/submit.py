@@ -28,7 +28,7 @@ def submit_batch_transfer(
     """Have the studies of a batch file transferred and return the id of the job.
 
     The job is written whether or not the scheduler is available; if it is not, the job's message
-    says so, and the reconciler has it run later.
+    says so, and the reconciler has it run later. A job of a user who needs approval waits for that first.
 
     Args:
         db: Where the job is kept.

@@ -11,6 +11,7 @@ from adit_core.db.engine import Database
 from adit_core.dicom.node import QueryRoot
 from adit_core.errors import InputProblem, refuse
 from adit_core.services import audit
+from adit_core.services.approval import initial_message, initial_status
 from adit_core.services.launching import Launcher, launch_job
 from adit_core.services.nodes import get_node
 from adit_core.services.query_cells import is_selective
@@ -70,6 +71,8 @@ def submit_batch_query(
         source_id=node.id,
         urgent=urgent,
         run_number=1,
+        status=initial_status(owner),
+        message=initial_message(owner),
     )
     with db.session() as session:
         _write(session, job, query.questions)

@@ -75,13 +75,16 @@ def put_back_tasks(
 ) -> int:
     """Put tasks in progress back into the queue and return how many; the attempt counts if `counted`.
 
-    If the job is being canceled nobody would take them from there, so they are CANCELED.
+    If the job is being canceled nobody would take them from there, so they are CANCELED; those that
+    somebody wanted killed are FAILURE.
     """
     in_progress = col(Task.status) == TaskStatus.IN_PROGRESS
     if job.cancel_requested:
         return end_tasks(
             session, job, in_progress, *conditions, status=TaskStatus.CANCELED, message=message, counts=counts
         )
+    to_kill = (in_progress, col(Task.kill_requested).is_(True), *conditions)
+    killed = end_tasks(session, job, *to_kill, status=TaskStatus.FAILURE, message="Killed.", counts=counts)
     chosen = (col(Task.job_id) == job.id, in_progress, *conditions)
     record_of_tasks(session, *chosen, at=utc_now(), message=message, status=TaskStatus.PENDING)
     put_back = session.exec(
@@ -96,7 +99,7 @@ def put_back_tasks(
         )
         .execution_options(synchronize_session=False)
     )
-    return put_back.rowcount
+    return killed + put_back.rowcount
 
 
 def reset_tasks(
@@ -119,6 +122,7 @@ def reset_tasks(
         .values(
             status=TaskStatus.PENDING,
             message="",
+            refused=False,
             attempts=0,
             started_at=None,
             ended_at=None,

@@ -11,6 +11,7 @@ from adit_core.db.engine import Database
 from adit_core.db.mass import MassTransferOptions
 from adit_core.errors import InputProblem, refuse
 from adit_core.services import audit
+from adit_core.services.approval import initial_message, initial_status
 from adit_core.services.launching import Launcher, launch_job
 from adit_core.services.nodes import get_node
 from adit_core.services.rights import require_transfer
@@ -105,6 +106,8 @@ def write_and_launch(
         mass=mass,
         urgent=request.urgent,
         run_number=1,
+        status=initial_status(transfer.owner),
+        message=initial_message(transfer.owner),
     )
     with db.session() as session:
         session.add(job)

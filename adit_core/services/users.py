@@ -5,6 +5,7 @@ exists, so that the time of an answer does not tell which user names do.
 """
 
 import re
+from dataclasses import asdict, dataclass
 from functools import cache
 
 from pwdlib import PasswordHash
@@ -21,6 +22,8 @@ from adit_core.services import audit
 
 MIN_PASSWORD_LENGTH = 10
 MAX_PASSWORD_LENGTH = 1024
+_EMAIL = re.compile(r"[!-?A-~]+@[!-?A-~]+")
+"""Nothing but what is printed and is no space, so that a header cannot be ended by it."""
 _USERNAME = re.compile(r"[a-z0-9][a-z0-9._@+-]{0,149}")
 
 _hasher = PasswordHash((Argon2Hasher(),))
@@ -34,6 +37,8 @@ def create_user(
     full_name: str = "",
     email: str = "",
     staff: bool = False,
+    needs_approval: bool = False,
+    notify_by_email: bool = False,
     actor: User | str = audit.SYSTEM,
 ) -> User:
     """Add an account and return it.
@@ -45,6 +50,8 @@ def create_user(
         full_name: As other people write it.
         email: Where messages go.
         staff: Staff see and act on everybody's jobs, and administer.
+        needs_approval: Jobs of this user run only once a member of staff has verified them.
+        notify_by_email: An e-mail tells of the end of each job.
         actor: Who adds it.
 
     Raises:
@@ -55,7 +62,7 @@ def create_user(
         *_username_problems(name),
         *([] if password is None else _password_problems(password)),
         *_length_problems("full_name", full_name, 150),
-        *_length_problems("email", email, 254),
+        *_email_problems(email.strip(), is_needed=notify_by_email),
     )
     user = User(
         username=name,
@@ -63,6 +70,8 @@ def create_user(
         full_name=storable(full_name.strip()),
         email=storable(email.strip()),
         is_staff=staff,
+        needs_approval=needs_approval,
+        notify_by_email=notify_by_email,
     )
     try:
         with db.session() as session:
@@ -72,6 +81,43 @@ def create_user(
     except IntegrityError as error:
         taken = InputProblem(f"The user name {name} is taken; choose another one.", field="username")
         raise InvalidInput(taken) from error
+    return user
+
+
+@dataclass(frozen=True, slots=True)
+class UserChanges:
+    """What is to become of an account; what is None stays as it is."""
+
+    email: str | None = None
+    needs_approval: bool | None = None
+    notify_by_email: bool | None = None
+
+
+def change_user(
+    db: Database, username: str, changes: UserChanges, *, actor: User | str = audit.SYSTEM
+) -> User:
+    """Change an account and return it as it is then.
+
+    Raises:
+        NotFound: There is no such user.
+        InvalidInput: The address is none, or there is none to send e-mails to.
+    """
+    user_id = get_user(db, username).id
+    wanted = {name: value for name, value in asdict(changes).items() if value is not None}
+    with db.session() as session:
+        user = session.get_one(User, user_id)
+        for name, value in wanted.items():
+            setattr(user, name, storable(value.strip()) if isinstance(value, str) else value)
+        refuse(*_email_problems(user.email, is_needed=user.notify_by_email))
+        audit.record(
+            session,
+            AuditAction.USER_CHANGED,
+            actor=actor,
+            object_kind="user",
+            object_id=user.username,
+            changed=", ".join(wanted),
+        )
+        session.commit()
     return user
 
 
@@ -212,6 +258,14 @@ def _password_problems(password: str) -> list[InputProblem]:
     else:
         return []
     return [InputProblem(message, field="password")]
+
+
+def _email_problems(email: str, *, is_needed: bool) -> list[InputProblem]:
+    if is_needed and not email:
+        return [InputProblem("Give an address for the e-mails to go to.", field="email")]
+    if email and not _EMAIL.fullmatch(email):
+        return [InputProblem("This is no e-mail address; give one such as ada@hospital.org.", field="email")]
+    return _length_problems("email", email, 254)
 
 
 def _length_problems(field: str, text: str, longest: int) -> list[InputProblem]:

@@ -11,11 +11,11 @@ from pathlib import Path
 
 from rich.console import Console
 
-from tests.bench import archives, queries, services, web
+from tests.bench import archives, large_job, queries, services, web
 from tests.bench.contest import Result, hold
 from tests.bench.report import figures_table, keep, speed_table
 
-_PARTS = ("services", "web", "archives", "orchestration", "memory", "queries")
+_PARTS = ("services", "web", "archives", "orchestration", "memory", "queries", "large")
 Figures = dict[str, dict[str, float]]
 
 
@@ -43,6 +43,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--instances", type=int, default=40, help="CT images of 512 x 512 in each study")
     parser.add_argument("--small", type=int, default=200, help="studies of one instance")
     parser.add_argument("--rows", type=int, default=500, help="rows of a batch query")
+    parser.add_argument("--tasks", type=int, default=10_000, help="studies of a large job")
     return parser.parse_args()
 
 
@@ -67,7 +68,9 @@ def _figures(options: argparse.Namespace, folder: Path) -> Figures:
         title = f"Batch query of {options.rows} rows, {queries.SEVERAL} associations"
         rounds = min(3, options.rounds)
         figures[title] = dict(queries.figures(folder / "queries", rows=options.rows, rounds=rounds))
-    if not {"orchestration", "memory"} & set(options.parts):
+    if "large" in options.parts:
+        figures |= large_job.in_database(folder, options.tasks, large_jobs=25)
+    if not {"orchestration", "memory", "large"} & set(options.parts):
         return figures
     with archives.open_arena(folder / "figures") as arena:
         if "orchestration" in options.parts:
@@ -77,6 +80,9 @@ def _figures(options: argparse.Namespace, folder: Path) -> Figures:
             figures["Orchestration, studies of one instance"] = archives.small_studies(arena, options.small)
         if "memory" in options.parts:
             figures["Peak memory, MB"] = archives.peak_memory(arena, instances=5000, megabytes=500)
+        if "large" in options.parts:
+            title = f"A job of {options.tasks} studies that are not there"
+            figures[title] = large_job.flow_memory(arena, options.tasks)
     return figures
 
 

@@ -124,7 +124,8 @@ def test_an_action_that_came_too_late_is_answered_with_a_sentence(web: WebProces
     set_job(web.db, job, status=JobStatus.SUCCESS)
     question.get_by_role("button", name="Cancel job").click()
 
-    expect(question.get_by_text(f"Job {job.id} is SUCCESS: cancel is not possible.")).to_be_visible()
+    reason = "Only a job that waits or is in progress can be canceled; this one is SUCCESS."
+    expect(question.get_by_text(f"Job {job.id}: {reason}")).to_be_visible()
 
 
 def test_a_click_on_a_study_opens_its_series_which_stay_live(web: WebProcess, visit: Visit):

@@ -10,7 +10,8 @@ import pytest
 
 from adit_core.db import JobStatus, TaskStatus
 from adit_core.db.columns import utc_now
-from adit_core.services.jobs import JobView, cancel_job, show_job
+from adit_core.services.job_actions import cancel_job
+from adit_core.services.jobs import JobView, show_job
 from tests.factories import instances_in
 from tests.faults.outcome import Record, Transfer, assert_whole
 from tests.faults.scene import INSTANCE_SIZE, INSTANCES, Scene, Stage

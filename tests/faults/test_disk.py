@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from adit_core.db import JobStatus
-from adit_core.services.jobs import retry_failed
+from adit_core.services.job_actions import retry_failed
 from tests.disks import small_disk
 from tests.faults.outcome import Record, assert_whole
 from tests.faults.scene import INSTANCE_SIZE, INSTANCES, Stage

@@ -8,7 +8,7 @@ import psutil
 import pytest
 
 from adit_core.db import JobStatus
-from adit_core.services.jobs import cancel_job
+from adit_core.services.job_actions import cancel_job
 from tests.faults.moments import (
     BEGUN,
     ENDED,

@@ -120,7 +120,9 @@ def spool(tmp_path: Path, stage_with_receiver: Stage) -> Iterator[Path]:
 
 def restart_receiver(adit: RunningStack, spool: Path) -> None:
     adit.stop("receiver")
-    adit.start("receiver", {"ADIT_RECEIVER_SPOOL": str(spool), "ADIT_RECEIVER_MIN_FREE_BYTES": "8192"})
+    adit.start(
+        "receiver", environment={"ADIT_RECEIVER_SPOOL": str(spool), "ADIT_RECEIVER_MIN_FREE_BYTES": "8192"}
+    )
 
 
 def fill(disk: Path, *, leave: int) -> Path:

@@ -153,6 +153,16 @@ def test_ids_are_not_given_twice(database: Database) -> None:
     assert make_user(database, "bob").id > first.id
 
 
+def test_the_migrations_keep_sqlite_from_reusing_ids(database: Database) -> None:
+    if database.engine.dialect.name != "sqlite":
+        pytest.skip("PostgreSQL never does")
+    rule = "SELECT name FROM sqlite_master WHERE type = 'table' AND sql LIKE '%AUTOINCREMENT%'"
+    with database.engine.connect() as connection:
+        obeying = set(connection.exec_driver_sql(rule).scalars())
+    tables = Table.metadata.tables.values()
+    assert obeying == {table.name for table in tables if table.dialect_options["sqlite"]["autoincrement"]}
+
+
 def test_writers_wait_for_each_other(database: Database) -> None:
     user = make_user(database, "ada")
 

@@ -9,7 +9,7 @@ import pytest
 
 from adit_core.db import Job, JobStatus, RowStatus, Task, TaskStatus, User
 from adit_core.db.engine import Database
-from adit_core.services.jobs import cancel_job, retry_failed
+from adit_core.services.job_actions import cancel_job, retry_failed
 from adit_core.services.node_policies import change_policy
 from adit_core.services.query_results import all_rows
 from adit_core.settings import Settings

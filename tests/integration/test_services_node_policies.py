@@ -10,7 +10,8 @@ from adit_core.db import AuditEvent, DicomNode, Job, JobStatus, NodeHealth, Outs
 from adit_core.db.engine import Database
 from adit_core.dicom.query import StudyQuery
 from adit_core.errors import InvalidInput, NodeClosed
-from adit_core.services.jobs import cancel_job, show_job
+from adit_core.services.job_actions import cancel_job
+from adit_core.services.jobs import show_job
 from adit_core.services.launching import launch_job, node_ids_of
 from adit_core.services.node_gate import JobGate, closed_nodes, require_open
 from adit_core.services.node_health import (

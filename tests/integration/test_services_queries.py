@@ -26,7 +26,8 @@ from adit_core.dicom.node import QueryRoot
 from adit_core.errors import InvalidInput, NotAllowed, NotFound
 from adit_core.services.batch_file import BatchStudy, read_batch_file
 from adit_core.services.claims import claim_task, finish_task, unfinished_task_ids
-from adit_core.services.jobs import cancel_job, list_jobs, retry_failed, show_job
+from adit_core.services.job_actions import cancel_job, retry_failed
+from adit_core.services.jobs import list_jobs, show_job
 from adit_core.services.progress import TaskCounts
 from adit_core.services.query_export import export_results
 from adit_core.services.query_results import count_outcomes, list_rows

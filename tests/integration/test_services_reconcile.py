@@ -12,7 +12,7 @@ from adit_core.db.columns import utc_now
 from adit_core.db.engine import Database
 from adit_core.errors import SchedulerUnavailable
 from adit_core.services.claims import TaskCounts, claim_task, finish_task, unfinished_task_ids
-from adit_core.services.jobs import cancel_job
+from adit_core.services.job_actions import cancel_job
 from adit_core.services.launching import launch_job
 from adit_core.services.progress import record_progress
 from adit_core.services.reconcile import Reconciled, reconcile

@@ -17,7 +17,7 @@ from adit_core.db.columns import utc_now
 from adit_core.db.engine import Database
 from adit_core.errors import InvalidInput, NotAllowed, NotFound, StudyFailed
 from adit_core.services.claims import unfinished_task_ids
-from adit_core.services.jobs import cancel_job, resume_job
+from adit_core.services.job_actions import cancel_job, resume_job
 from adit_core.services.run_job import JobRun
 from adit_core.services.submit_upload import submit_upload
 from adit_core.services.transfer_request import TransferRequest

@@ -45,6 +45,7 @@ def job_view(counts: TaskCounts = NOTHING_YET, **changes) -> JobView:
         ended_at=None,
         progress=progress,
         actions=frozenset(),
+        refusals={},
     )
     return replace(view, **changes)
 

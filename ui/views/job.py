@@ -17,12 +17,14 @@ from ui.components.times import duration, moment
 from ui.components.url import number_in_url
 from ui.session import live, renew_page
 from ui.views.job_actions import offer_actions
+from ui.views.job_history import show_history
 from ui.views.job_rows import offer_results, show_rows
 from ui.views.job_tasks import show_tasks
+from ui.views.task_actions import show_task_question
 
 _RENEWAL = 2.0
 _MEANINGS = {
-    JobStatus.UNVERIFIED: "Somebody has to look at the job before it starts.",
+    JobStatus.UNVERIFIED: "A member of staff has to approve the job before it starts.",
     JobStatus.PENDING: "The job waits for its turn.",
     JobStatus.IN_PROGRESS: "Studies are being transferred.",
     JobStatus.CANCELING: "The job is being canceled; what is under way ends within seconds.",
@@ -49,7 +51,7 @@ def show(principal: Principal, *, open_jobs: Callable[[], None]) -> None:
     job = show_job(wiring.database, principal.user, job_id)
     with st.container(horizontal=True, vertical_alignment="center"):
         st.title(_title(job), anchor=False, width="stretch")
-        offer_actions(job, wiring)
+        offer_actions(job, wiring, leave=open_jobs)
         if _is_query(job):
             offer_results(wiring.database, principal.user, job_id)
     st.caption(_facts(job))
@@ -64,9 +66,11 @@ def show(principal: Principal, *, open_jobs: Callable[[], None]) -> None:
         if _is_query(now):
             show_rows(wiring.database, watcher.user, job_id)
         else:
-            show_tasks(wiring.database, watcher.user, job_id)
+            show_tasks(wiring, watcher.user, job_id)
+        show_history(wiring.database, watcher.user, job_id)
 
     show_progress()
+    show_task_question(wiring)
 
 
 def _is_query(job: JobView) -> bool:

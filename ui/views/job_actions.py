@@ -1,4 +1,4 @@
-"""What can be done with a job. Each action asks before it acts."""
+"""What can be done with a job, and why the rest cannot. Each action asks before it acts."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,24 +6,31 @@ from dataclasses import dataclass
 import streamlit as st
 
 from adit_core.api.wiring import Wiring
-from adit_core.services.jobs import Action, JobView, cancel_job, resume_job, retry_failed
-from ui.components.sentences import errors_as_sentences
+from adit_core.services.action_rules import JobAction
+from adit_core.services.job_actions import JOB_ACTIONS
+from adit_core.services.jobs import JobView
+from ui.components.question import ask, asked, show_question
 from ui.session import address, signed_in
 
 
 @dataclass(frozen=True, slots=True)
 class _Offer:
-    """How an action is called, what it means, and the service that does it."""
+    """How an action is called, and what it means."""
 
     label: str
     question: str
     consequence: str
     icon: str
-    act: Callable[..., None]
 
 
 _OFFERS = {
-    Action.CANCEL: _Offer(
+    JobAction.VERIFY: _Offer(
+        label="Approve job",
+        question="Approve this job?",
+        consequence="It will run as its owner submitted it. The command line can approve parts of it.",
+        icon=":material/verified:",
+    ),
+    JobAction.CANCEL: _Offer(
         label="Cancel job",
         question="Cancel this job?",
         consequence=(
@@ -31,65 +38,68 @@ _OFFERS = {
             "what arrived at the destination stays there. You can resume the job later."
         ),
         icon=":material/cancel:",
-        act=cancel_job,
     ),
-    Action.RETRY: _Offer(
+    JobAction.RETRY: _Offer(
         label="Retry failed",
         question="Try the failed studies again?",
         consequence="Every failed study is begun anew. What the destination has already is not sent again.",
         icon=":material/replay:",
-        act=retry_failed,
     ),
-    Action.RESUME: _Offer(
+    JobAction.RESUME: _Offer(
         label="Resume job",
         question="Resume this job?",
         consequence="Every canceled study is begun anew. What the destination has already is not sent again.",
         icon=":material/play_arrow:",
-        act=resume_job,
+    ),
+    JobAction.RESTART: _Offer(
+        label="Restart job",
+        question="Begin the whole job anew?",
+        consequence="Every study is begun anew. What the destination has already is not sent again.",
+        icon=":material/restart_alt:",
+    ),
+    JobAction.MAKE_URGENT: _Offer(
+        label="Make urgent",
+        question="Let this job pass others?",
+        consequence="It starts before jobs that are not urgent. If it is under way, it goes on as it is.",
+        icon=":material/bolt:",
+    ),
+    JobAction.DELETE: _Offer(
+        label="Delete job",
+        question="Delete this job?",
+        consequence="It is removed with its list of studies, and cannot be brought back.",
+        icon=":material/delete:",
     ),
 }
 
 
-_QUESTION = "question"
-"""In the state of the browser's session: the job and the action that the user is being asked about."""
+def offer_actions(job: JobView, wiring: Wiring, *, leave: Callable[[], None]) -> None:
+    """Show a button for each action that the user may do, and the way to the job's run in Prefect.
 
-
-def offer_actions(job: JobView, wiring: Wiring) -> None:
-    """Show a button for each action that the job allows, and the way to its run in Prefect."""
+    `leave` goes elsewhere once the job is gone.
+    """
     for action, offer in _OFFERS.items():
         if action in job.actions:
-            st.button(offer.label, icon=offer.icon, key=action.value, on_click=_ask, args=[job.id, action])
+            subject = (job.id, action)
+            st.button(offer.label, icon=offer.icon, key=action.value, on_click=ask, args=[subject])
+    with st.popover("Why not …", type="tertiary"):
+        for action, offer in _OFFERS.items():
+            if action in job.refusals:
+                st.markdown(f"**{offer.label}**: {job.refusals[action]}")
     if job.flow_run_id is not None:
         url = f"{wiring.settings.prefect_ui_url.rstrip('/')}/runs/flow-run/{job.flow_run_id}"
         st.link_button("Run in Prefect", url, icon=":material/open_in_new:")
-    job_id, action = st.session_state.get(_QUESTION, (None, None))
-    if job_id == job.id:
-        _show_question(job, _OFFERS[action], wiring)
+    for action, offer in _OFFERS.items():
+        if asked() == (job.id, action):
+            _show_question(job, action, offer, wiring, leave)
 
 
-def _ask(job_id: int, action: Action) -> None:
-    st.session_state[_QUESTION] = (job_id, action)
-
-
-def _close_question() -> None:
-    st.session_state.pop(_QUESTION, None)
-
-
-def _show_question(job: JobView, offer: _Offer, wiring: Wiring) -> None:
-    @st.dialog(offer.question, on_dismiss=_close_question)
-    def ask() -> None:
+def _show_question(
+    job: JobView, action: JobAction, offer: _Offer, wiring: Wiring, leave: Callable[[], None]
+) -> None:
+    def act() -> None:
         user = signed_in().user
-        st.write(offer.consequence)
-        with st.container(horizontal=True, horizontal_alignment="right"):
-            declined = st.button("Go back", key="go-back")
-            confirmed = st.button(offer.label, type="primary", key="confirm")
-        if confirmed:
-            with errors_as_sentences():
-                offer.act(wiring.database, wiring.launcher, user, job.id, address=address())
-                _close_question()
-                st.rerun()
-        if declined:
-            _close_question()
-            st.rerun()
+        JOB_ACTIONS[action](wiring.database, wiring.launcher, user, job.id, address=address())
+        if action is JobAction.DELETE:
+            leave()
 
-    ask()
+    show_question(offer.question, offer.consequence, offer.label, act)

@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from adit_core.api.wiring import Wiring
 from adit_core.db import SeriesProgress, Task, TaskStatus, User
 from adit_core.db.engine import Database
 from adit_core.services.jobs import list_tasks, series_of_task
@@ -11,6 +12,7 @@ from ui.components.table import Bar, Column, Grid, Link, Row, Text, Tone, table
 from ui.components.url import number_in_url
 from ui.session import note_activity
 from ui.views.job_pages import go_to_first, offer_pages
+from ui.views.task_actions import offer_task_actions
 
 _PAGE_LENGTH = 50
 _COLUMNS = (
@@ -32,8 +34,9 @@ _SERIES_COLUMNS = (
 )
 
 
-def show_tasks(db: Database, user: User, job_id: int) -> None:
+def show_tasks(wiring: Wiring, user: User, job_id: int) -> None:
     """Show the tasks page by page; a click on one opens its series. All choices are in the address."""
+    db = wiring.database
     statuses = st.pills(
         "Status",
         tuple(TaskStatus),
@@ -55,6 +58,9 @@ def show_tasks(db: Database, user: User, job_id: int) -> None:
     picked = table(Grid("Studies of the job", _COLUMNS, tuple(rows)), key="tasks")
     if picked is not None:
         _open_or_close(picked, chosen)
+    for task in shown:
+        if task.id == chosen:
+            offer_task_actions(wiring, user, task)
     offer_pages(shown[-1].id, is_first=after_id is None, is_last=len(tasks) <= _PAGE_LENGTH)
 
 

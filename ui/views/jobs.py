@@ -18,7 +18,6 @@ from ui.session import live, renew_page
 
 _PAGE_LENGTH = 25
 _RENEWAL = 2.0
-_STATUSES = tuple(status for status in JobStatus if status is not JobStatus.UNVERIFIED)
 
 
 def show(principal: Principal, *, open_job: Callable[[int], None]) -> None:
@@ -65,7 +64,7 @@ def _choose_users(principal: Principal) -> bool:
 def _choose_statuses() -> Sequence[JobStatus]:
     return st.pills(
         "Status",
-        _STATUSES,
+        tuple(JobStatus),
         selection_mode="multi",
         format_func=status_word,
         key="status",

@@ -79,7 +79,16 @@ def test_users_are_listed_without_their_passwords(cli: CommandLine) -> None:
 
     (listed,) = cli.json("users", "list")
 
-    assert listed.keys() == {"username", "full_name", "email", "is_staff", "is_active", "created_at"}
+    assert listed.keys() == {
+        "username",
+        "full_name",
+        "email",
+        "is_staff",
+        "is_active",
+        "needs_approval",
+        "notify_by_email",
+        "created_at",
+    }
     assert "ada" in cli.run("users", "list").stdout
 
 

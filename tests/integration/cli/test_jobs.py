@@ -6,13 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from adit_core.db import Job, StorageForm, TaskStatus, TransferOptions, User
+from adit_core.db import Job, Permission, StorageForm, TaskStatus, TransferOptions, User
 from adit_core.services.claims import unfinished_task_ids
+from adit_core.services.nodes import list_nodes
 from adit_core.services.progress import TaskCounts
+from adit_core.services.users import get_user
 from deployments.demo.studies import write_study
 from tests.factories import ct_study
 from tests.integration.cli.conftest import CommandLine, end_task, start_task
-from tests.rows import load, make_folder, make_job, make_server, make_user
+from tests.rows import allow, load, make_folder, make_group, make_job, make_server, make_user
 
 DELIVERED = TaskCounts(planned=3, delivered=2, filtered=1, sent=2, bytes_sent=2_500_000)
 FAILED = TaskCounts(planned=3, delivered=1, failed=2, sent=1, bytes_sent=100)
@@ -186,7 +188,7 @@ def test_a_job_that_does_not_exist_cannot_be_watched(cli: CommandLine, admin: Us
 
 def test_a_canceled_job_can_be_resumed(cli: CommandLine, job: Job) -> None:
     assert cli.run("jobs", "cancel", job.id).stdout == f"Job {job.id} is CANCELED.\n"
-    assert "cancel is not possible" in cli.error("jobs", "cancel", job.id)["error"]
+    assert "can be canceled; this one is CANCELED" in cli.error("jobs", "cancel", job.id)["error"]
 
     resumed = cli.run("jobs", "resume", job.id)
 
@@ -201,7 +203,7 @@ def test_a_running_job_is_being_canceled(cli: CommandLine, job: Job) -> None:
 
 
 def test_failed_studies_can_be_tried_again(cli: CommandLine, job: Job) -> None:
-    assert "retry is not possible" in cli.error("jobs", "retry", job.id)["error"]
+    assert "Only failed tasks can be tried again" in cli.error("jobs", "retry", job.id)["error"]
     end_all(cli, job, (TaskStatus.SUCCESS, DELIVERED), (TaskStatus.FAILURE, FAILED))
 
     retried = cli.run("jobs", "retry", job.id, "--json")
@@ -294,3 +296,91 @@ def test_a_transfer_of_each_kind_can_be_previewed(cli: CommandLine, admin: User,
     assert cli.json("jobs", "list") == []
     assert list((tmp_path / "arrivals").iterdir()) == []
     assert list((cli.data_dir / "uploads").iterdir()) == []
+
+
+def test_jobs_of_a_user_who_needs_approval_wait_until_staff_approve_them(
+    cli: CommandLine, nodes: Sequence[str], batch: Path
+) -> None:
+    added = cli.json("users", "add", "eve", "--needs-approval", "--password-stdin", typed="a long password\n")
+    assert added["needs_approval"]
+    _let_transfer(cli, "eve")
+
+    submitted = cli.run("--user", "eve", "submit", "batch", batch, *nodes)
+
+    assert "Warning: Job 1: Waits for the approval of a member of staff." in submitted.stderr
+    assert cli.json("jobs", "show", 1)["status"] == "UNVERIFIED"
+    assert "Only staff may do this" in cli.error("--user", "eve", "jobs", "verify", 1)["error"]
+    task_ids = [task["id"] for task in cli.json("jobs", "show", 1, "--tasks")["tasks"]]
+    verified = cli.run("--user", "admin", "jobs", "verify", 1, "--task", task_ids[0])
+    assert verified.stdout == "Job 1 is PENDING.\n"
+    assert cli.json("jobs", "show", 1)["progress"]["tasks"] == {"PENDING": 1, "CANCELED": 1}
+
+
+def test_a_user_can_be_trusted_later(cli: CommandLine, nodes: Sequence[str], batch: Path) -> None:
+    cli.run("users", "add", "eve", "--needs-approval", "--password-stdin", typed="a long password\n")
+    _let_transfer(cli, "eve")
+
+    changed = cli.json("users", "change", "eve", "--no-needs-approval")
+
+    assert not changed["needs_approval"]
+    cli.run("--user", "eve", "submit", "batch", batch, *nodes)
+    assert cli.json("jobs", "show", 1)["status"] == "PENDING"
+
+
+def test_a_job_is_deleted(cli: CommandLine, job: Job) -> None:
+    assert cli.run("jobs", "delete", job.id).stdout == f"Deleted job {job.id}.\n"
+    assert cli.json("jobs", "list") == []
+
+
+def test_a_job_is_made_urgent_and_restarted(cli: CommandLine, job: Job) -> None:
+    assert cli.run("jobs", "urgent", job.id).stdout == f"Job {job.id} is PENDING.\n"
+    assert "It is urgent already" in cli.error("jobs", "urgent", job.id)["error"]
+    end_all(cli, job, (TaskStatus.SUCCESS, DELIVERED), (TaskStatus.SUCCESS, DELIVERED))
+    restarted = json.loads(cli.run("jobs", "restart", job.id, "--json").stdout)
+    assert (restarted["status"], restarted["urgent"], restarted["run_number"]) == ("PENDING", True, 3)
+
+
+def test_single_tasks_are_reset_deleted_and_killed(cli: CommandLine, job: Job) -> None:
+    first, second = unfinished_task_ids(cli.db, job.id)
+    end_task(cli.db, first, TaskStatus.FAILURE, FAILED)
+
+    assert cli.run("tasks", "reset", first).stdout == f"Task {first} begins anew.\n"
+    assert cli.run("tasks", "delete", second).stdout == f"Task {second} is deleted.\n"
+    assert "only task of its job" in cli.error("tasks", "delete", first)["error"]
+    start_task(cli.db, first, DELIVERED)
+    assert cli.run("tasks", "kill", first).stdout == f"Task {first} is being ended.\n"
+    assert cli.error("tasks", "kill", 12345)["error"] == "There is no task 12345."
+
+
+def test_the_history_of_a_job_is_told_in_order(cli: CommandLine, job: Job) -> None:
+    first, second = unfinished_task_ids(cli.db, job.id)
+    end_task(cli.db, first, TaskStatus.FAILURE, FAILED, "1 of it was lost.")
+    cli.run("jobs", "cancel", job.id)
+
+    told = cli.json("jobs", "history", job.id)
+
+    assert [(event["task_id"], event["status"], event["actor"]) for event in told] == [
+        (first, "IN_PROGRESS", None),
+        (None, "IN_PROGRESS", None),
+        (first, "FAILURE", None),
+        (None, None, "admin"),
+        (second, "CANCELED", "admin"),
+        (None, "CANCELED", None),
+    ]
+    assert [event["id"] for event in told] == sorted(event["id"] for event in told)
+    assert cli.json("jobs", "history", job.id, "--task", second) == [told[4]]
+    assert cli.json("jobs", "history", job.id, "--after", told[1]["id"], "--limit", 2) == told[2:4]
+    shown = cli.run("jobs", "history", job.id).stdout
+    assert "1 of it was lost." in shown
+    assert "P1" not in shown
+
+
+def _let_transfer(cli: CommandLine, username: str) -> None:
+    """Let a user transfer between all nodes."""
+    group = make_group(
+        cli.db,
+        get_user(cli.db, username),
+        permissions=(Permission.TRANSFER, Permission.TRANSFER_UNPSEUDONYMIZED),
+    )
+    for node in list_nodes(cli.db):
+        allow(cli.db, group, node, as_source=True, as_destination=True)

@@ -4,8 +4,10 @@ import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from sqlmodel import select
 
-from adit_core.db import Job, JobKind, JobStatus, SeriesProgress, TaskStatus
+from adit_core.db import Job, JobKind, JobStatus, SeriesProgress, Task, TaskStatus
+from adit_core.services.job_actions import cancel_job
 from tests.rows import load, make_job, make_user
 from tests.web_pages import Dashboard, buttons, press, rows, said, set_job, set_task
 
@@ -192,7 +194,7 @@ def test_a_cancel_can_be_thought_better_of(dashboard: Dashboard):
     page.button(key="go-back").click().run()
 
     assert load(dashboard.db, Job, job.id).status is JobStatus.PENDING
-    assert buttons(page) == {"All jobs", "Cancel job"}
+    assert buttons(page) == {"All jobs", "Cancel job", "Delete job"}
 
 
 def test_failed_studies_are_tried_again_after_a_question(dashboard: Dashboard):
@@ -218,7 +220,8 @@ def test_an_action_that_came_too_late_is_answered_with_a_sentence(dashboard: Das
     set_job(dashboard.db, job, status=JobStatus.SUCCESS)
     page.button(key="confirm").click().run()
 
-    assert [error.value for error in page.error] == [f"Job {job.id} is SUCCESS: cancel is not possible."]
+    (error,) = page.error
+    assert error.value.startswith(f"Job {job.id}: Only a job that waits or is in progress can be canceled")
     assert not page.exception
 
 
@@ -227,3 +230,74 @@ def test_a_job_that_is_over_offers_nothing_to_do(dashboard: Dashboard):
     job = make_job(dashboard.db, owner=ada, status=JobStatus.SUCCESS)
 
     assert buttons(dashboard.job(ada, job.id)) == {"All jobs"}
+
+
+def test_what_is_not_possible_is_explained(dashboard: Dashboard):
+    ada = make_user(dashboard.db, "ada")
+    job = make_job(dashboard.db, owner=ada)
+
+    words = said(dashboard.job(ada, job.id))
+
+    assert "**Resume job**: Only a canceled job can be resumed; this one is PENDING." in words
+    assert "**Restart job**: Only staff may do this." in words
+    assert "**Cancel job**" not in words
+
+
+def test_staff_approve_a_job_after_a_question(dashboard: Dashboard):
+    staff = make_user(dashboard.db, "staff", staff=True)
+    job = make_job(dashboard.db, owner=make_user(dashboard.db, "ada"), status=JobStatus.UNVERIFIED)
+
+    page = dashboard.job(staff, job.id)
+    press(page, "Approve job")
+    assert dashboard.launcher.runs == {}
+    page.button(key="confirm").click().run()
+
+    assert load(dashboard.db, Job, job.id).status is JobStatus.PENDING
+    assert list(dashboard.launcher.runs) == [f"job-{job.id}-run-1"]
+
+
+def test_who_deletes_a_job_is_led_back_to_the_list(dashboard: Dashboard):
+    ada = make_user(dashboard.db, "ada")
+    job = make_job(dashboard.db, owner=ada)
+
+    page = dashboard.job(ada, job.id)
+    press(page, "Delete job")
+    page.button(key="confirm").click().run()
+
+    assert page.session_state["went to"] == "jobs"
+    with dashboard.db.reading() as session:
+        assert session.get(Job, job.id) is None
+
+
+def test_the_study_that_is_opened_can_be_reset_after_a_question(dashboard: Dashboard):
+    staff = make_user(dashboard.db, "staff", staff=True)
+    job = make_job(dashboard.db, 2, owner=staff, status=JobStatus.WARNING)
+    set_task(dashboard.db, job, 1, status=TaskStatus.SUCCESS)
+    task_id = set_task(dashboard.db, job, 2, status=TaskStatus.FAILURE)
+
+    page = dashboard.job(staff, job.id, task=str(task_id))
+    offered = {button.label: button for button in page.button if button.label.endswith("study")}
+    assert {label for label, button in offered.items() if not button.disabled} == {"Reset study"}
+    assert "can be deleted; this one is FAILURE" in offered["Delete study"].help
+    press(page, "Reset study")
+    assert load(dashboard.db, Task, task_id).status is TaskStatus.FAILURE, "a question comes first"
+    page.button(key="confirm").click().run()
+
+    assert load(dashboard.db, Task, task_id).status is TaskStatus.PENDING
+    assert list(dashboard.launcher.runs) == [f"job-{job.id}-run-2"]
+
+
+def test_the_history_of_a_job_is_told_with_who_wanted_what(dashboard: Dashboard):
+    ada = make_user(dashboard.db, "ada")
+    job = make_job(dashboard.db, 1, owner=ada)
+    cancel_job(dashboard.db, dashboard.launcher, ada, job.id)
+    with dashboard.db.reading() as session:
+        (task_id,) = session.exec(select(Task.id).where(Task.job_id == job.id))
+
+    of_job = said(dashboard.job(ada, job.id))
+    of_task = said(dashboard.job(ada, job.id, task=str(task_id)))
+
+    assert "by ada: Cancel asked for" in of_job
+    assert "CANCELED" in of_job
+    assert "Canceled before it started" in of_task
+    assert "Cancel asked for" not in of_task
