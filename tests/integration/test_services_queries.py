@@ -216,7 +216,7 @@ def test_trying_again_needs_the_right_to_ask(database: Database, user: User) -> 
     assert load(database, Task, 1).planned == 1
     with database.reading() as session:
         assert session.exec(select(func.count()).select_from(QueryResult)).one() == 0
-    assert told(database, 1)[-1] == "1 PENDING: retry asked for."
+    assert told(database, 1)[-1] == "1 PENDING: Failed tasks begin anew."
 
 
 @pytest.mark.parametrize("form", list(SheetFormat))
