@@ -123,6 +123,7 @@ CASES = (
         JobStatus.FAILURE,
         attempts=3,
         says="0xFE00",
+        is_slow=True,
     ),
     Case(
         "the source accepts no presentation context",

@@ -51,7 +51,7 @@ class Outage:
 
 
 OUTAGES = (
-    Outage("restart of PostgreSQL", signal.SIGINT, 0, True),
+    Outage("restart of PostgreSQL", signal.SIGINT, 0, False),
     Outage("kill -9 of PostgreSQL", signal.SIGKILL, 0, True),
     Outage("PostgreSQL is away for 20 s", signal.SIGQUIT, 20, False),
 )

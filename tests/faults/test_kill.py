@@ -83,7 +83,7 @@ VICTIMS = (
     Victim("the flow run", kill_flow_runs),
     Victim("the children that move studies", kill_children),
     Victim("the worker alone", kill_worker),
-    Victim("the worker with its flow run", kill_worker_and_flow_runs),
+    Victim("the worker with its flow run", kill_worker_and_flow_runs, frozenset()),
     Victim("Prefect's server", kill_scheduler),
     Victim("the reconciler", kill_reconciler, frozenset()),
 )

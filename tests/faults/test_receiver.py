@@ -146,6 +146,7 @@ def test_a_full_spool_that_is_emptied_delays_the_study(stage: Stage, spool: Path
     assert outcome.attempts > 1
 
 
+@pytest.mark.slow_faults
 @pytest.mark.fault("the disk of the spool is full for good")
 def test_a_spool_that_stays_full_fails_the_study(stage: Stage, spool: Path, record: Record) -> None:
     fill(spool, leave=0)

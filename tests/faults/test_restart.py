@@ -23,6 +23,7 @@ def restartable(tmp_path: Path) -> Iterator[OrthancServer]:
         yield server
 
 
+@pytest.mark.slow_faults
 @pytest.mark.fault("the source is killed and comes back")
 def test_the_source_is_restarted(stage: Stage, restartable: OrthancServer, record: Record) -> None:
     scene = replace(stage, source=restartable).scene(studies=STUDIES)
