@@ -2,7 +2,8 @@
 
 A claim is a random token and a time until which it lasts unless it is renewed. Everything that the
 holder writes is conditional on the token, so somebody who lost a claim can change nothing any more.
-The times come from the clocks of the workers: these must agree to within a fraction of the lease.
+Times are those of the database's clock. Should that be put forward, claims run out early and others take
+over, which the tokens keep safe; should it be put back, what a dead worker has left waits for so long.
 """
 
 from datetime import timedelta
@@ -12,7 +13,7 @@ from sqlalchemy import ColumnElement, and_, func, or_
 from sqlmodel import col, select, update
 
 from adit_core.db import Job, JobStatus, Task, TaskKind, TaskStatus
-from adit_core.db.columns import utc_now
+from adit_core.db.clock import shared_now
 from adit_core.db.engine import Database
 from adit_core.services.history import record_of_tasks
 from adit_core.services.job_status import OPEN_TASKS, lock_job_of_task, settle_job
@@ -58,7 +59,7 @@ def claim_task(db: Database, task_id: int, *, token: str, lease: float) -> Task 
         job = lock_job_of_task(session, task_id)
         if job is None or job.cancel_requested or job.status is JobStatus.UNVERIFIED:
             return None
-        now = utc_now()  # not before the lock, which may have been waited for
+        now = shared_now(session)  # not before the lock, which may have been waited for
         run_out = and_(col(Task.status) == TaskStatus.IN_PROGRESS, col(Task.claimed_until) < now)
         free = (col(Task.id) == task_id, or_(col(Task.status) == TaskStatus.PENDING, run_out))
         record_of_tasks(
@@ -94,7 +95,7 @@ def renew_claim(db: Database, task_id: int, *, token: str, lease: float) -> Clai
         row = session.exec(
             update(Task)
             .where(col(Task.id) == task_id, *held_with(token))
-            .values(claimed_until=utc_now() + timedelta(seconds=lease))
+            .values(claimed_until=shared_now(session) + timedelta(seconds=lease))
             .returning(cancel_requested, col(Task.kill_requested))
         ).one_or_none()
         session.commit()

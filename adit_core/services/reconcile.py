@@ -11,6 +11,7 @@ from sqlalchemy import exists, or_
 from sqlmodel import Session, col, select
 
 from adit_core.db import Job, JobStatus, Task, TaskStatus
+from adit_core.db.clock import shared_now
 from adit_core.db.columns import utc_now
 from adit_core.db.engine import Database
 from adit_core.services.job_status import OPEN_JOBS, OPEN_TASKS, lock_job, settle_job
@@ -102,12 +103,12 @@ def _repair(db: Database, launcher: Launcher, job_id: int, caps: _Caps, done: Re
     """Give a job whose run is gone a new one, unless nothing is left to do."""
     with db.reading() as session:
         seen = session.get_one(Job, job_id)
-        last_claim = _last_claim(session, job_id)
-    if seen.status not in OPEN_JOBS or _is_under_way(seen, last_claim, launcher):
+        lives = _lives(session, seen)
+    if seen.status not in OPEN_JOBS or lives or _is_awaited(seen, launcher):
         return
     with db.session() as session:
         job = lock_job(session, job_id)
-        if job is None or _run_of(job) != _run_of(seen) or _lives(job, _last_claim(session, job_id)):
+        if job is None or _run_of(job) != _run_of(seen) or _lives(session, job):
             return  # somebody else was faster
         _close_run(session, job, caps, done)
         has_work = settle_job(session, job) in OPEN_JOBS
@@ -118,21 +119,18 @@ def _repair(db: Database, launcher: Launcher, job_id: int, caps: _Caps, done: Re
         done.jobs_launched += launch_job(db, launcher, job_id)
 
 
-def _is_under_way(job: Job, last_claim: datetime | None, launcher: Launcher) -> bool:
-    """Tell whether somebody works on the job, or will.
+def _is_awaited(job: Job, launcher: Launcher) -> bool:
+    """Tell whether somebody will work on a job of which nobody has said lately that they do.
 
     ======================== ================================ ==========
-    claim or heartbeat       flow run                         under way
+    heartbeat                flow run                         awaited
     ======================== ================================ ==========
-    one of them lasts        any                              yes
-    the heartbeat ran out    any                              no
-    no heartbeat yet         none, over, or not known         no
-    no heartbeat yet         scheduled, or just starting      yes
-    no heartbeat yet         started two minutes ago          no
+    ran out                  any                              no
+    none yet                 none, over, or not known         no
+    none yet                 scheduled, or just starting      yes
+    none yet                 started two minutes ago          no
     ======================== ================================ ==========
     """
-    if _lives(job, last_claim):
-        return True
     if job.running_until is not None or job.flow_run_id is None:
         return False
     return launcher.is_awaited(job.flow_run_id)
@@ -193,7 +191,8 @@ def _last_claim(session: Session, job_id: int) -> datetime | None:
     ).one_or_none()
 
 
-def _lives(job: Job, last_claim: datetime | None) -> bool:
-    """Tell whether an execution of the job has said lately that it works on it."""
-    now = utc_now()
-    return any(until is not None and until >= now for until in (last_claim, job.running_until))
+def _lives(session: Session, job: Job) -> bool:
+    """Tell whether a claim on a task of the job, or the heartbeat of its execution, lasts."""
+    now = shared_now(session)
+    signs = (_last_claim(session, job.id), job.running_until)
+    return any(until is not None and until >= now for until in signs)

@@ -12,7 +12,7 @@ from typing import Self
 from sqlmodel import col, update
 
 from adit_core.db import Job
-from adit_core.db.columns import utc_now
+from adit_core.db.clock import shared_now
 from adit_core.db.engine import Database
 from adit_core.errors import DatabaseUnavailable
 
@@ -54,6 +54,6 @@ class RunHeartbeat:
 
     def _say_alive_for(self, seconds: float) -> None:
         with self._db.session() as session:
-            until = utc_now() + timedelta(seconds=seconds)
+            until = shared_now(session) + timedelta(seconds=seconds)
             session.exec(update(Job).where(*self._run).values(running_until=until))
             session.commit()

@@ -3,6 +3,7 @@
 import multiprocessing
 import time
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from datetime import timedelta
 from uuid import uuid4
 
 import pytest
@@ -10,6 +11,7 @@ from sqlmodel import select
 
 from adit_core.db import AuditEvent, Job, JobStatus, SeriesProgress, Task, TaskStatus, User
 from adit_core.db.audit import AuditAction
+from adit_core.db.columns import utc_now
 from adit_core.db.engine import Database
 from adit_core.services.claims import (
     ClaimState,
@@ -54,6 +56,22 @@ def test_a_claim_starts_an_attempt(database: Database) -> None:
     assert told(database, first) == ["1 IN_PROGRESS: Started."]
     assert load(database, Job, job.id).status is JobStatus.IN_PROGRESS
     assert load(database, Task, second).status is TaskStatus.PENDING
+
+
+@pytest.mark.parametrize("hours", [-1, 1])
+def test_a_clock_that_is_wrong_lets_nobody_do_a_task_twice(
+    database: Database, monkeypatch: pytest.MonkeyPatch, hours: int
+) -> None:
+    (task_id,) = unfinished_task_ids(database, make_job(database).id)
+    with monkeypatch.context() as patch:
+        patch.setattr("adit_core.db.clock.utc_now", lambda: utc_now() + timedelta(hours=hours))
+        claim(database, task_id, token="mine")
+    taken = claim_task(database, task_id, token="theirs", lease=LEASE)
+    if database.engine.dialect.name == "postgresql":
+        assert taken is None, "the clocks of machines matter"
+    assert succeed(database, task_id, token="mine") is (taken is None)
+    assert succeed(database, task_id, token="theirs") is (taken is not None)
+    assert load(database, Task, task_id).delivered == 3
 
 
 def test_a_claimed_task_cannot_be_claimed_again(database: Database) -> None:
