@@ -5,6 +5,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 from adit_core.dicom.node import ConnectionProfile, ServerNode, Service
 from adit_core.services.batch_file import BatchFile, BatchStudy
@@ -13,6 +14,7 @@ from adit_core.services.profiles import add_profile
 from adit_core.services.submit import submit_batch_transfer
 from deployments.demo.studies import StudySpec, write_study
 from tests.factories import ct_study, hashes, instances_in
+from tests.fakes.faulty import FaultyArchive, faulty_archive
 from tests.fakes.store_counter import StoreCounter
 from tests.fault_proxy import FaultProxy
 from tests.faults.outcome import Hashes, Transfer
@@ -124,6 +126,18 @@ def open_stage(
     add_profile(adit.db, PROFILE, _IMPATIENT)
     with ExitStack() as ending:
         yield Stage(adit, source, destination, folder, ending)
+
+
+def scene_from_faulty(
+    stage: Stage, *, withheld: int = 0, instances: int = INSTANCES, **faults: Any
+) -> "Scene":
+    """Set a scene from an archive with these faults, which withholds so many instances."""
+    specs, held = stage.write(instances=instances)
+    archive: FaultyArchive = stage.ending.enter_context(faulty_archive(stage.files(specs)))
+    archive.withheld = set(sorted(archive.instances)[:withheld])
+    for name, value in faults.items():
+        setattr(archive, name, value)
+    return stage.scene_from(archive.node(Service.GET), specs, held)
 
 
 @dataclass

@@ -11,26 +11,16 @@ from tests.fakes.faulty import FaultyArchive, faulty_archive
 from tests.fakes.ports import MR
 from tests.faults.cases import Case, assert_outcome, parametrized, submit_all
 from tests.faults.outcome import Record, Transfer, assert_whole
-from tests.faults.scene import INSTANCES, Scene, Stage
+from tests.faults.scene import INSTANCES, Stage, scene_from_faulty
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
 ONCE = 1
 
 
-def from_faulty(stage: Stage, *, withheld: int = 0, **faults: Any) -> Scene:
-    """Set a scene from an archive with these faults, which withholds so many instances."""
-    specs, held = stage.write()
-    archive: FaultyArchive = stage.ending.enter_context(faulty_archive(stage.files(specs)))
-    archive.withheld = set(sorted(archive.instances)[:withheld])
-    for name, value in faults.items():
-        setattr(archive, name, value)
-    return stage.scene_from(archive.node(Service.GET), specs, held)
-
-
 def gets(**faults: Any) -> Callable[[Stage], Transfer]:
     """Return what submits a job that retrieves from an archive with these faults by C-GET."""
-    return lambda stage: from_faulty(stage, **faults).submit()
+    return lambda stage: scene_from_faulty(stage, **faults).submit()
 
 
 def delivers_to_one_that_drops(times: int) -> Callable[[Stage], Transfer]:

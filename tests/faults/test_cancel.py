@@ -14,7 +14,7 @@ from adit_core.services.job_actions import cancel_job
 from adit_core.services.jobs import JobView, show_job
 from tests.factories import instances_in
 from tests.faults.outcome import Record, Transfer, assert_whole
-from tests.faults.scene import INSTANCE_SIZE, INSTANCES, Scene, Stage
+from tests.faults.scene import INSTANCE_SIZE, INSTANCES, Scene, Stage, scene_from_faulty
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
@@ -33,6 +33,7 @@ class Stop:
     prepare: Callable[[Scene], object]
     has_come: Callable[[JobView], bool]
     instances: int = INSTANCES
+    scene: Callable[..., Scene] = Stage.scene
 
 
 def is_moving(job: JobView) -> bool:
@@ -56,6 +57,12 @@ STOPS = (
         lambda job: bool(job.progress.tasks.get(TaskStatus.IN_PROGRESS)),
     ),
     Stop("cancel while the source sends", lambda scene: scene.inbound.throttle(SLOWLY), is_moving),
+    Stop(
+        "cancel while a source sends that ignores C-CANCEL",
+        lambda scene: scene.inbound.throttle(SLOWLY),
+        is_moving,
+        scene=scene_from_faulty,
+    ),
     Stop("cancel while the destination takes", lambda scene: scene.outbound.throttle(SLOWLY), is_moving),
     # More than are synced at a time, so that some are complete and others are not.
     Stop("cancel while files are written to a folder", to_folder, is_moving, instances=60),
@@ -80,7 +87,7 @@ def canceled(stage_of_module: Stage) -> dict[str, Canceled]:
     """All the jobs, canceled as soon as each of them is where it is to be."""
     waiting = {}
     for stop in STOPS:
-        scene = stage_of_module.scene(instances=stop.instances)
+        scene = stop.scene(stage_of_module, instances=stop.instances)
         stop.prepare(scene)
         waiting[stop] = scene.submit()
     done = {}
