@@ -27,7 +27,7 @@ INSTANCE_SIZE = 2 * ROWS * ROWS
 INSTANCES = 12
 """How many instances a study of a scene has."""
 
-_IMPATIENT = ConnectionProfile(connect_timeout=2, silence_timeout=3, verify_attempts=3, verify_delay=0.2)
+_IMPATIENT = ConnectionProfile(connect_timeout=4, silence_timeout=5, verify_attempts=3, verify_delay=0.2)
 PROFILE = "impatient"
 """The connection profile of the archives on a stage."""
 # More slots than can leak: Prefect frees those of the dead after a minute only.
