@@ -94,6 +94,7 @@ def submit_batch(
     *,
     source: str,
     destination: str,
+    project: str = "",
     name: str = "",
     urgent: bool = False,
     excluded_modalities: Sequence[str] = (),
@@ -107,6 +108,7 @@ def submit_batch(
             row of a data frame counts as row 2, as in a spreadsheet with a header.
         source: The name of the node that has the studies.
         destination: The name of the node that is to have them.
+        project: What the studies are pseudonymized for; without one, they leave as they are.
         name: What to call the job.
         urgent: Whether it goes before others.
         excluded_modalities: Series of these are left out.
@@ -120,17 +122,15 @@ def submit_batch(
     """
     studies = _read(batch)
     session = _Session.begun_by(user)
-    job_id = submit_batch_transfer(
-        session.db,
-        session.launcher,
-        owner_id=session.owner.id,
-        source=source,
-        destination=destination,
-        batch=studies,
+    request = session.request(
+        source,
+        destination,
+        project=project,
         name=name,
         urgent=urgent,
         options=_options(excluded_modalities, direct_move=direct_move),
     )
+    job_id = submit_batch_transfer(session.db, session.launcher, request, studies)
     return session.job(job_id)
 
 
@@ -139,6 +139,7 @@ def submit_studies(
     *,
     source: str,
     destination: str,
+    project: str = "",
     name: str = "",
     urgent: bool = False,
     excluded_modalities: Sequence[str] = (),
@@ -150,6 +151,7 @@ def submit_studies(
     request = session.request(
         source,
         destination,
+        project=project,
         name=name,
         urgent=urgent,
         options=_options(excluded_modalities, direct_move=direct_move),
@@ -162,6 +164,7 @@ def submit_mass(
     *,
     source: str,
     destination: str,
+    project: str = "",
     name: str = "",
     urgent: bool = False,
     direct_move: bool = True,
@@ -170,7 +173,12 @@ def submit_mass(
     """Have all studies transferred that `options` choose; everything else is as in `submit_batch`."""
     session = _Session.begun_by(user)
     request = session.request(
-        source, destination, name=name, urgent=urgent, options=_options((), direct_move=direct_move)
+        source,
+        destination,
+        project=project,
+        name=name,
+        urgent=urgent,
+        options=_options((), direct_move=direct_move),
     )
     return session.job(submit_mass_transfer(session.db, session.launcher, request, options))
 
@@ -179,6 +187,7 @@ def submit_files(
     paths: Sequence[str | Path],
     *,
     destination: str,
+    project: str = "",
     name: str = "",
     urgent: bool = False,
     excluded_modalities: Sequence[str] = (),
@@ -191,7 +200,12 @@ def submit_files(
     session = _Session.begun_by(user)
     settings = get_settings()
     request = session.request(
-        None, destination, name=name, urgent=urgent, options=_options(excluded_modalities, direct_move=False)
+        None,
+        destination,
+        project=project,
+        name=name,
+        urgent=urgent,
+        options=_options(excluded_modalities, direct_move=False),
     )
     uploaded = receive_upload(
         session.db,
@@ -258,12 +272,20 @@ class _Session:
         return cls(db, acting_user(db, username or os.environ.get("ADIT_USER", "")), PrefectLauncher())
 
     def request(
-        self, source: str | None, destination: str, *, name: str, urgent: bool, options: TransferOptions
+        self,
+        source: str | None,
+        destination: str,
+        *,
+        project: str,
+        name: str,
+        urgent: bool,
+        options: TransferOptions,
     ) -> TransferRequest:
         return TransferRequest(
             owner_id=self.owner.id,
             source=source,
             destination=destination,
+            project=project,
             name=name,
             urgent=urgent,
             options=options,

@@ -14,6 +14,7 @@ from adit_core.cli.submit_options import (
     ExcludedModalities,
     Name,
     Preview,
+    Project,
     Source,
     Urgent,
     Watch,
@@ -26,11 +27,12 @@ from adit_core.cli.transfer_preview import present_preview
 from adit_core.cli.wiring import acting_user, open_database, scheduler
 from adit_core.services.batch_file import read_batch_file
 from adit_core.services.preview import preview_studies
-from adit_core.services.submit import batch_problems, submit_batch_transfer
+from adit_core.services.submit import batch_problems, batch_wishes, submit_batch_transfer
 from adit_core.services.submit_selective import (
     PickedStudy,
     merged_picks,
     picked_problems,
+    picked_wishes,
     submit_selective_transfer,
 )
 from adit_core.services.transfer_request import TransferRequest
@@ -50,12 +52,13 @@ def batch(
     file: Annotated[
         Path,
         typer.Argument(
-            help="CSV or .xlsx; columns PatientID, StudyInstanceUID and, if wanted, SeriesInstanceUID."
+            help="CSV or .xlsx; columns PatientID, StudyInstanceUID; if wanted, SeriesInstanceUID, Pseudonym."
         ),
     ],
     *,
     source: Source,
     destination: Destination,
+    project: Project = "",
     name: Name = "",
     urgent: Urgent = False,
     exclude_modality: ExcludedModalities = None,
@@ -73,25 +76,22 @@ def batch(
             owner_id=user.id,
             source=source,
             destination=destination,
+            project=project,
             name=name,
             urgent=urgent,
             options=options,
         )
         if preview:
-            problems = batch_problems(batch_file)
-            present_preview(preview_studies(db, request, batch_file.studies, *problems), as_json=as_json)
+            found = preview_studies(
+                db,
+                request,
+                batch_file.studies,
+                *batch_problems(batch_file),
+                wishes=batch_wishes(batch_file),
+            )
+            present_preview(found, as_json=as_json)
             return
-        job_id = submit_batch_transfer(
-            db,
-            scheduler(),
-            owner_id=user.id,
-            source=source,
-            destination=destination,
-            batch=batch_file,
-            name=name,
-            urgent=urgent,
-            options=options,
-        )
+        job_id = submit_batch_transfer(db, scheduler(), request, batch_file)
         present_submitted(db, user, job_id, watch=watch, as_json=as_json)
 
 
@@ -107,8 +107,12 @@ def studies(
         ),
     ],
     patient_id: Annotated[str, typer.Option(help="The patient whose studies these are.")],
+    pseudonym: Annotated[
+        str, typer.Option(help="What is to stand for the patient; by default what the project says.")
+    ] = "",
     source: Source,
     destination: Destination,
+    project: Project = "",
     name: Name = "",
     urgent: Urgent = False,
     exclude_modality: ExcludedModalities = None,
@@ -125,19 +129,22 @@ def studies(
             owner_id=user.id,
             source=source,
             destination=destination,
+            project=project,
             name=name,
             urgent=urgent,
             options=options,
         )
-        picked = [_picked(patient_id, text) for text in study]
+        picked = [_picked(patient_id, text, pseudonym) for text in study]
         if preview:
-            problems = picked_problems(picked)
-            present_preview(preview_studies(db, request, merged_picks(picked), *problems), as_json=as_json)
+            found = preview_studies(
+                db, request, merged_picks(picked), *picked_problems(picked), wishes=picked_wishes(picked)
+            )
+            present_preview(found, as_json=as_json)
             return
         job_id = submit_selective_transfer(db, scheduler(), request, picked)
         present_submitted(db, user, job_id, watch=watch, as_json=as_json)
 
 
-def _picked(patient_id: str, text: str) -> PickedStudy:
+def _picked(patient_id: str, text: str, pseudonym: str) -> PickedStudy:
     study_instance_uid, *series = text.split(":")
-    return PickedStudy(patient_id, study_instance_uid, tuple(series))
+    return PickedStudy(patient_id, study_instance_uid, tuple(series), pseudonym)

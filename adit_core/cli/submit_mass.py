@@ -13,6 +13,7 @@ from adit_core.cli.submit_options import (
     DirectMove,
     Name,
     Preview,
+    Project,
     Source,
     Urgent,
     Watch,
@@ -66,6 +67,7 @@ def mass(
     find_limit: Annotated[
         int | None, typer.Option(min=1, help="How many results the source tells at once.", show_default=False)
     ] = None,
+    project: Project = "",
     name: Name = "",
     urgent: Urgent = False,
     direct_move: DirectMove = True,
@@ -106,6 +108,7 @@ def mass(
             owner_id=user.id,
             source=source,
             destination=destination,
+            project=project,
             name=name,
             urgent=urgent,
             options=options,

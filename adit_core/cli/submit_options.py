@@ -13,6 +13,9 @@ from adit_core.terminal import cell
 
 Source = Annotated[str, typer.Option("--from", metavar="NODE", help="The node that has the studies.")]
 Destination = Annotated[str, typer.Option("--to", metavar="NODE", help="The node that is to have them.")]
+Project = Annotated[
+    str, typer.Option(help="Pseudonymize for this project; without one, studies leave as they are.")
+]
 Name = Annotated[str, typer.Option(help="What to call the job.")]
 Urgent = Annotated[bool, typer.Option("--urgent", help="Go before other jobs.")]
 ExcludedModalities = Annotated[

@@ -11,6 +11,7 @@ from adit_core.cli.submit_options import (
     ExcludedModalities,
     Name,
     Preview,
+    Project,
     Urgent,
     Watch,
     present_submitted,
@@ -36,6 +37,7 @@ def upload(
     paths: Annotated[list[Path], typer.Argument(help="DICOM files, and folders of them.")],
     *,
     destination: Destination,
+    project: Project = "",
     name: Name = "",
     urgent: Urgent = False,
     exclude_modality: ExcludedModalities = None,
@@ -49,7 +51,13 @@ def upload(
         user = acting_user(ctx, db)
         options = transfer_options(exclude_modality, direct_move=False)
         request = TransferRequest(
-            owner_id=user.id, source=None, destination=destination, name=name, urgent=urgent, options=options
+            owner_id=user.id,
+            source=None,
+            destination=destination,
+            project=project,
+            name=name,
+            urgent=urgent,
+            options=options,
         )
         uploaded = receive_upload(
             db, user, files_below(paths), root=settings.resolved_uploads(), limits=upload_limits(settings)

@@ -5,6 +5,7 @@ Truth about jobs lives here: Prefect schedules and shows, but a job's state is w
 
 from adit_core.db.audit import AuditEvent
 from adit_core.db.events import JobEvent
+from adit_core.db.held import HeldInstance, ReviewStatus
 from adit_core.db.jobs import Job, JobKind, JobStatus, TransferOptions
 from adit_core.db.mass import MassTransferOptions, Partition, SeriesFilter
 from adit_core.db.nodes import (
@@ -17,6 +18,7 @@ from adit_core.db.nodes import (
 )
 from adit_core.db.notifications import Channel, JobEnd, Notification
 from adit_core.db.policies import NodeHealth, NodePolicy, OutsideWindow, Weekday, WeeklyWindow
+from adit_core.db.projects import PatientLink, ProjectAccess, PseudonymProject, PseudonymSource, StudyLink
 from adit_core.db.queries import QueryResult, QueryRow, RowStatus
 from adit_core.db.studies import Series, Study
 from adit_core.db.tasks import SeriesProgress, Task, TaskKind, TaskStatus
@@ -31,6 +33,7 @@ __all__ = [
     "DicomNode",
     "Group",
     "GroupPermission",
+    "HeldInstance",
     "Job",
     "JobEnd",
     "JobEvent",
@@ -45,15 +48,21 @@ __all__ = [
     "Notification",
     "OutsideWindow",
     "Partition",
+    "PatientLink",
     "Permission",
+    "ProjectAccess",
+    "PseudonymProject",
+    "PseudonymSource",
     "QueryResult",
     "QueryRow",
+    "ReviewStatus",
     "RowStatus",
     "Series",
     "SeriesFilter",
     "SeriesProgress",
     "StorageForm",
     "Study",
+    "StudyLink",
     "Task",
     "TaskKind",
     "TaskStatus",

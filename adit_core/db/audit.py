@@ -36,6 +36,15 @@ class AuditAction(StrEnum):
     TASK_RESET = "task reset"
     TASK_KILLED = "task killed"
     STUDY_TRANSFERRED = "study transferred"
+    PROJECT_ADDED = "project added"
+    PROJECT_CHANGED = "project changed"
+    PROJECT_REMOVED = "project removed"
+    LINKS_VIEWED = "links viewed"
+    LINKS_EXPORTED = "links exported"
+    LINKS_DELETED = "links deleted"
+    INSTANCE_VIEWED = "held instance viewed"
+    INSTANCE_RELEASED = "held instance released"
+    INSTANCE_REJECTED = "held instance rejected"
 
 
 class AuditEvent(Table, table=True):

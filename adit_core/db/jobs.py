@@ -62,6 +62,8 @@ class Job(Table, table=True):
     """Where studies come from; None for what was uploaded."""
     destination_id: int | None = Field(default=None, foreign_key="dicom_node.id")
     """Where they go; None for a query."""
+    project_id: int | None = Field(default=None, foreign_key="pseudonym_project.id", ondelete="RESTRICT")
+    """What it is pseudonymized for; None if nothing is changed."""
     options: TransferOptions = Field(default_factory=TransferOptions, sa_type=validated(TransferOptions))
     mass: MassTransferOptions | None = Field(default=None, sa_type=validated(MassTransferOptions))
     """What a mass transfer looks for; None for the other kinds."""

@@ -17,6 +17,8 @@ class Permission(StrEnum):
     PROCESS_URGENTLY = "process urgently"
     TRANSFER_UNPSEUDONYMIZED = "transfer unpseudonymized"
     VIEW_LINK_TABLE = "view link table"
+    REVIEW_HELD_INSTANCES = "review held instances"
+    """Look at images that may show who the patient is, and let them leave."""
     DICOMWEB_QUERY = "DICOMweb query"
     DICOMWEB_RETRIEVE = "DICOMweb retrieve"
     DICOMWEB_STORE = "DICOMweb store"

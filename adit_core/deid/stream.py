@@ -76,6 +76,8 @@ class StreamDeidentifier:
             header = _read(intake.take(header_size(intake, encoding)), encoding)
         except DeidentificationFailed as error:
             raise DeidentificationFailed(f"Instance {instance.sop_instance_uid}: {error}") from error
+        header.file_meta = FileMetaDataset()
+        header.file_meta.TransferSyntaxUID = UID(instance.transfer_syntax_uid)
         burned_in = self._burned_in(header)
         if isinstance(burned_in, Held):
             return burned_in

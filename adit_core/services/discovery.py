@@ -22,8 +22,10 @@ from adit_core.services.node_visits import visiting_searcher
 from adit_core.services.nodes import node_value
 from adit_core.services.partitions import Period, days_of
 from adit_core.services.progress import TaskCounts, record_progress
+from adit_core.services.pseudonyms import Wish
 from adit_core.services.routes import searcher_of
 from adit_core.services.series_choice import why_no_series_of, why_not
+from adit_core.services.transfer_request import pseudonyms_of
 from adit_core.services.work import TaskOutcome, Work
 
 _PORTION = 50
@@ -163,7 +165,9 @@ def _add(work: Work, studies: Sequence[FoundStudy]) -> int:
         is_mine = task is not None and (task.status, task.claim_token) == (TaskStatus.IN_PROGRESS, work.token)
         if job is None or job.cancel_requested or not is_mine:
             raise TaskStopped("The studies of the period are not wanted any more.")
-        added = add_new(session, job.id, studies, parent_id=work.task.id)
+        wishes = (Wish(study.reference.patient_id) for study in studies if study.reference.patient_id.strip())
+        pseudonym_of = pseudonyms_of(session, work.db.keyring, job, wishes)
+        added = add_new(session, job.id, studies, pseudonym_of, parent_id=work.task.id)
         session.commit()
     return added
 

@@ -1,6 +1,6 @@
 """Adding tasks for studies that were found, with their series, so that there is one list with their state."""
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from sqlmodel import Session, col, select
@@ -35,7 +35,12 @@ class FoundStudy:
 
 
 def add_new(
-    session: Session, job_id: int, studies: Sequence[FoundStudy], *, parent_id: int | None = None
+    session: Session,
+    job_id: int,
+    studies: Sequence[FoundStudy],
+    pseudonym_of: Callable[[str], str],
+    *,
+    parent_id: int | None = None,
 ) -> int:
     """Add a task for each study with series that no task of the job has yet, and return how many.
 
@@ -43,14 +48,23 @@ def add_new(
     """
     known = _known_series(session, job_id, [study.reference.study_instance_uid for study in studies])
     new = [study.without(known.get(study.reference.study_instance_uid, frozenset())) for study in studies]
-    return add_tasks(session, job_id, (study for study in new if study.series), parent_id=parent_id)
+    wanted = (study for study in new if study.series)
+    return add_tasks(session, job_id, wanted, pseudonym_of, parent_id=parent_id)
 
 
 def add_tasks(
-    session: Session, job_id: int, studies: Iterable[FoundStudy], *, parent_id: int | None = None
+    session: Session,
+    job_id: int,
+    studies: Iterable[FoundStudy],
+    pseudonym_of: Callable[[str], str],
+    *,
+    parent_id: int | None = None,
 ) -> int:
-    """Add a task for each study and return how many."""
-    tasks = [(_task(job_id, study, parent_id), study) for study in studies]
+    """Add a task for each study, with the pseudonym of its patient, and return how many."""
+    tasks = [
+        (_task(job_id, study, pseudonym_of(study.reference.patient_id), parent_id), study)
+        for study in studies
+    ]
     session.add_all(task for task, _ in tasks)
     session.flush()
     session.add_all(row for task, study in tasks for row in _series_rows(task.id, study))
@@ -72,7 +86,7 @@ def _known_series(session: Session, job_id: int, study_uids: Sequence[str]) -> d
     return known
 
 
-def _task(job_id: int, study: FoundStudy, parent_id: int | None) -> Task:
+def _task(job_id: int, study: FoundStudy, pseudonym: str, parent_id: int | None) -> Task:
     return Task(
         job_id=job_id,
         kind=TaskKind.TRANSFER,
@@ -80,6 +94,7 @@ def _task(job_id: int, study: FoundStudy, parent_id: int | None) -> Task:
         patient_id=storable(study.reference.patient_id, 64),
         study_instance_uid=study.reference.study_instance_uid,
         series_instance_uids=tuple(series.reference.series_instance_uid for series in study.series),
+        pseudonym=pseudonym,
         planned=study.instances,
     )
 

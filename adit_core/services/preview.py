@@ -5,7 +5,7 @@ a sample, and says so.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
@@ -16,18 +16,23 @@ from typing import Protocol
 from adit_core.db import MassTransferOptions, NodePolicy, Partition
 from adit_core.db.audit import AuditAction
 from adit_core.db.engine import Database
+from adit_core.deid.subject import Subject
 from adit_core.dicom.node import FolderNode, Node, QueryRoot
 from adit_core.dicom.ports import Destination, ExpectedSeries, ExpectedStudy, Searcher
 from adit_core.dicom.query import SeriesQuery, SeriesResult, StudyQuery, StudyResult
 from adit_core.dicom.references import StudyReference
 from adit_core.errors import AditError, InputProblem, InvalidInput
 from adit_core.services import audit
+from adit_core.services.deidentify import StudyDeidentifier
 from adit_core.services.discovery import Discovery, find_limit
 from adit_core.services.measured import Measured, measured
 from adit_core.services.node_gate import require_open
 from adit_core.services.node_visits import visiting_searcher
 from adit_core.services.nodes import node_value
 from adit_core.services.partitions import partitions
+from adit_core.services.projects import deid_project
+from adit_core.services.pseudonymize import excluded_modalities
+from adit_core.services.pseudonyms import Wish, foreseen_pseudonyms
 from adit_core.services.routes import destination_of, searcher_of
 from adit_core.services.submit_mass import require_allowed_mass
 from adit_core.services.transfer_request import AllowedTransfer, TransferRequest, require_allowed
@@ -46,6 +51,8 @@ class WantedStudy(Protocol):
     def study_instance_uid(self) -> str: ...  # noqa: D102
     @property
     def series_instance_uids(self) -> tuple[str, ...]: ...  # noqa: D102
+    @property
+    def pseudonym(self) -> str: ...  # noqa: D102
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,13 +126,15 @@ def preview_studies(
     request: TransferRequest,
     studies: Sequence[WantedStudy],
     *problems: InputProblem,
+    wishes: Iterable[Wish] = (),
     most: int = MOST_STUDIES,
 ) -> TransferPreview:
     """Look ahead at a transfer of named studies, with which there may be `problems`.
 
-    Raises what submitting it raises, and what its nodes do.
+    `wishes` are their patients, with the pseudonyms that are given. Raises what submitting it raises, and
+    what its nodes do.
     """
-    transfer = require_allowed(db, request, *problems)
+    transfer = require_allowed(db, request, *problems, wishes=wishes)
     with _asking(db, transfer) as ask:
         previews = [ask.about(study) for study in studies[:most]]
         sample = f"The first {most} of {len(studies)} studies." if len(studies) > most else ""
@@ -179,12 +188,14 @@ class _Whole:
     patient_id: str
     study_instance_uid: str
     series_instance_uids: tuple[str, ...] = ()
+    pseudonym: str = ""
 
 
 @dataclass(slots=True)
 class _Questions:
     """Asks both ends of a transfer."""
 
+    db: Database
     searcher: Searcher
     destination: Destination
     transfer: AllowedTransfer
@@ -205,17 +216,23 @@ class _Questions:
             *([_OTHER_PATIENT] if described.reference.patient_id != study.patient_id else []),
             *(f"The source does not have series {uid}." for uid in sorted(missing) if known),
         ]
-        return self.about_found(described, chosen, conflicts)
+        return self.about_found(described, chosen, conflicts, Wish(study.patient_id, study.pseudonym))
 
     def about_found(
-        self, study: StudyResult, series: Iterable[SeriesResult], conflicts: Iterable[str] = ()
+        self,
+        study: StudyResult,
+        series: Iterable[SeriesResult],
+        conflicts: Iterable[str] = (),
+        wish: Wish | None = None,
     ) -> StudyPreview:
-        """Return what would become of these series of a study."""
+        """Return what would become of these series of a study, whose patient may have a wish."""
         chosen = list(series)
-        reasons = self._reasons(study, chosen)
+        arriving = self._arriving(study, chosen, wish or Wish(study.reference.patient_id))
+        if arriving is None:
+            conflicts = (*conflicts, _NO_PSEUDONYM)
+        reasons = self._reasons(chosen, arriving)
         previews = tuple(self._series(one, reasons) for one in chosen)
-        wanted = [one for one in chosen if one.reference.series_instance_uid not in reasons]
-        held = self._held(study, wanted)
+        held = self._held(chosen, arriving, reasons)
         preview = StudyPreview(
             study.reference.study_instance_uid,
             study.reference.patient_id,
@@ -250,17 +267,38 @@ class _Questions:
         found = list(self.searcher.find_studies(query))
         return found[0] if found else StudyResult(asked)
 
-    def _reasons(self, study: StudyResult, series: Iterable[SeriesResult]) -> dict[str, str]:
+    def _arriving(
+        self, study: StudyResult, series: Iterable[SeriesResult], wish: Wish
+    ) -> ExpectedStudy | None:
+        """Return the study as the destination would know it; None if nobody knows under which pseudonym."""
+        expected = ExpectedStudy(study, tuple(ExpectedSeries(one, ()) for one in series))
+        project = self.transfer.project
+        if project is None:
+            return expected
+        pseudonyms, problems = foreseen_pseudonyms(self.db, project, [wish])
+        if problems:
+            return None
+        patient_id = wish.patient_id.strip()
+        subject = Subject(patient_id, pseudonyms[patient_id])
+        return StudyDeidentifier(deid_project(self.db.keyring, project), subject).expected(expected)
+
+    def _reasons(self, series: Sequence[SeriesResult], arriving: ExpectedStudy | None) -> dict[str, str]:
         """Return by UID why series would be filtered."""
-        excluded = self.transfer.request.options.excluded_modalities
-        chosen = list(series)
+        options, project = self.transfer.request.options, self.transfer.project
+        excluded = excluded_modalities(options, project)
         by_request = {
             one.reference.series_instance_uid: f"modality {one.modality} is excluded"
-            for one in chosen
+            for one in series
             if one.modality in excluded
         }
-        expected = ExpectedStudy(study, tuple(ExpectedSeries(one, ()) for one in chosen))
-        return {**self.destination.expect(expected), **by_request}
+        if arriving is None:
+            return by_request
+        names = {
+            there.series.reference.series_instance_uid: here.reference.series_instance_uid
+            for here, there in zip(series, arriving.series, strict=True)
+        }
+        refused = self.destination.expect(arriving)
+        return {**{names[uid]: reason for uid, reason in refused.items()}, **by_request}
 
     def _series(self, series: SeriesResult, reasons: Mapping[str, str]) -> SeriesPreview:
         uid = series.reference.series_instance_uid
@@ -269,12 +307,19 @@ class _Questions:
             number = sum(1 for _ in self.searcher.find_instances(series.reference))
         return SeriesPreview(uid, series.modality, series.series_number, number, reasons.get(uid, ""))
 
-    def _held(self, study: StudyResult, series: Sequence[SeriesResult]) -> int | None:
+    def _held(
+        self, series: Sequence[SeriesResult], arriving: ExpectedStudy | None, filtered: Container[str]
+    ) -> int | None:
         """Return how much the destination has; once it has failed to answer, it is not asked any more."""
-        if not self._destination_answers:
+        if arriving is None or not self._destination_answers:
             return None
+        wanted = [
+            there.series.reference
+            for here, there in zip(series, arriving.series, strict=True)
+            if here.reference.series_instance_uid not in filtered
+        ]
         try:
-            held = self.destination.held(study.reference, [one.reference for one in series])
+            held = self.destination.held(arriving.study.reference, wanted)
         except AditError as error:
             self._destination_answers = False
             self.notes.append(f"What the destination has already is not known. {error}")
@@ -291,6 +336,7 @@ class _Questions:
 
 _ALREADY_THERE = "All of it is at the destination already."
 _OTHER_PATIENT = "The source has it under another Patient ID."
+_NO_PSEUDONYM = "There is no pseudonym for the patient."
 
 
 @contextmanager
@@ -312,7 +358,7 @@ def _asking(
             searcher = stack.enter_context(searcher_of(uploaded))
         delivering = stack.enter_context(destination_of(node_value(db, destination)))
         _audit(db, transfer)
-        yield _Questions(searcher, delivering, transfer, known)
+        yield _Questions(db, searcher, delivering, transfer, known)
 
 
 def _audit(db: Database, transfer: AllowedTransfer) -> None:

@@ -1,9 +1,10 @@
 """What a user must be allowed to do before something is done; whatever is not granted is denied."""
 
-from adit_core.db import DicomNode, Job, Permission, User
+from adit_core.db import DicomNode, Job, Permission, PseudonymProject, User
 from adit_core.db.engine import Database
 from adit_core.errors import NotAllowed
 from adit_core.services.nodes import NodeRole, may_use
+from adit_core.services.projects import may_use_project
 from adit_core.services.users import permissions_of
 
 
@@ -32,6 +33,18 @@ def require_node(db: Database, user: User, node: DicomNode, role: NodeRole) -> N
         )
 
 
+def require_project(db: Database, user: User, project: PseudonymProject) -> None:
+    """Do nothing if `user` may pseudonymize for `project`.
+
+    Raises:
+        NotAllowed: The user may not.
+    """
+    if not may_use_project(db, user, project):
+        raise NotAllowed(
+            f"You may not use project {project.name}. An administrator can let your group do so."
+        )
+
+
 def require_query(db: Database, user: User, *, source: DicomNode, urgent: bool) -> None:
     """Do nothing if `user` may ask `source` about the rows of a spreadsheet.
 
@@ -45,18 +58,26 @@ def require_query(db: Database, user: User, *, source: DicomNode, urgent: bool) 
 
 
 def require_transfer(
-    db: Database, user: User, *, source: DicomNode | None, destination: DicomNode, urgent: bool
+    db: Database,
+    user: User,
+    *,
+    source: DicomNode | None,
+    destination: DicomNode,
+    project: PseudonymProject | None,
+    urgent: bool,
 ) -> None:
     """Do nothing if `user` may have studies moved from `source` to `destination`.
 
-    Without a source, they were uploaded.
+    Without a source, they were uploaded; without a project, they leave with the patients' names.
 
     Raises:
-        NotAllowed: The user lacks a permission, or access to one of the nodes.
+        NotAllowed: The user lacks a permission, or access to one of the nodes or to the project.
     """
     require_permission(db, user, Permission.TRANSFER)
-    # Nothing de-identifies yet, so every study leaves with the patient's name.
-    require_permission(db, user, Permission.TRANSFER_UNPSEUDONYMIZED)
+    if project is None:
+        require_permission(db, user, Permission.TRANSFER_UNPSEUDONYMIZED)
+    else:
+        require_project(db, user, project)
     if urgent:
         require_permission(db, user, Permission.PROCESS_URGENTLY)
     if source is not None:
@@ -75,7 +96,8 @@ def require_again(db: Database, user: User, job: Job) -> None:
             session.get_one(DicomNode, node_id) if node_id is not None else None
             for node_id in (job.source_id, job.destination_id)
         )
+        project = None if job.project_id is None else session.get_one(PseudonymProject, job.project_id)
     if destination is not None:
-        require_transfer(db, user, source=source, destination=destination, urgent=job.urgent)
+        require_transfer(db, user, source=source, destination=destination, project=project, urgent=job.urgent)
     elif source is not None:
         require_query(db, user, source=source, urgent=job.urgent)

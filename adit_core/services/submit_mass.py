@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 from sqlmodel import Session
 
-from adit_core.db import DicomNode, Job, JobKind, NodeKind, Task, TaskKind
+from adit_core.db import DicomNode, Job, JobKind, NodeKind, PseudonymProject, PseudonymSource, Task, TaskKind
 from adit_core.db.engine import Database
 from adit_core.db.mass import MassTransferOptions
 from adit_core.dicom.node import QueryRoot
@@ -18,6 +18,7 @@ from adit_core.services.launching import Launcher
 from adit_core.services.partitions import partitions
 from adit_core.services.transfer_request import (
     AllowedTransfer,
+    PseudonymOf,
     TransferRequest,
     require_allowed,
     write_and_launch,
@@ -73,7 +74,7 @@ def submit_mass_transfer(
     """
     transfer = require_allowed_mass(db, request)
 
-    def write_tasks(session: Session, job: Job) -> None:
+    def write_tasks(session: Session, job: Job, _: PseudonymOf) -> None:
         session.add_all(
             Task(job_id=job.id, kind=TaskKind.DISCOVERY, period_start=period.start, period_end=period.end)
             for period in partitions(options)
@@ -96,7 +97,7 @@ def require_allowed_mass(db: Database, request: TransferRequest) -> AllowedTrans
     Raises what `submit_mass_transfer` raises.
     """
     transfer = require_allowed(db, request)
-    refuse(*_source_problems(transfer.source))
+    refuse(*_source_problems(transfer.source), *_project_problems(transfer.project))
     return transfer
 
 
@@ -107,6 +108,12 @@ def _source_problems(node: DicomNode | None) -> Iterator[InputProblem]:
         # It would have to list all its patients first, of whom no limit can be narrowed down.
         problem = f"{node.name} is asked by patients only, and cannot be searched by days."
         yield InputProblem(problem, field="source")
+
+
+def _project_problems(project: PseudonymProject | None) -> Iterator[InputProblem]:
+    if project is not None and project.pseudonyms is PseudonymSource.GIVEN:
+        problem = f"Project {project.name} makes no pseudonyms, and here nobody gives any."
+        yield InputProblem(problem, field="project")
 
 
 def _problem(error: ErrorDetails) -> InputProblem:

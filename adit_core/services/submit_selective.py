@@ -1,7 +1,7 @@
 """Submitting selective transfers: studies and series that their owner picked."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlmodel import Session
 
@@ -11,7 +11,13 @@ from adit_core.dicom.references import is_valid_uid
 from adit_core.errors import InputProblem
 from adit_core.services.batch_file import patient_id_problem
 from adit_core.services.launching import Launcher
-from adit_core.services.transfer_request import TransferRequest, require_allowed, write_and_launch
+from adit_core.services.pseudonyms import Wish
+from adit_core.services.transfer_request import (
+    PseudonymOf,
+    TransferRequest,
+    require_allowed,
+    write_and_launch,
+)
 
 MOST_STUDIES = 1000
 """In one selective transfer. Who wants more has a list, for which there are batch files."""
@@ -25,6 +31,8 @@ class PickedStudy:
     """As the source knows it."""
     study_instance_uid: str
     series_instance_uids: tuple[str, ...] = ()
+    pseudonym: str = ""
+    """What is to stand for the patient in the project; empty for what the project says."""
 
 
 def submit_selective_transfer(
@@ -39,22 +47,30 @@ def submit_selective_transfer(
         NotAllowed: The user may not do this.
         InvalidInput: With all that is wrong; rows count what was picked, from 1.
     """
-    transfer = require_allowed(db, request, *picked_problems(studies))
+    wishes = picked_wishes(studies)
+    transfer = require_allowed(db, request, *picked_problems(studies), wishes=wishes)
     merged = merged_picks(studies)
 
-    def write_tasks(session: Session, job: Job) -> None:
+    def write_tasks(session: Session, job: Job, pseudonym_of: PseudonymOf) -> None:
         session.add_all(
             Task(
                 job_id=job.id,
                 patient_id=study.patient_id,
                 study_instance_uid=study.study_instance_uid,
                 series_instance_uids=study.series_instance_uids,
+                pseudonym=pseudonym_of(study.patient_id),
             )
             for study in merged
         )
 
     return write_and_launch(
-        db, launcher, transfer, kind=JobKind.SELECTIVE_TRANSFER, write_tasks=write_tasks, studies=len(merged)
+        db,
+        launcher,
+        transfer,
+        kind=JobKind.SELECTIVE_TRANSFER,
+        write_tasks=write_tasks,
+        studies=len(merged),
+        wishes=wishes,
     )
 
 
@@ -65,6 +81,11 @@ def merged_picks(studies: Iterable[PickedStudy]) -> list[PickedStudy]:
         known = merged.get(study.study_instance_uid)
         merged[study.study_instance_uid] = study if known is None else _both(known, study)
     return list(merged.values())
+
+
+def picked_wishes(studies: Sequence[PickedStudy]) -> list[Wish]:
+    """Return the patients of picked studies, with the pseudonyms that are given; rows count picks, from 1."""
+    return [Wish(study.patient_id, study.pseudonym, row) for row, study in enumerate(studies, 1)]
 
 
 def picked_problems(studies: Sequence[PickedStudy]) -> Iterator[InputProblem]:
@@ -90,4 +111,4 @@ def picked_problems(studies: Sequence[PickedStudy]) -> Iterator[InputProblem]:
 def _both(one: PickedStudy, other: PickedStudy) -> PickedStudy:
     series = dict.fromkeys((*one.series_instance_uids, *other.series_instance_uids))
     is_whole = not one.series_instance_uids or not other.series_instance_uids
-    return PickedStudy(one.patient_id, one.study_instance_uid, () if is_whole else tuple(series))
+    return replace(one, series_instance_uids=() if is_whole else tuple(series))

@@ -8,7 +8,13 @@ from adit_core.dicom.query import SeriesResult, StudyResult
 from adit_core.dicom.references import SeriesReference, StudyReference
 from adit_core.services.found_studies import FoundStudy, add_tasks
 from adit_core.services.launching import Launcher
-from adit_core.services.transfer_request import TransferRequest, require_allowed, write_and_launch
+from adit_core.services.pseudonyms import Wish
+from adit_core.services.transfer_request import (
+    PseudonymOf,
+    TransferRequest,
+    require_allowed,
+    write_and_launch,
+)
 from adit_core.services.uploads import unused_upload, use_upload
 
 
@@ -18,17 +24,23 @@ def submit_upload(db: Database, launcher: Launcher, request: TransferRequest, up
     Raises:
         NotFound: There is no such user, node or upload, or there is a job for it.
         NotAllowed: The user may not do this.
-        InvalidInput: The node does not allow it, with all that is wrong.
+        InvalidInput: The node or the project does not allow it, with all that is wrong.
     """
     transfer = require_allowed(db, request)
     upload = unused_upload(db, transfer.owner, upload_id)
 
-    def write_tasks(session: Session, job: Job) -> None:
+    def write_tasks(session: Session, job: Job, pseudonym_of: PseudonymOf) -> None:
         use_upload(session, upload, job.id)
-        add_tasks(session, job.id, map(found_study, upload.studies))
+        add_tasks(session, job.id, map(found_study, upload.studies), pseudonym_of)
 
     return write_and_launch(
-        db, launcher, transfer, kind=JobKind.UPLOAD, write_tasks=write_tasks, studies=len(upload.studies)
+        db,
+        launcher,
+        transfer,
+        kind=JobKind.UPLOAD,
+        write_tasks=write_tasks,
+        studies=len(upload.studies),
+        wishes=[Wish(study.patient_id) for study in upload.studies],
     )
 
 

@@ -1,19 +1,31 @@
 """What every kind of transfer is told and checked for, and how its job is written and launched."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from sqlmodel import Session
 
-from adit_core.db import DicomNode, Job, JobKind, NodeKind, StorageForm, TransferOptions, User
+from adit_core.db import (
+    DicomNode,
+    Job,
+    JobKind,
+    NodeKind,
+    PseudonymProject,
+    StorageForm,
+    TransferOptions,
+    User,
+)
 from adit_core.db.audit import AuditAction
 from adit_core.db.engine import Database
 from adit_core.db.mass import MassTransferOptions
+from adit_core.db.secrets import Keyring
 from adit_core.errors import InputProblem, refuse
 from adit_core.services import audit
 from adit_core.services.approval import initial_message, initial_status
 from adit_core.services.launching import Launcher, launch_job
 from adit_core.services.nodes import get_node
+from adit_core.services.projects import get_project
+from adit_core.services.pseudonyms import FIELD, Wish, assign_pseudonyms, foreseen_pseudonyms
 from adit_core.services.rights import require_transfer
 from adit_core.services.users import user_of_id
 
@@ -30,6 +42,8 @@ class TransferRequest:
     """The name of the node that has the studies; None for what was uploaded."""
     destination: str
     """The name of the node that is to have them."""
+    project: str = ""
+    """The name of the project that the studies are pseudonymized for; empty if they leave as they are."""
     name: str = ""
     """What the owner calls the job."""
     urgent: bool = False
@@ -48,27 +62,40 @@ class AllowedTransfer:
     owner: User
     source: DicomNode | None
     destination: DicomNode
+    project: PseudonymProject | None = None
 
 
-def require_allowed(db: Database, request: TransferRequest, *problems: InputProblem) -> AllowedTransfer:
+PseudonymOf = Callable[[str], str]
+"""Returns the pseudonym for a Patient ID; nothing, if the transfer changes nothing."""
+
+
+def require_allowed(
+    db: Database, request: TransferRequest, *problems: InputProblem, wishes: Iterable[Wish] = ()
+) -> AllowedTransfer:
     """Return what a request asks for, if it may be done; `problems` are what was found wrong before.
 
+    `wishes` are the patients that are known already, with the pseudonyms that are given.
+
     Raises:
-        NotFound: There is no such user or node.
+        NotFound: There is no such user, node or project.
         NotAllowed: The user may not do this.
         InvalidInput: With `problems`, and all that the nodes do not allow.
     """
     owner = user_of_id(db, request.owner_id)
     source = None if request.source is None else get_node(db, request.source)
     destination = get_node(db, request.destination)
-    require_transfer(db, owner, source=source, destination=destination, urgent=request.urgent)
+    project = get_project(db, request.project) if request.project else None
+    require_transfer(
+        db, owner, source=source, destination=destination, project=project, urgent=request.urgent
+    )
     refuse(
         *([] if source is None else _source_problems(source)),
         *_destination_problems(source, destination),
         *problems,
         *name_problems(request.name),
+        *_pseudonym_problems(db, project, wishes),
     )
-    return AllowedTransfer(request, owner, source, destination)
+    return AllowedTransfer(request, owner, source, destination, project)
 
 
 def write_and_launch(
@@ -77,8 +104,9 @@ def write_and_launch(
     transfer: AllowedTransfer,
     *,
     kind: JobKind,
-    write_tasks: Callable[[Session, Job], None],
+    write_tasks: Callable[[Session, Job, PseudonymOf], None],
     studies: int | None,
+    wishes: Iterable[Wish] = (),
     mass: MassTransferOptions | None = None,
 ) -> int:
     """Write a job with its tasks in one transaction, have it run, and return its id.
@@ -91,9 +119,13 @@ def write_and_launch(
         launcher: The scheduler.
         transfer: Who wants it, from where and where to.
         kind: What the job is made from.
-        write_tasks: Adds its tasks to the transaction.
+        write_tasks: Adds its tasks to the transaction, each with the pseudonym that it is told.
         studies: How many studies it is about, if that is known; the audit trail is told.
+        wishes: The patients whose studies these are; each is given a pseudonym, if there is a project.
         mass: What a mass transfer looks for.
+
+    Raises:
+        InvalidInput: Pseudonyms contradict each other, or what is known.
     """
     request = transfer.request
     job = Job(
@@ -102,6 +134,7 @@ def write_and_launch(
         owner_id=transfer.owner.id,
         source_id=transfer.source and transfer.source.id,
         destination_id=transfer.destination.id,
+        project_id=transfer.project and transfer.project.id,
         options=request.options,
         mass=mass,
         urgent=request.urgent,
@@ -112,7 +145,7 @@ def write_and_launch(
     with db.session() as session:
         session.add(job)
         session.flush()
-        write_tasks(session, job)
+        write_tasks(session, job, pseudonyms_of(session, db.keyring, job, wishes))
         audit.record(
             session,
             AuditAction.JOB_SUBMITTED,
@@ -122,6 +155,7 @@ def write_and_launch(
             address=request.address,
             source=request.source,
             destination=request.destination,
+            project=request.project or None,
             urgent=request.urgent,
             studies=studies,
         )
@@ -149,6 +183,28 @@ def _destination_problems(source: DicomNode | None, node: DicomNode) -> Iterator
         yield InputProblem(f"{node.name} does not support C-STORE.", field="destination")
     elif node.kind is NodeKind.WEB and not node.supports_stow:
         yield InputProblem(f"{node.name} does not support STOW-RS.", field="destination")
+
+
+def pseudonyms_of(session: Session, keyring: Keyring, job: Job, wishes: Iterable[Wish]) -> PseudonymOf:
+    """Return what tells the pseudonyms of these patients for a job, after linking those that are new.
+
+    Raises:
+        InvalidInput: Pseudonyms contradict each other, or what is known.
+    """
+    if job.project_id is None:
+        return lambda _: ""
+    assigned = assign_pseudonyms(session, keyring, job.project_id, wishes)
+    return lambda patient_id: assigned.get(patient_id.strip(), "")
+
+
+def _pseudonym_problems(
+    db: Database, project: PseudonymProject | None, wishes: Iterable[Wish]
+) -> Iterable[InputProblem]:
+    if project is not None:
+        return foreseen_pseudonyms(db, project, wishes)[1]
+    # To deliver it with the name that the pseudonym was to replace would be the worst answer.
+    message = "A pseudonym needs a project that says how studies are pseudonymized: name one."
+    return (InputProblem(message, wish.row, FIELD) for wish in wishes if wish.pseudonym)
 
 
 def name_problems(name: str) -> Iterator[InputProblem]:

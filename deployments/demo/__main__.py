@@ -27,6 +27,7 @@ from adit_core.services.batch_file import read_batch_file
 from adit_core.services.jobs import JobView, list_tasks, modalities_of_tasks
 from adit_core.services.nodes import add_server
 from adit_core.services.submit import submit_batch_transfer
+from adit_core.services.transfer_request import TransferRequest
 from adit_core.services.users import create_user, get_user
 from adit_core.terminal import new_console
 from deployments.demo.archives import CALLING_AE_TITLE, Archive, start_archive
@@ -154,11 +155,8 @@ def _transfer(stack: Stack, console: Console) -> JobView:
     job_id = submit_batch_transfer(
         db,
         PrefectLauncher(),
-        owner_id=user.id,
-        source=SOURCE,
-        destination=DESTINATION,
-        batch=read_batch_file(BATCH_FILE),
-        name="Demo",
+        TransferRequest(owner_id=user.id, source=SOURCE, destination=DESTINATION, name="Demo"),
+        read_batch_file(BATCH_FILE),
     )
     console.print(f"Submitted {BATCH_FILE.relative_to(HOME)} as job {job_id}.")
     return watch_job(db, user, job_id, console)

@@ -18,6 +18,7 @@ from adit_core.services.jobs import JobView, show_job
 from adit_core.services.nodes import add_server
 from adit_core.services.routes import open_route
 from adit_core.services.submit import submit_batch_transfer
+from adit_core.services.transfer_request import TransferRequest
 from deployments.demo.studies import StudySpec, write_study
 from tests.bench import tools
 from tests.bench.contest import Contest
@@ -181,10 +182,8 @@ def move_by_job(adit: RunningStack, studies: Sequence[StudySpec]) -> JobView:
     job_id = submit_batch_transfer(
         adit.db,
         adit.launcher,
-        owner_id=adit.user.id,
-        source=_SOURCE,
-        destination=_DESTINATION,
-        batch=BatchFile(rows),
+        TransferRequest(owner_id=adit.user.id, source=_SOURCE, destination=_DESTINATION),
+        BatchFile(rows),
     )
     while (job := show_job(adit.db, adit.user, job_id)).status in OPEN_JOBS:
         time.sleep(_POLL)

@@ -14,6 +14,7 @@ from adit_core.services.job_history import history_of_job
 from adit_core.services.jobs import list_jobs, list_tasks, show_job
 from adit_core.services.nodes import add_folder, add_server
 from adit_core.services.submit import submit_batch_transfer
+from adit_core.services.transfer_request import TransferRequest
 from adit_core.services.users import create_user
 from tests.bench.archives import Arena
 from tests.bench.memory import watch_memory
@@ -39,10 +40,10 @@ def flow_memory(arena: Arena, tasks: int) -> dict[str, float]:
         job_id = submit_batch_transfer(
             arena.adit.db,
             arena.adit.launcher,
-            owner_id=arena.adit.user.id,
-            source=arena.nodes[0].name,
-            destination=arena.nodes[1].name,
-            batch=_batch(tasks),
+            TransferRequest(
+                owner_id=arena.adit.user.id, source=arena.nodes[0].name, destination=arena.nodes[1].name
+            ),
+            _batch(tasks),
         )
         while (job := show_job(arena.adit.db, arena.adit.user, job_id)).ended_at is None:
             time.sleep(1)
@@ -77,7 +78,7 @@ def _measure(database: Database, tasks: int, large_jobs: int) -> dict[str, float
 
     def submit() -> int:
         return submit_batch_transfer(
-            database, launcher, owner_id=user.id, source="PACS", destination="Export", batch=batch
+            database, launcher, TransferRequest(owner_id=user.id, source="PACS", destination="Export"), batch
         )
 
     for _ in range(large_jobs - 1):

@@ -11,6 +11,7 @@ from adit_core.services.query_export import export_results
 from adit_core.services.submit import submit_batch_transfer
 from adit_core.services.submit_query import submit_batch_query
 from adit_core.services.text_sheet import SheetFormat
+from adit_core.services.transfer_request import TransferRequest
 from deployments.demo.studies import write_study
 from tests.factories import instances_in, one_instance_studies
 from tests.queries import answers, query_of
@@ -52,10 +53,8 @@ def test_what_is_asked_in_a_spreadsheet_is_found_and_transferred(
         transfer_id = submit_batch_transfer(
             adit.db,
             adit.launcher,
-            owner_id=adit.user.id,
-            source="PACS",
-            destination="Export",
-            batch=batch,
+            TransferRequest(owner_id=adit.user.id, source="PACS", destination="Export"),
+            batch,
         )
         assert adit.finished(transfer_id).status is JobStatus.SUCCESS
     assert instances_in(arrivals) == instances_in(tmp_path / "studies")

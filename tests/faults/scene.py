@@ -12,6 +12,7 @@ from adit_core.services.batch_file import BatchFile, BatchStudy
 from adit_core.services.nodes import add_folder, add_server
 from adit_core.services.profiles import add_profile
 from adit_core.services.submit import submit_batch_transfer
+from adit_core.services.transfer_request import TransferRequest
 from deployments.demo.studies import StudySpec, write_study
 from tests.factories import ct_study, hashes, instances_in
 from tests.fakes.faulty import FaultyArchive, faulty_archive
@@ -176,10 +177,8 @@ class Scene:
         job_id = submit_batch_transfer(
             adit.db,
             adit.launcher,
-            owner_id=adit.user.id,
-            source=self.source,
-            destination=self.destination,
-            batch=batch_of(self.specs, patient_id=patient_id),
+            TransferRequest(owner_id=adit.user.id, source=self.source, destination=self.destination),
+            batch_of(self.specs, patient_id=patient_id),
         )
         return Transfer(adit, job_id, self.held, self.arrived, self.counter.sent)
 

@@ -40,6 +40,7 @@ def test_constraints_have_the_names_that_later_migrations_use(database: Database
             "fk_job_owner_id",
             "fk_job_source_id",
             "fk_job_destination_id",
+            "fk_job_project_id",
         }
         assert [key["name"] for key in inspector.get_unique_constraints("user")] == ["uq_user_username"]
 

@@ -14,6 +14,7 @@ from adit_core.services.job_actions import cancel_job, make_urgent
 from adit_core.services.jobs import show_job
 from adit_core.services.nodes import add_folder, add_server
 from adit_core.services.submit import submit_batch_transfer
+from adit_core.services.transfer_request import TransferRequest
 from deployments.demo.studies import StudySpec, write_study
 from deployments.worker import QUEUES
 from tests.factories import ct_study, large_study
@@ -72,11 +73,13 @@ def submit(stack: RunningStack, tmp_path: Path, source: str, spec: StudySpec, *,
     return submit_batch_transfer(
         stack.db,
         stack.launcher,
-        owner_id=stack.user.id,
-        source=f"{source}-{tmp_path.name}",
-        destination=f"Export-{tmp_path.name}",
-        batch=BatchFile((BatchStudy(spec.patient_id, spec.study_instance_uid, rows=(2,)),)),
-        urgent=urgent,
+        TransferRequest(
+            owner_id=stack.user.id,
+            source=f"{source}-{tmp_path.name}",
+            destination=f"Export-{tmp_path.name}",
+            urgent=urgent,
+        ),
+        BatchFile((BatchStudy(spec.patient_id, spec.study_instance_uid, rows=(2,)),)),
     )
 
 

@@ -38,6 +38,7 @@ from adit_core.services.job_actions import cancel_job, resume_job, retry_failed
 from adit_core.services.jobs import list_jobs, list_tasks, series_of_task, show_job
 from adit_core.services.progress import record_progress
 from adit_core.services.submit import submit_batch_transfer
+from adit_core.services.transfer_request import TransferRequest
 from tests.fakes.launcher import FakeLauncher
 from tests.rows import allow, load, make_folder, make_group, make_job, make_server, make_user, told
 
@@ -61,8 +62,10 @@ class Clinic:
     launcher: FakeLauncher
 
     def submit(self, **changes) -> int:
-        asked = {"source": "PACS", "destination": "Export", "batch": BATCH, "owner_id": self.user.id}
-        return submit_batch_transfer(self.db, self.launcher, **{**asked, **changes})
+        asked = {"source": "PACS", "destination": "Export", "owner_id": self.user.id}
+        batch = changes.pop("batch", BATCH)
+        request = TransferRequest(**{**asked, **changes})
+        return submit_batch_transfer(self.db, self.launcher, request, batch)
 
     def run(self, job_id: int, *statuses: TaskStatus) -> None:
         """Execute the unfinished tasks of a job so that they end as told."""

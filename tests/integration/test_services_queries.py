@@ -34,6 +34,7 @@ from adit_core.services.query_results import count_outcomes, list_rows
 from adit_core.services.submit import submit_batch_transfer
 from adit_core.services.submit_query import submit_batch_query
 from adit_core.services.text_sheet import SheetFormat
+from adit_core.services.transfer_request import TransferRequest
 from deployments.demo.studies import write_study
 from tests.factories import ct_study, instances_in, mixed_study
 from tests.fakes.launcher import FakeLauncher
@@ -294,7 +295,10 @@ def test_what_a_query_finds_can_be_transferred_as_it_is(
 
     batch = read_batch_file(export_results(database, root, query, SheetFormat.XLSX))
     job_id = submit_batch_transfer(
-        database, FakeLauncher(), owner_id=root.id, source="PACS", destination="Export", batch=batch
+        database,
+        FakeLauncher(),
+        TransferRequest(owner_id=root.id, source="PACS", destination="Export"),
+        batch,
     )
     assert perform(database, job_id).status is JobStatus.SUCCESS
 

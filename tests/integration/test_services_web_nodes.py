@@ -14,6 +14,7 @@ from adit_core.services.batch_file import BatchFile, BatchStudy
 from adit_core.services.nodes import add_web_server, get_node, list_nodes, node_value
 from adit_core.services.search import find_studies
 from adit_core.services.submit import submit_batch_transfer
+from adit_core.services.transfer_request import TransferRequest
 from deployments.demo.studies import write_study
 from tests.factories import ct_study
 from tests.fakes.launcher import FakeLauncher
@@ -100,10 +101,8 @@ def submitted(database: Database, source: DicomNode, destination: DicomNode) -> 
         submit_batch_transfer(
             database,
             FakeLauncher(),
-            owner_id=user.id,
-            source=source.name,
-            destination=destination.name,
-            batch=BatchFile((BatchStudy("P1", "1.2.3", (), "", (2,)),)),
+            TransferRequest(owner_id=user.id, source=source.name, destination=destination.name),
+            BatchFile((BatchStudy("P1", "1.2.3", (), "", (2,)),)),
         )
     except InvalidInput as error:
         return [problem.message for problem in error.problems]

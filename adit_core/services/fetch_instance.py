@@ -1,0 +1,98 @@
+"""Fetching single instances from where studies come from, to be looked at; they are kept nowhere."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import BytesIO
+
+from pydicom import dcmread
+from pydicom.dataset import Dataset
+
+from adit_core.db import DicomNode
+from adit_core.db.engine import Database
+from adit_core.dicom.node import FolderNode
+from adit_core.dicom.part10 import encode_file_header
+from adit_core.dicom.ports import InstanceHeader, RetrieveRequest, Searcher, SeriesPart, Source
+from adit_core.dicom.query import InstanceResult
+from adit_core.dicom.quiet import quiet_pydicom
+from adit_core.dicom.references import SeriesReference
+from adit_core.dicom.subscription import ReceiverAddress
+from adit_core.errors import NotFound
+from adit_core.services.node_gate import require_open
+from adit_core.services.node_visits import VisitingSearcher, VisitingSource, visit_node
+from adit_core.services.nodes import node_value
+from adit_core.services.routes import searcher_of, source_of
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where instances are fetched from."""
+
+    searcher: Searcher
+    source: Source
+
+    def instances(self, series: SeriesReference) -> list[InstanceResult]:
+        """Return the instances of a series."""
+        return list(self.searcher.find_instances(series))
+
+    def fetch(self, instance: InstanceResult) -> Dataset:
+        """Return an instance, with its file meta information.
+
+        Raises:
+            NotFound: The source did not hand it out.
+        """
+        uid = instance.reference.sop_instance_uid
+        series = instance.reference.series
+        wanted = _Wanted(uid)
+        part = SeriesPart(series, (instance,), whole=False)
+        self.source.retrieve(RetrieveRequest(series.study, (part,), whole=False), wanted)
+        if wanted.header is None:
+            raise NotFound(f"The source did not hand out instance {uid}.")
+        with quiet_pydicom():
+            return dcmread(BytesIO(encode_file_header(wanted.header) + bytes(wanted.data)))
+
+
+@contextmanager
+def origin_at(db: Database, node: DicomNode, receiver: ReceiverAddress | None) -> Iterator[Origin]:
+    """Yield a node as an origin; its policy holds.
+
+    Raises:
+        NodeClosed: The node's policy, or its health, forbids its use for now.
+        ActionNotPossible: Nothing can be retrieved from it.
+    """
+    require_open(db, node.id)
+    value, visit = node_value(db, node), visit_node(db, node.id)
+    with (
+        VisitingSearcher(searcher_of(value), visit) as searcher,
+        VisitingSource(source_of(value, receiver), visit, None) as source,
+    ):
+        yield Origin(searcher, source)
+
+
+@contextmanager
+def origin_in(folder: FolderNode) -> Iterator[Origin]:
+    """Yield a folder, such as that of an upload, as an origin."""
+    with searcher_of(folder) as searcher, source_of(folder, None) as source:
+        yield Origin(searcher, source)
+
+
+class _Wanted:
+    """Takes in one instance, whatever else comes."""
+
+    def __init__(self, sop_instance_uid: str) -> None:
+        self.header: InstanceHeader | None = None
+        """Of the instance, once it is complete."""
+        self.data = bytearray()
+        self._uid = sop_instance_uid
+        self._arriving: InstanceHeader | None = None
+
+    def begin(self, header: InstanceHeader) -> None:
+        self._arriving = header if header.sop_instance_uid == self._uid and self.header is None else None
+
+    def write(self, fragment: bytes | bytearray | memoryview) -> None:
+        if self._arriving is not None:
+            self.data += fragment
+
+    def end(self) -> None:
+        self.header = self._arriving or self.header
+        self._arriving = None

@@ -1,0 +1,201 @@
+"""Projects that data are pseudonymized for: adding and changing them, and who may use them."""
+
+import re
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+
+from sqlalchemy.exc import IntegrityError
+from sqlmodel import Session, col, select
+
+from adit_core.db import Group, Job, Membership, PatientLink, ProjectAccess, PseudonymProject, User
+from adit_core.db.audit import AuditAction
+from adit_core.db.engine import Database
+from adit_core.db.projects import PseudonymSource
+from adit_core.db.secrets import Keyring
+from adit_core.deid.profile import DeidProfile, builtin_profiles
+from adit_core.deid.subject import Project
+from adit_core.errors import ActionNotPossible, InputProblem, InvalidInput, NotFound, refuse
+from adit_core.services import audit
+
+DEFAULT_PROFILE = "research"
+_SECRET_BYTES = 32
+_NAME = re.compile(r"[^\x00-\x1f\x7f]{1,64}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProjectChanges:
+    """What is to be changed of a project; what is None stays. Its secret never changes."""
+
+    profile: DeidProfile | None = None
+    pseudonyms: PseudonymSource | None = None
+    trial_protocol_id: str | None = None
+    trial_protocol_name: str | None = None
+
+
+def add_project(
+    db: Database, name: str, settings: ProjectChanges | None = None, *, actor: User | str = audit.SYSTEM
+) -> PseudonymProject:
+    """Add a project with a new secret; what `settings` do not say is as usual.
+
+    Raises:
+        InvalidInput: With all that is wrong.
+        SecretUnreadable: There is no key to seal the secret with.
+    """
+    refuse(*_name_problems(name))
+    project = PseudonymProject(
+        name=name.strip(),
+        secret=db.keyring.seal(secrets.token_hex(_SECRET_BYTES)),
+        profile=builtin_profiles()[DEFAULT_PROFILE],
+    )
+    _set(project, settings or ProjectChanges())
+    _require_writable(db.keyring, project)
+    try:
+        with db.session() as session:
+            session.add(project)
+            _record(session, AuditAction.PROJECT_ADDED, actor, project)
+            session.commit()
+    except IntegrityError as error:
+        taken = InputProblem(f"There is a project called {project.name} already.", field="name")
+        raise InvalidInput(taken) from error
+    return project
+
+
+def change_project(
+    db: Database, name: str, changes: ProjectChanges, *, actor: User | str = audit.SYSTEM
+) -> PseudonymProject:
+    """Change a project; jobs that wait already go by what it says when they are done.
+
+    Raises:
+        NotFound: There is no such project.
+        InvalidInput: With all that is wrong.
+    """
+    with db.session() as session:
+        project = find_project(session, name)
+        _set(project, changes)
+        _require_writable(db.keyring, project)
+        session.add(project)
+        _record(session, AuditAction.PROJECT_CHANGED, actor, project)
+        session.commit()
+    return project
+
+
+def remove_project(db: Database, name: str, *, actor: User | str = audit.SYSTEM) -> None:
+    """Remove a project that nothing was done for.
+
+    Raises:
+        NotFound: There is no such project.
+        ActionNotPossible: It has jobs or links.
+    """
+    with db.session() as session:
+        project = find_project(session, name)
+        for table, words in ((Job, "jobs"), (PatientLink, "links")):
+            if session.exec(select(table.id).where(table.project_id == project.id).limit(1)).first():
+                raise ActionNotPossible(f"Project {name} has {words}, and cannot be removed.")
+        _record(session, AuditAction.PROJECT_REMOVED, actor, project)
+        session.delete(project)
+        session.commit()
+
+
+def get_project(db: Database, name: str) -> PseudonymProject:
+    """Return a project by its name. Raises NotFound, naming those that there are."""
+    with db.reading() as session:
+        return find_project(session, name)
+
+
+def find_project(session: Session, name: str) -> PseudonymProject:
+    """Return a project by its name. Raises NotFound."""
+    project = session.exec(select(PseudonymProject).where(PseudonymProject.name == name)).one_or_none()
+    if project is None:
+        raise NotFound(f"There is no project called {name}.")
+    return project
+
+
+def list_projects(db: Database) -> list[PseudonymProject]:
+    """Return all projects by name."""
+    with db.reading() as session:
+        return list(session.exec(select(PseudonymProject).order_by(PseudonymProject.name)))
+
+
+def usable_projects(db: Database, user: User) -> list[PseudonymProject]:
+    """Return the projects that `user` may pseudonymize for, by name."""
+    with db.reading() as session:
+        chosen = select(PseudonymProject).order_by(PseudonymProject.name)
+        if not user.is_staff:
+            chosen = chosen.where(col(PseudonymProject.id).in_(_granted(user)))
+        return list(session.exec(chosen)) if user.is_active else []
+
+
+def may_use_project(db: Database, user: User, project: PseudonymProject) -> bool:
+    """Tell whether `user` may pseudonymize for a project: staff, and members of groups that have access."""
+    return any(usable.id == project.id for usable in usable_projects(db, user))
+
+
+def set_project_access(db: Database, group_name: str, project_name: str, *, allowed: bool) -> None:
+    """Say whether a group may pseudonymize for a project.
+
+    Raises:
+        NotFound: There is no such group, or no such project.
+    """
+    with db.session() as session:
+        project = find_project(session, project_name)
+        group = session.exec(select(Group).where(Group.name == group_name)).one_or_none()
+        if group is None:
+            raise NotFound(f"There is no group called {group_name}.")
+        access = ProjectAccess(group_id=group.id, project_id=project.id)
+        if allowed:
+            session.merge(access)
+        elif (known := session.get(ProjectAccess, (group.id, project.id))) is not None:
+            session.delete(known)
+        session.commit()
+
+
+def deid_project(keyring: Keyring, project: PseudonymProject) -> Project:
+    """Return a project as de-identification takes it.
+
+    Raises:
+        SecretUnreadable: Its secret was sealed with a key that is not at hand.
+    """
+    return Project(
+        secret=bytes.fromhex(keyring.unseal(project.secret)),
+        profile=project.profile,
+        trial_protocol_id=project.trial_protocol_id,
+        trial_protocol_name=project.trial_protocol_name,
+    )
+
+
+def _granted(user: User):  # noqa: ANN202 - a subquery, whose type SQLModel does not name
+    return (
+        select(ProjectAccess.project_id)
+        .join(Membership, col(Membership.group_id) == col(ProjectAccess.group_id))
+        .where(Membership.user_id == user.id)
+    )
+
+
+def _set(project: PseudonymProject, changes: ProjectChanges) -> None:
+    for each in fields(changes):
+        value = getattr(changes, each.name)
+        if value is not None:
+            setattr(project, each.name, value)
+
+
+def _require_writable(keyring: Keyring, project: PseudonymProject) -> None:
+    """Refuse what could not be written into data sets."""
+    deid_project(keyring, project)
+
+
+def _record(session: Session, action: AuditAction, actor: User | str, project: PseudonymProject) -> None:
+    audit.record(
+        session,
+        action,
+        actor=actor,
+        object_kind="project",
+        object_id=project.name,
+        profile=f"{project.profile.name} {project.profile.version}",
+        pseudonyms=project.pseudonyms.value,
+    )
+
+
+def _name_problems(name: str) -> Iterator[InputProblem]:
+    if not name.strip() or not _NAME.fullmatch(name):
+        yield InputProblem("A project needs a name of 1 to 64 characters, in one line.", field="name")
