@@ -4,6 +4,7 @@ With --json, results and errors are JSON, and nothing else is on standard output
 """
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Annotated, TypeVar
 
 import typer
@@ -52,6 +53,16 @@ def report_error(error: AditError, *, as_json: bool) -> None:
 def report_misuse(message: str) -> None:
     """Print as JSON, on standard error, how the command line itself was used wrongly."""
     _print_json(message, ())
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Write what a command was asked to write; raises InvalidInput if that cannot be done."""
+    try:
+        path.write_bytes(content)
+    except OSError as error:
+        raise InvalidInput(
+            InputProblem(f"{path} cannot be written: {error.strerror}.", field="output")
+        ) from error
 
 
 def _print_json(message: str, problems: Sequence[InputProblem]) -> None:

@@ -6,9 +6,8 @@ from typing import Annotated
 
 import typer
 
-from adit_core.cli.output import AsJson, present
+from adit_core.cli.output import AsJson, present, write_file
 from adit_core.cli.wiring import acting_user, open_database
-from adit_core.errors import InputProblem, InvalidInput
 from adit_core.terminal import cell
 
 _STANDARD_OUTPUT = Path("-")
@@ -45,14 +44,5 @@ def results(
     if is_shown:
         sys.stdout.buffer.write(content)
         return
-    _write(output, content)
+    write_file(output, content)
     present({"output": output}, lambda _: cell(f"Wrote {output}."), as_json=as_json)
-
-
-def _write(path: Path, content: bytes) -> None:
-    try:
-        path.write_bytes(content)
-    except OSError as error:
-        raise InvalidInput(
-            InputProblem(f"{path} cannot be written: {error.strerror}.", field="output")
-        ) from error

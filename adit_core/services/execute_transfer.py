@@ -133,7 +133,7 @@ def _destination(node: Node, transformer: StudyDeidentifier | None) -> Node:
 
 
 def _waiting(held: int) -> str:
-    return f"{held} instances wait for a reviewer: possible burned-in text." if held else ""
+    return f"{held} instances wait for a reviewer." if held else ""
 
 
 def _series_rows(task_id: int, series: Sequence[SeriesOutcome]) -> list[SeriesProgress]:

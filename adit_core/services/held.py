@@ -32,7 +32,7 @@ from adit_core.deid.pixels.preview import preview_png
 from adit_core.deid.pixels.regions import Rectangle
 from adit_core.dicom.references import SeriesReference
 from adit_core.dicom.subscription import ReceiverAddress
-from adit_core.errors import ActionNotPossible, NotFound
+from adit_core.errors import ActionNotPossible, InputProblem, NotFound, refuse
 from adit_core.services import audit
 from adit_core.services.execute_transfer import study_of
 from adit_core.services.fetch_instance import Origin, origin_at, origin_in
@@ -136,7 +136,10 @@ def release_held(
         NotFound: There is no such instance; nothing is changed then.
         NotAllowed: The user is no reviewer.
         ActionNotPossible: One was released before, or its task is in progress or being canceled.
+        InvalidInput: A region has no pixels.
     """
+    empty = [one for one in blank if not one.width * one.height]
+    refuse(*(InputProblem("A region has no pixels.", field="blank") for _ in empty))
     with db.session() as session:
         job_ids = []
         for job, waiting in _by_job(session, _reviewable(db, user), held_ids):

@@ -50,7 +50,7 @@ def assign_pseudonyms(
     book = _Book(session, deid_project(keyring, project), project, list(wishes))
     refuse(*book.problems())
     chosen = book.chosen()
-    for patient_id in chosen.keys() - book.known.keys():
+    for patient_id in (each for each in chosen if each not in book.known):
         session.add(
             PatientLink(
                 project_id=project.id,
@@ -99,7 +99,10 @@ class _Book:
             for patient_id, digest in self._digests.items()
             if digest in links
         }
-        self._given = {wish.patient_id: wish.pseudonym for wish in self._wishes if wish.pseudonym}
+        self._given: dict[str, str] = {}
+        for wish in self._wishes:
+            if wish.pseudonym:
+                self._given.setdefault(wish.patient_id, wish.pseudonym)
 
     def digest(self, patient_id: str) -> str:
         return self._digests[patient_id]

@@ -224,7 +224,7 @@ def test_nodes_must_support_what_a_transfer_needs(clinic: Clinic) -> None:
 def test_a_pseudonym_is_refused_rather_than_ignored(clinic: Clinic) -> None:
     batch = BatchFile((BatchStudy("P1", "1.2.1", pseudonym="A", rows=(2,)),))
 
-    with pytest.raises(InvalidInput, match="row 2, column Pseudonym: Pseudonyms are not supported yet"):
+    with pytest.raises(InvalidInput, match="row 2, column Pseudonym: A pseudonym needs a project"):
         clinic.submit(batch=batch)
 
 
