@@ -25,6 +25,7 @@ from adit_core.errors import ActionNotPossible, InvalidInput, NotAllowed, NotFou
 from adit_core.services.batch_file import BatchFile, BatchStudy
 from adit_core.services.jobs import list_jobs
 from adit_core.services.links import delete_links, export_links, find_links, link_study
+from adit_core.services.nodes import get_node
 from adit_core.services.projects import (
     ProjectChanges,
     add_project,
@@ -95,17 +96,16 @@ def test_pseudonyms_of_the_spreadsheet_are_kept_for_later_jobs(database: Databas
 def test_conflicts_are_told_by_rows(database: Database, staff: User) -> None:
     make_project(database)
     submit(database, staff, ("P1", "ANON1"))
-    assert problems(
-        database, staff, ("P1", "ANON2"), ("P9", "ANON1"), ("P3", "bad*name"), ("P4", "ANON4")
-    ) == [
+    wrong = (("P1", "ANON2"), ("P9", "ANON1"), ("P3", "bad*name"), ("P4", "ANON4"))
+    assert problems(database, staff, *wrong) == [
         "row 2, column Pseudonym: This patient has another pseudonym in project Trial already.",
         "row 3, column Pseudonym: This is the pseudonym of another patient in project Trial.",
         "row 4, column Pseudonym: A pseudonym must be 1 to 64 ASCII letters, digits or any of"
         " . _ + # @ ( ) - and spaces, beginning with a letter or digit.",
     ]
     assert problems(database, staff, ("P5", "A"), ("P6", "A"), ("P5", "B")) == [
-        "row 2, column Pseudonym: This patient is given another pseudonym elsewhere in this job.",
         "row 3, column Pseudonym: This pseudonym is given to another patient, too.",
+        "row 4, column Pseudonym: This patient is given another pseudonym elsewhere in this job.",
     ]
     with database.reading() as session:
         assert [link.pseudonym for link in session.exec(select(PatientLink))] == ["ANON1"]
@@ -148,7 +148,8 @@ def test_a_pseudonym_without_a_project_and_a_project_that_is_not_there_are_refus
     database: Database, staff: User
 ) -> None:
     assert problems(database, staff, ("P1", "ANON1"), project="") == [
-        "row 2, column Pseudonym: A pseudonym needs a project that says how studies are pseudonymized: name one."
+        "row 2, column Pseudonym: A pseudonym needs a project that says how studies are pseudonymized:"
+        " name one."
     ]
     with pytest.raises(NotFound, match="no project called Trial"):
         submit(database, staff, ("P1", "ANON1"))
@@ -159,9 +160,6 @@ def test_who_may_use_a_project_needs_no_right_to_transfer_with_names(database: D
     ada = make_user(database)
     group = make_group(database, ada, permissions=(Permission.TRANSFER,))
     for node, role in (("PACS", "as_source"), ("Export", "as_destination")):
-        with database.reading() as session:
-            from adit_core.services.nodes import get_node
-
         allow(database, group, get_node(database, node), **{role: True})
     with pytest.raises(NotAllowed, match="project Trial"):
         submit(database, ada, ("P1", ""))
