@@ -26,6 +26,7 @@ from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary
 
 from adit_core.db import Task, User
 from adit_core.db.engine import Database
+from adit_core.db.secrets import Keyring
 from adit_core.errors import DatabaseUnavailable
 from adit_core.services.job_status import OPEN_JOBS
 from adit_core.services.jobs import JobView, list_tasks, show_job
@@ -43,7 +44,7 @@ class RunningStack:
     def __init__(self, stack: Stack, user: User, environment: Mapping[str, str]) -> None:
         self.stack = stack
         self.user = user
-        self.db = Database(stack.database_url)
+        self.db = Database(stack.database_url, Keyring(key_file=stack.data_dir / "secret.key"))
         self.launcher = PrefectLauncher()
         self.environment = environment
         self.processes: dict[str, subprocess.Popen[bytes]] = {}

@@ -17,6 +17,10 @@ from adit_core.dicom.node import ServerNode, Service
 from adit_core.dicom.ports import Delivery, Destination, ExpectedStudy, IncomingInstance, InstanceHeader
 from adit_core.dicom.references import SeriesReference, StudyReference
 from adit_core.dicom.status import SUCCESS, in_words, is_out_of_resources, is_warning
+from adit_core.errors import AditError, ConnectionFailed, PeerAborted, PeerTimeout
+
+_LOST = (ConnectionFailed, PeerAborted, PeerTimeout)
+"""Errors after which another association may do."""
 
 
 class DimseDestination(Destination):
@@ -59,18 +63,35 @@ class DimseDestination(Destination):
     def deliver(self, instances: Iterable[IncomingInstance]) -> Iterator[Delivery]:
         """Send each instance and yield what became of it, in the same order.
 
+        There are instances that break the archive that takes them. So when the association fails with one,
+        the next one is sent over another association, once; if that works, the first one failed by itself.
+
         Raises:
-            AditError: The association could not be opened or failed; what came with it was not taken.
+            AditError: The association could not be opened, or failed again; what came with it was not taken.
             Exception: What an instance's fragments raised; the association was aborted then, so that
                 the archive keeps nothing of it.
         """
+        lost: AditError | None = None
+        unclear: list[Delivery] = []
         for instance in instances:
-            yield self._deliver(instance)
+            fragments = _Fragments(instance)
+            try:
+                delivery = self._deliver(instance.header, fragments)
+            except _LOST as error:
+                if fragments.have_failed or lost is not None or self._association is None:
+                    raise
+                lost = error
+                unclear.append(Delivery(instance.header.sop_instance_uid, failure=str(error), retryable=True))
+                continue
+            yield from unclear
+            unclear.clear()
+            yield delivery
+        if lost is not None and unclear:
+            raise lost
 
-    def _deliver(self, instance: IncomingInstance) -> Delivery:
-        header = instance.header
+    def _deliver(self, header: InstanceHeader, instance: "_Fragments") -> Delivery:
         uid = header.sop_instance_uid
-        fragments = (fragment for fragment in instance.fragments() if fragment)
+        fragments = iter(instance)
         first = next(fragments, None)
         if first is None:
             return Delivery(uid, failure="the data set is empty")
@@ -99,9 +120,9 @@ class DimseDestination(Destination):
         needed = ProposedContext(header.sop_class_uid, header.transfer_syntax_uid)
         association = self._association
         if association is None or not association.is_usable or not association.contexts.was_proposed(needed):
+            self._association = None
             if association is not None:
                 association.release()
-                self._association = None
             association = self._association = Association.open(self._node, self._proposals(needed))
         self._used[needed] = None
         return association, association.contexts.accepting(needed)
@@ -110,6 +131,23 @@ class DimseDestination(Destination):
         """Return what is needed, then what was used before, then what may come, as far as it fits."""
         likely = storage_proposals((needed.sop_class_uid, *self._expected))
         return list(dict.fromkeys((needed, *self._used, *likely)))[:MOST_CONTEXTS]
+
+
+class _Fragments:
+    """The encoded data set of an instance. ``have_failed`` tells whether its source did."""
+
+    def __init__(self, instance: IncomingInstance) -> None:
+        self.have_failed = False
+        self._instance = instance
+
+    def __iter__(self) -> Iterator[bytes]:
+        try:
+            for fragment in self._instance.fragments():
+                if fragment:
+                    yield fragment
+        except AditError:
+            self.have_failed = True
+            raise
 
 
 def _delivery(uid: str, status: int) -> Delivery:

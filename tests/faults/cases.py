@@ -61,6 +61,6 @@ def assert_outcome(case: Case, transfer: Transfer, record: Record) -> None:
     assert all(case.says in message for message in outcome.messages), outcome.messages
     everything = sum(map(len, transfer.studies.values()))
     if case.delivered is not None:
-        assert outcome.delivered in case.delivered
+        assert outcome.delivered in case.delivered, outcome.messages
     else:
         assert outcome.delivered == (everything if case.status is not JobStatus.FAILURE else 0)

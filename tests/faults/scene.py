@@ -171,23 +171,25 @@ class Scene:
         self.destination = self.stage.folder_node(path)
         self.arrived = lambda: instances_in(path)
 
-    def submit(self, *, patient_id: str | None = None) -> Transfer:
-        """Have the studies moved, as those of another patient if that is what is asked for."""
+    def submit(self, *, patient_id: str | None = None, project: str = "", pseudonym: str = "") -> Transfer:
+        """Have the studies moved, as those of another patient or for a project if that is asked for."""
         adit = self.stage.adit
         job_id = submit_batch_transfer(
             adit.db,
             adit.launcher,
-            TransferRequest(owner_id=adit.user.id, source=self.source, destination=self.destination),
-            batch_of(self.specs, patient_id=patient_id),
+            TransferRequest(
+                owner_id=adit.user.id, source=self.source, destination=self.destination, project=project
+            ),
+            batch_of(self.specs, patient_id=patient_id, pseudonym=pseudonym),
         )
         return Transfer(adit, job_id, self.held, self.arrived, self.counter.sent)
 
 
-def batch_of(specs: Sequence[StudySpec], *, patient_id: str | None = None) -> BatchFile:
+def batch_of(specs: Sequence[StudySpec], *, patient_id: str | None = None, pseudonym: str = "") -> BatchFile:
     """Return a batch file that names studies, as those of another patient if one is given."""
     return BatchFile(
         tuple(
-            BatchStudy(patient_id or spec.patient_id, spec.study_instance_uid, (), "", (row,))
+            BatchStudy(patient_id or spec.patient_id, spec.study_instance_uid, (), pseudonym, (row,))
             for row, spec in enumerate(specs, 2)
         )
     )

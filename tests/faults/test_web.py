@@ -6,12 +6,13 @@ from itertools import count
 import httpx
 import pytest
 
+from adit_core.db import JobStatus
 from adit_core.services.nodes import add_web_server
 from deployments.demo.processes import HOST
 from tests.fakes.web_peer import Exchange, FakeWebPeer, Script
 from tests.faults.cases import Case, assert_outcome, parametrized, submit_all
 from tests.faults.outcome import Record, Transfer
-from tests.faults.scene import INSTANCE_SIZE, PROFILE, Scene, Stage
+from tests.faults.scene import INSTANCE_SIZE, INSTANCES, PROFILE, Scene, Stage
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
@@ -94,6 +95,19 @@ def is_partial(exchange: Exchange, response: httpx.Response) -> None:
     hand_on(exchange, response, 206, boundary.join(parts[:4]) + boundary + b"--\r\n")
 
 
+def is_damaged(exchange: Exchange, response: httpx.Response) -> None:
+    """Answer with an instance whose data set is garbage behind its file meta information."""
+    first_element = response.content.index(b"ISO_IR") if b"ISO_IR" in response.content else -1
+    place = first_element if first_element > 0 else response.content.index(b"\x08\x00\x16\x00UI")
+    garbage = b"\xff" * 40
+    hand_on(
+        exchange,
+        response,
+        response.status_code,
+        response.content[:place] + garbage + response.content[place + len(garbage) :],
+    )
+
+
 def is_busy(status: int) -> Answer:
     return lambda exchange, _response: exchange.answer(status, headers={"Retry-After": "1"})
 
@@ -112,6 +126,13 @@ def uploads(break_off: Callable[[Scene], object]) -> Callable[[Stage], Transfer]
 CASES = (
     Case("WADO-RS: the multipart body is cut short", retrieves(breaks_off)),
     Case("WADO-RS: status 206 and a part of the instances", retrieves(is_partial)),
+    Case(
+        "WADO-RS: an instance is damaged, in every attempt",
+        retrieves(is_damaged, times=99),
+        JobStatus.FAILURE,
+        in_flight=2,
+        delivered=range(INSTANCES - 1, INSTANCES),
+    ),
     Case("WADO-RS: status 503 with Retry-After", retrieves(is_busy(503)), attempts=1),
     Case("WADO-RS: status 429 with Retry-After", retrieves(is_busy(429)), attempts=1, is_slow=True),
     Case("STOW-RS: an RST in the middle of the body", uploads(lambda scene: scene.outbound.cut_after(SOME))),

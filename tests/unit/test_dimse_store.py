@@ -277,6 +277,52 @@ def test_silent_peer_ends_in_a_timeout():
         deliver(fake, instance("1.2.1", DATA), profile=IMPATIENT)
 
 
+def breaks_with(bad_uid: str, archive: Archive) -> Callable[[Conversation], None]:
+    """Return an archive that says nothing any more when it is sent a certain instance."""
+
+    def script(peer: Conversation) -> None:
+        peer.accept()
+        while True:
+            try:
+                store = peer.receive()
+            except PeerGone:
+                peer.send_raw(b"\x06\0\0\0\0\x04\0\0\0\0")
+                return
+            uid = store.command.AffectedSOPInstanceUID
+            if uid == bad_uid:
+                peer.expect_abort()
+                return
+            archive.taken.append(store)
+            peer.respond(store, 0, AffectedSOPInstanceUID=uid)
+
+    return script
+
+
+def test_an_instance_that_breaks_the_archive_does_not_stop_the_others():
+    archive = Archive()
+    with FakePeer(breaks_with("1.2.2", archive)) as fake:
+        deliveries = deliver(
+            fake, *(instance(f"1.2.{number}", DATA) for number in (1, 2, 3)), profile=IMPATIENT
+        )
+    assert archive.uids() == ["1.2.1", "1.2.3"]
+    assert [(one.sop_instance_uid, bool(one.failure), one.retryable) for one in deliveries] == [
+        ("1.2.1", False, False),
+        ("1.2.2", True, True),
+        ("1.2.3", False, False),
+    ]
+
+
+def test_an_archive_that_breaks_with_two_instances_ends_the_delivery():
+    archive = Archive()
+    with (
+        FakePeer(breaks_with("1.2.2", archive)) as fake,
+        DimseDestination(fake.node(profile=IMPATIENT)) as destination,
+        pytest.raises(PeerTimeout),
+    ):
+        list(destination.deliver(map(instance, ("1.2.1", "1.2.2", "1.2.3", "1.2.2"), [DATA] * 4)))
+    assert archive.uids() == ["1.2.1", "1.2.3"]
+
+
 @pytest.mark.parametrize(
     "changes",
     [{"MessageIDBeingRespondedTo": 77}, {"AffectedSOPInstanceUID": "1.2.77"}, {"CommandField": 0x8020}],
