@@ -17,7 +17,7 @@ up: $(STAMP) ## Start Prefect, the dashboard and a worker on this machine.
 	$(BIN)/python -m deployments.up
 
 test: $(STAMP) system ## Run the whole test-suite.
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest --numprocesses 2 --dist loadfile $(ARGS)
 
 faults: $(STAMP) system ## Break everything that can be broken, and write what came of it into docs/reliability.md.
 	ADIT_ALL_FAULTS=1 $(BIN)/pytest tests/faults $(ARGS)
