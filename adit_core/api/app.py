@@ -5,11 +5,12 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 
 from fastapi import FastAPI, Request
-from starlette.responses import JSONResponse, PlainTextResponse
+from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp
 
-from adit_core.api import health, sign_in
+from adit_core.api import sign_in
 from adit_core.api.gate import SessionGate
+from adit_core.api.rest import create_api
 from adit_core.api.security_headers import SecurityHeaders
 from adit_core.api.wiring import Wiring
 from adit_core.errors import DatabaseUnavailable
@@ -42,15 +43,10 @@ def create_app(wiring: Wiring, dashboard: Dashboard) -> FastAPI:
     app.state.wiring = wiring
     app.add_middleware(SecurityHeaders, script_sources=dashboard.script_sources)
     app.add_exception_handler(DatabaseUnavailable, _say_unavailable)
-    app.include_router(health.router)
     app.include_router(sign_in.router)
-    app.mount("/api", _nothing_here)
+    app.mount("/api", create_api(wiring))
     app.mount("/", SessionGate(dashboard.app, wiring))
     return app
-
-
-# Without it, an unknown path of the API would be answered by the dashboard.
-_nothing_here = JSONResponse({"detail": "There is nothing at this path."}, status_code=404)
 
 
 def _say_unavailable(_request: Request, error: Exception) -> PlainTextResponse:

@@ -23,6 +23,7 @@ _SUMMARIES = {
     "jobs": "Follow, approve, cancel and repeat jobs.",
     "tasks": "Change single tasks of a job.",
     "users": "Accounts.",
+    "tokens": "Tokens, by which programs use the API.",
     "db": "The database.",
     "reconcile": "Repair what a crash has left behind.",
 }

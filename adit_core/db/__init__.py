@@ -20,10 +20,12 @@ from adit_core.db.policies import NodeHealth, NodePolicy, OutsideWindow, Weekday
 from adit_core.db.queries import QueryResult, QueryRow, RowStatus
 from adit_core.db.studies import Series, Study
 from adit_core.db.tasks import SeriesProgress, Task, TaskKind, TaskStatus
+from adit_core.db.tokens import ApiToken, TokenScope
 from adit_core.db.uploads import Upload, UploadedSeries, UploadedStudy
 from adit_core.db.users import Group, GroupPermission, Membership, Permission, User, WebSession
 
 __all__ = [
+    "ApiToken",
     "AuditEvent",
     "Channel",
     "ConnectionProfile",
@@ -57,6 +59,7 @@ __all__ = [
     "Task",
     "TaskKind",
     "TaskStatus",
+    "TokenScope",
     "TransferOptions",
     "Upload",
     "UploadedSeries",

@@ -16,6 +16,8 @@ class AuditAction(StrEnum):
     SIGNED_OUT = "signed out"
     USER_ADDED = "user added"
     USER_CHANGED = "user changed"
+    TOKEN_CREATED = "token created"  # noqa: S105 - a word
+    TOKEN_REVOKED = "token revoked"  # noqa: S105 - a word
     NODE_ADDED = "node added"
     NODE_CHANGED = "node changed"
     SECRETS_ROTATED = "secrets rotated"
