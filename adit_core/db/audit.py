@@ -25,6 +25,8 @@ class AuditAction(StrEnum):
     PROFILE_REPLACED = "connection profile replaced"
     PROFILE_REMOVED = "connection profile removed"
     QUERIED = "queried"
+    RETRIEVED = "retrieved"
+    STORED = "stored"
     UPLOADED = "uploaded"
     JOB_SUBMITTED = "job submitted"
     JOB_CANCELED = "job canceled"

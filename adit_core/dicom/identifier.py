@@ -100,8 +100,9 @@ def unique_keys(node: ServerNode, level: str, study: StudyReference) -> dict[str
 def encode_identifier(keys: Keys, transfer_syntax_uid: str) -> bytes:
     """Encode attribute keywords and their values, in Implicit or Explicit VR Little Endian.
 
-    Numbers in binary form are those that the value says. Written by hand because pydicom warns about keys that are right in a query (wildcards, ranges,
-    lists) and quotes them, that is, patient data, in the warning.
+    Of numbers in binary form, the value is the number as text. Written by hand because pydicom warns
+    about keys that are right in a query (wildcards, ranges, lists) and quotes them, that is, patient data,
+    in the warning.
     """
     if not _is_ascii(keys):
         keys = {**keys, _SPECIFIC_CHARACTER_SET: _UTF_8}

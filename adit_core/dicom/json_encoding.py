@@ -24,8 +24,14 @@ BulkUri = Callable[[str], str]
 """Returns where the value at a path of tags and item numbers can be had, such as ``00420010``."""
 
 BINARY_NUMBERS = {
-    "US": "H", "SS": "h", "UL": "I", "SL": "i", "UV": "Q", "SV": "q",
-    "FL": "f", "FD": "d",
+    "US": "H",
+    "SS": "h",
+    "UL": "I",
+    "SL": "i",
+    "UV": "Q",
+    "SV": "q",
+    "FL": "f",
+    "FD": "d",
 }
 """Value representations of numbers in binary form, with the format of struct for each."""
 

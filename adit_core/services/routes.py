@@ -59,7 +59,7 @@ def open_route(
     with ExitStack() as stack:
         yield Route(
             searcher=stack.enter_context(searcher_of(source)),
-            source=stack.enter_context(_source(source, receiver)),
+            source=stack.enter_context(source_of(source, receiver)),
             destination=stack.enter_context(_changed(destination_of(destination), transformer)),
             verification=_verification(destination),
             direct=_direct_mover(source, destination) if direct else None,
@@ -96,7 +96,12 @@ def searcher_of(node: Node) -> Searcher:
             raise _no_source(node)
 
 
-def _source(node: Node, receiver: ReceiverAddress | None) -> Source:
+def source_of(node: Node, receiver: ReceiverAddress | None) -> Source:
+    """Return what hands out the instances of a node.
+
+    Raises:
+        ActionNotPossible: Nothing can be retrieved from it, or only by C-MOVE and there is no receiver.
+    """
     match node:
         case FolderNode():
             return FolderSource(node, _index_of(node.path))
