@@ -24,8 +24,7 @@ from adit_core.errors import ActionNotPossible, InputProblem, InvalidInput
 
 _PIXEL_DATA = 0x7FE00010
 _UNDEFINED = 0xFFFFFFFF
-_ITEM_HEADER = 8
-_LARGEST_PICTURE = 16_384
+_PIECE = 1 << 18
 _MEDIA_TYPES = {
     "1.2.840.10008.1.2.5": "image/dicom-rle",
     "1.2.840.10008.1.2.4.50": "image/jpeg",
@@ -90,7 +89,7 @@ class FrameFile:
             self._uid = str(self._header.get("SOPInstanceUID", ""))
             self._syntax = UID(self._header.file_meta.TransferSyntaxUID)
             # Deflated data sets are read from a copy without compression.
-            self._data: BinaryIO = self._header.buffer if self._syntax.is_deflated else file  # type: ignore[assignment]
+            self._data: Any = self._header.buffer if self._syntax.is_deflated else file
             self._frames = max(1, int(self._header.get("NumberOfFrames", 1) or 1))
         self._value, self._length = self._find_pixel_data()
 
@@ -145,6 +144,19 @@ class FrameFile:
         image.save(buffer, view.format, **options)
         return buffer.getvalue()
 
+    def stored_value(self) -> Iterator[bytes]:
+        """Yield all that Pixel Data hold if they are not compressed, in pieces."""
+        self._data.seek(self._value)
+        left = self._length
+        while left and (piece := self._data.read(min(left, _PIECE))):
+            left -= len(piece)
+            yield piece
+
+    @property
+    def is_compressed(self) -> bool:
+        """Whether frames are stored one by one, which takes as many parts to hand them out."""
+        return self._length == _UNDEFINED
+
     def pictures(self, view: View) -> Iterator[bytes]:
         """Yield all frames as image files."""
         return (self.picture(number, view) for number in range(1, self._frames + 1))
@@ -178,7 +190,7 @@ class FrameFile:
         with self._readable():
             single = self._single(frame)
             pixels, properties = get_decoder(self._syntax).as_array(single, raw=raw)
-            photometric = properties["photometric_interpretation"]
+            photometric = str(properties["photometric_interpretation"])
             if not raw and photometric.startswith("YBR"):
                 return convert_color_space(pixels, photometric, "RGB")
             return pixels

@@ -91,6 +91,11 @@ class Retrieval:
     def __exit__(self, *exc_info: object) -> None:
         self.close()
 
+    @property
+    def renames(self) -> bool:
+        """Whether instances get other UIDs than those that are planned."""
+        return bool(self._wish.pseudonym)
+
     def start(self) -> Manifest:
         """Plan the retrieval, start it, and return the plan.
 
