@@ -3,7 +3,7 @@
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Annotated, Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from fastapi import Depends, Request
 from fastapi.concurrency import run_in_threadpool
@@ -62,8 +62,17 @@ class Call:
 
     def url(self, *parts: str) -> str:
         """Return the URL of a resource of the same archive."""
-        base = str(self.request.base_url).rstrip("/")
+        base = _origin(self.request, self.wiring) + self.request.scope["root_path"].rstrip("/")
         return "/".join((base, "dicom-web", quote(self.ae_title, safe=""), "wadors", *parts))
+
+
+def _origin(request: Request, wiring: Wiring) -> str:
+    """Return where the client has reached this server; dicomweb-client names the host without its port."""
+    url = urlsplit(str(request.base_url))
+    configured = urlsplit(wiring.settings.web_url)
+    if url.port is None and url.hostname == configured.hostname:
+        url = configured
+    return f"{url.scheme}://{url.netloc}"
 
 
 def _call(
