@@ -12,7 +12,7 @@ from adit_core.db.engine import Database
 from adit_core.errors import ActionNotPossible, InputProblem, InvalidInput, NotAllowed, NotFound
 from adit_core.services import audit
 from adit_core.services.node_gate import require_open
-from adit_core.services.nodes import NodeRole, list_nodes
+from adit_core.services.nodes import NodeRole, list_nodes, may_use
 from adit_core.services.rights import require_node, require_permission
 
 
@@ -70,14 +70,14 @@ def enter(visitor: ProxyVisitor, ae_title: str, use: ProxyUse) -> ProxyAccess:
 
     Raises:
         NotFound: No node has this AE title or name.
-        InvalidInput: Several have this AE title.
+        InvalidInput: Several have this AE title that the user may use.
         NotAllowed: The user lacks the permission, or may not use the node in this role.
         NodeClosed: The node may not be used now.
         ActionNotPossible: The node cannot be used like this.
     """
     try:
         require_permission(visitor.db, visitor.user, use.permission)
-        node = _node_called(ae_title, list_nodes(visitor.db))
+        node = _node_called(ae_title, visitor, use.role)
         require_node(visitor.db, visitor.user, node, use.role)
     except (NotAllowed, NotFound):
         _record(visitor, use, succeeded=False, object_kind="node", object_id=ae_title)
@@ -87,19 +87,21 @@ def enter(visitor: ProxyVisitor, ae_title: str, use: ProxyUse) -> ProxyAccess:
     return ProxyAccess(visitor, node, use)
 
 
-def _node_called(ae_title: str, nodes: list[DicomNode]) -> DicomNode:
-    """Return the node of this name; else the only one of this AE title."""
+def _node_called(ae_title: str, visitor: ProxyVisitor, role: NodeRole) -> DicomNode:
+    """Return the node of this name; else the one of this AE title, of several the one that may be used."""
+    nodes = list_nodes(visitor.db)
     for node in nodes:
         if node.name == ae_title:
             return node
     found = [node for node in nodes if node.kind is NodeKind.SERVER and node.ae_title == ae_title]
-    if len(found) > 1:
-        names = ", ".join(node.name for node in found)
-        message = f"Several nodes have the AE title {ae_title}; put the name of one in its place: {names}."
-        raise InvalidInput(InputProblem(message, field="ae_title"))
     if not found:
         raise NotFound(f"There is no archive with the AE title {ae_title!r}, and no node of this name.")
-    return found[0]
+    usable = [node for node in found if may_use(visitor.db, visitor.user, node, role)]
+    if len(usable) > 1:
+        names = ", ".join(node.name for node in usable)
+        message = f"Several nodes have the AE title {ae_title}; put the name of one in its place: {names}."
+        raise InvalidInput(InputProblem(message, field="ae_title"))
+    return (usable or found)[0]
 
 
 def _require_able(node: DicomNode, use: ProxyUse) -> None:

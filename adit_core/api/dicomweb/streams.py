@@ -25,6 +25,7 @@ _log = logging.getLogger(__name__)
 
 _PIECE = 1 << 18
 """Bytes that are sent at once, about: each step between thread and event loop has its price."""
+_FIRST_PIECE = 1 << 13
 _MOST_AT_ONCE = 100
 THREADS = CapacityLimiter(_MOST_AT_ONCE)
 """Of their own, so that archives that are slow to answer leave those for the rest of the API alone."""
@@ -123,15 +124,15 @@ def bad_request(error: InvalidInput) -> Response:
 
 
 def gathered(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield the same bytes in pieces that are worth sending, the first one as soon as it is there."""
+    """Yield the same bytes in pieces that are worth sending; the first are smaller, to be there soon."""
     held: list[bytes] = []
-    size = 0
+    size, enough = 0, _FIRST_PIECE
     for piece in pieces:
         held.append(piece)
         size += len(piece)
-        if size >= _PIECE:
+        if size >= enough:
             yield b"".join(held)
-            held, size = [], 0
+            held, size, enough = [], 0, min(2 * enough, _PIECE)
     if held:
         yield b"".join(held)
 
