@@ -21,6 +21,7 @@ from adit_core.db.secrets import new_key
 from adit_core.dicom.node import ServerNode, Service
 from adit_core.services.nodes import add_server, set_access
 from adit_core.services.tokens import create_token
+from deployments.demo.processes import HOST
 from tests.factories import dataset_hash
 from tests.rows import make_group, make_user
 from tests.web_process import WebProcess, web_process
@@ -51,6 +52,18 @@ class Proxy:
             port=node.port,
             **options,
         )
+
+    @contextmanager
+    def node_behind(self, port: int, ae_title: str, **options: Any) -> Iterator[str]:
+        """Add an archive that is reached by another port, for a while, and yield the name of the node."""
+        name = f"{ae_title} behind {port}"
+        node = add_server(self.web.db, name, ae_title=ae_title, host=HOST, port=port, **options)
+        try:
+            yield name
+        finally:
+            with self.web.db.session() as session:
+                session.delete(session.get_one(DicomNode, node.id))
+                session.commit()
 
     def user(self, *permissions: Permission, sources: str = "", destinations: str = "") -> User:
         """Return a new user with these permissions, who may use these nodes, named with commas between."""

@@ -9,8 +9,6 @@ import psutil
 import pytest
 
 from adit_core.db.audit import AuditAction
-from adit_core.services.nodes import add_server
-from deployments.demo.processes import HOST
 from tests import factories
 from tests.dicomweb_proxy import Proxy, parts_of
 from tests.fault_proxy import FaultProxy
@@ -21,13 +19,18 @@ _SOON = 5.0
 
 
 @pytest.fixture
-def network(proxy: Proxy, orthanc_source, holding) -> Iterator[FaultProxy]:
-    """The network between the proxy and an archive that is called BEHIND, with the study in it."""
+def network(orthanc_source, holding) -> Iterator[FaultProxy]:
+    """The network between the proxy and an archive that has the study."""
     holding(CT)
     with FaultProxy(orthanc_source.archive.server.port) as network:
-        name = f"BEHIND {network.port}"
-        add_server(proxy.web.db, name, ae_title="BEHIND", host=HOST, port=network.port, max_associations=10)
         yield network
+
+
+@pytest.fixture
+def client(proxy: Proxy, network: FaultProxy) -> Iterator[httpx.Client]:
+    """A client of the archive behind that network."""
+    with proxy.node_behind(network.port, "SOURCE", max_associations=10) as name, proxy.http(name) as client:
+        yield client
 
 
 def connections(proxy: Proxy, network: FaultProxy) -> int:
@@ -47,14 +50,10 @@ def wait_for(condition, seconds: float = _SOON) -> float:
     return time.monotonic() - started
 
 
-def http(proxy: Proxy, network: FaultProxy) -> httpx.Client:
-    return proxy.http(f"BEHIND {network.port}")
-
-
 @pytest.mark.parametrize("trouble", ["slow", "silent"])
-def test_retrieval_ends_when_its_client_goes_away(proxy, network, trouble):
+def test_retrieval_ends_when_its_client_goes_away(proxy, network, client, trouble):
     network.throttle(1_000_000)
-    with http(proxy, network) as client, client.stream("GET", STUDY) as response:
+    with client.stream("GET", STUDY) as response:
         assert response.status_code == 200
         pieces = response.iter_raw()
         next(pieces)
@@ -67,37 +66,36 @@ def test_retrieval_ends_when_its_client_goes_away(proxy, network, trouble):
 
 
 @pytest.mark.parametrize("path", [STUDY, f"{STUDY}/metadata", "qidors/studies"])
-def test_waiting_for_a_silent_archive_ends_when_the_client_goes_away(proxy, network, path):
+def test_waiting_for_a_silent_archive_ends_when_the_client_goes_away(proxy, network, client, path):
     network.stall()
-    with http(proxy, network) as client, pytest.raises(httpx.ReadTimeout):
+    with pytest.raises(httpx.ReadTimeout):
         client.get(path, timeout=1.5)
     wait_for(lambda: not connections(proxy, network))
 
 
 @pytest.mark.parametrize("what", ["", "/metadata"])
-def test_what_breaks_off_is_not_taken_for_the_whole(proxy, network, what):
+def test_what_breaks_off_is_not_taken_for_the_whole(proxy, network, client, what):
     network.cut_after(1_500_000)
-    with http(proxy, network) as client, pytest.raises(httpx.RemoteProtocolError):
+    with pytest.raises(httpx.RemoteProtocolError):
         client.get(f"{STUDY}{what}")
     event = proxy.events(AuditAction.RETRIEVED)[-1]
     assert not event.succeeded
     assert 0 < event.details["instances"] < 20
 
 
-def test_dead_archive_is_told_by_a_status(proxy, network):
+def test_dead_archive_is_told_by_a_status(network, client):
     network.refuse()
-    with http(proxy, network) as client:
-        for path in (STUDY, "qidors/studies"):
-            answer = client.get(path)
-            assert answer.status_code == 502
-            assert answer.headers["content-type"] == "application/problem+json"
-            assert f"BEHIND {network.port}" in answer.json()["detail"]
+    for path in (STUDY, "qidors/studies"):
+        answer = client.get(path)
+        assert answer.status_code == 502
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert f"SOURCE behind {network.port}" in answer.json()["detail"]
 
 
-def test_first_instance_comes_long_before_the_last(proxy, network):
+def test_first_instance_comes_long_before_the_last(network, client):
     network.throttle(1_500_000)
     started = time.monotonic()
-    with http(proxy, network) as client, client.stream("GET", STUDY) as response:
+    with client.stream("GET", STUDY) as response:
         size = 0
         first = None
         for piece in response.iter_raw():
@@ -109,10 +107,9 @@ def test_first_instance_comes_long_before_the_last(proxy, network):
     assert first < whole / 3
 
 
-def test_ten_clients_at_once_get_all_of_it(proxy, network):
+def test_ten_clients_at_once_get_all_of_it(network, client):
     def retrieve(_: int) -> int:
-        with http(proxy, network) as client:
-            return len(parts_of(client.get(STUDY)))
+        return len(parts_of(client.get(STUDY)))
 
     with ThreadPoolExecutor(10) as executor:
         assert list(executor.map(retrieve, range(10))) == [20] * 10

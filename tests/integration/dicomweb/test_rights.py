@@ -11,8 +11,6 @@ import pytest
 from adit_core.db import Permission, TokenScope
 from adit_core.db.audit import AuditAction
 from adit_core.services.node_policies import change_policy
-from adit_core.services.nodes import add_server
-from deployments.demo.processes import HOST
 from deployments.demo.studies import write_study
 from tests import factories
 from tests.dicomweb_proxy import Proxy, parts_of
@@ -133,14 +131,16 @@ def test_pace_of_a_node_is_kept(proxy: Proxy, holding, policy):
 def test_connections_of_a_node_are_not_exceeded(proxy: Proxy, orthanc_source, holding):
     several = factories.ct_study(6, rows=256, key="places")
     holding(several)
-    with FaultProxy(orthanc_source.archive.server.port) as network:
-        name = f"NARROW {network.port}"
-        add_server(proxy.web.db, name, ae_title="NARROW", host=HOST, port=network.port, max_associations=1)
+    with (
+        FaultProxy(orthanc_source.archive.server.port) as network,
+        proxy.node_behind(network.port, "SOURCE", max_associations=1) as name,
+        proxy.http(name) as client,
+        ThreadPoolExecutor(3) as executor,
+    ):
         network.throttle(1_000_000)
         path = f"wadors/studies/{several.study_instance_uid}"
-        with proxy.http(name) as client, ThreadPoolExecutor(3) as executor:
-            started = time.monotonic()
-            answers = list(executor.map(lambda _: client.get(path), range(3)))
-            # One after the other, each takes 0.8 s for 0.8 MB.
-            assert time.monotonic() - started > 2
-        assert [len(parts_of(answer)) for answer in answers] == [6] * 3
+        started = time.monotonic()
+        answers = list(executor.map(lambda _: client.get(path), range(3)))
+        # One after the other, each takes 0.8 s for 0.8 MB.
+        assert time.monotonic() - started > 2
+    assert [len(parts_of(answer)) for answer in answers] == [6] * 3
