@@ -1,8 +1,8 @@
 """Instances of an archive on their way to somebody who waits for them: planned, retrieved, handed on.
 
-One thread retrieves into a pipe, whoever asked takes out. So the first instance can be passed on while
-the archive still looks for the last one, and no study is held in memory or on disk. It ends in one of
-these ways:
+One thread retrieves into a pipe (`proxy_filling.py`), whoever asked takes out. So the first instance can
+be passed on while the archive still looks for the last one, and no study is held in memory or on disk. It
+ends in one of these ways:
 
 ==============================================  ====================================================
 all that was planned came                       the iterator ends
@@ -13,7 +13,7 @@ whoever asked goes away                         `cancel` breaks the connection t
 """
 
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from threading import Thread
 from typing import Self
@@ -24,19 +24,20 @@ from adit_core.dicom.manifest import Manifest, Selection, plan
 from adit_core.dicom.nifti import WITHOUT_IMAGES
 from adit_core.dicom.node import Node, QueryRoot, ServerNode
 from adit_core.dicom.pipe import InstancePipe, PipeAbandoned
-from adit_core.dicom.ports import IncomingInstance, RetrieveRequest, Source
+from adit_core.dicom.ports import IncomingInstance, RetrieveRequest
 from adit_core.dicom.query import InstanceResult, StudyQuery, StudyResult
 from adit_core.dicom.references import StudyReference
 from adit_core.dicom.subscription import ReceiverAddress
 from adit_core.errors import ActionNotPossible, AditError, IncompleteTransfer, StudyNotFound, TaskStopped
 from adit_core.services.node_places import NodePlaces
-from adit_core.services.node_visits import VisitingSearcher, VisitingSource, visit_node
+from adit_core.services.node_visits import NodeVisit, VisitingSearcher, visit_node
 from adit_core.services.nodes import node_value
 from adit_core.services.proxy_access import ProxyAccess
 from adit_core.services.proxy_disguise import Disguise, DisguiseWish, disguise_for
+from adit_core.services.proxy_filling import Filling, FillingAhead, PlannedFilling, filling_ahead
 from adit_core.services.routes import searcher_of, source_of
 
-_CAPACITY = 8 << 20
+_CAPACITY = 2 << 20
 """Bytes that a retrieval holds at most; many may go on at the same time."""
 
 
@@ -80,10 +81,9 @@ class Retrieval:
         self._count = 0
         self._size = 0
         self._is_complete = False
-        self._thread: _Filling | None = None
+        self._thread: _Thread | None = None
         self._pipe: InstancePipe | None = None
         self._disguise: Disguise | None = None
-        self._manifest: Manifest | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -104,24 +104,28 @@ class Retrieval:
             TaskStopped: It was cancelled.
             AditError: The archive could not be asked.
         """
-        db, node = self._access.db, self._access.node
-        self._stack.enter_context(self._means.places.taken(node, self._interruption))
-        value = node_value(db, node)
-        visit = visit_node(db, node.id)
-        with (
-            self._interrupted_as_stop(),
-            self._interruption.applying(),
-            VisitingSearcher(searcher_of(value), visit) as searcher,
-        ):
-            self._manifest = manifest = self._plan(searcher, value)
-        self._pipe = InstancePipe(manifest.wanted(), _CAPACITY)
-        check_hours = visit.check_hours if visit.stops_outside_hours else None
+        value, visit = self._visited()
+        with self._asking(value, visit) as searcher:
+            manifest = self._plan(searcher, value)
         source = self._stack.enter_context(source_of(value, self._means.receiver))
-        visiting = VisitingSource(source, visit, check_hours)
-        request = self._request(manifest)
-        self._thread = _Filling(visiting, request, self._pipe, self._interruption)
-        self._thread.start()
+        self._fill(PlannedFilling(source, visit, manifest, self._request(manifest)))
         return manifest
+
+    def start_at_once(self) -> None:
+        """Start the retrieval, if it can be done without knowing before what will come; else as `start`.
+
+        What comes is then told without its series. Raises what `start` raises.
+        """
+        value, visit = self._visited()
+        with self._asking(value, visit) as searcher:
+            ahead = self._ahead(searcher, value, visit)
+            manifest = None if ahead else self._plan(searcher, value)
+        if manifest is None:
+            assert ahead is not None
+            self._fill(ahead)
+        else:
+            source = self._stack.enter_context(source_of(value, self._means.receiver))
+            self._fill(PlannedFilling(source, visit, manifest, self._request(manifest)))
 
     def instances(self) -> Iterator[IncomingInstance]:
         """Yield the instances as they come, changed as was asked for.
@@ -173,6 +177,34 @@ class Retrieval:
             pseudonymized="yes" if self._wish.pseudonym else "no",
         )
 
+    def _visited(self) -> tuple[Node, NodeVisit]:
+        db, node = self._access.db, self._access.node
+        self._stack.enter_context(self._means.places.taken(node, self._interruption))
+        return node_value(db, node), visit_node(db, node.id)
+
+    @contextmanager
+    def _asking(self, node: Node, visit: NodeVisit) -> Iterator[VisitingSearcher]:
+        """Yield what asks the archive, until the retrieval is interrupted."""
+        with (
+            self._interrupted_as_stop(),
+            self._interruption.applying(),
+            VisitingSearcher(searcher_of(node), visit) as searcher,
+        ):
+            yield searcher
+
+    def _ahead(self, searcher: VisitingSearcher, node: Node, visit: NodeVisit) -> FillingAhead | None:
+        wanted = self._wanted
+        is_simple = self._wish.is_empty and not (wanted.sop_instance_uid or wanted.is_one_for_all)
+        if not is_simple:
+            return None
+        self._disguise = disguise_for(self._wish, "", self._access.db.keyring)
+        return filling_ahead(searcher, node, visit, wanted.study_instance_uid, wanted.series_instance_uid)
+
+    def _fill(self, filling: Filling) -> None:
+        self._pipe = InstancePipe(filling.wanted, _CAPACITY)
+        self._thread = _Thread(filling, self._pipe, self._interruption)
+        self._thread.start()
+
     def _plan(self, searcher: VisitingSearcher, node: Node) -> Manifest:
         wanted = self._wanted
         needs_patient = isinstance(node, ServerNode) and node.query_root is QueryRoot.PATIENT
@@ -197,13 +229,12 @@ class Retrieval:
 
     def _check_complete(self) -> None:
         assert self._pipe is not None
-        assert self._manifest is not None
         assert self._thread is not None
         self._thread.join()
         if self._thread.error is not None:
             raise self._thread.error
-        missing = len(self._manifest.wanted()) - self._count - self.withheld
-        if missing:
+        missing = self._thread.filling.expected - self._count - self.withheld
+        if missing > 0:
             raise IncompleteTransfer(f"{self._access.node.name} did not send {missing} of the instances.")
 
     def _interrupted_as_stop(self) -> "_InterruptedAsStop":
@@ -224,23 +255,20 @@ class _InterruptedAsStop:
             raise TaskStopped("It was cancelled.") from error
 
 
-class _Filling(Thread):
-    """Fills a pipe from a source. ``error`` is what ended it early."""
+class _Thread(Thread):
+    """Fills a pipe. ``error`` is what ended it early."""
 
-    def __init__(
-        self, source: Source, request: RetrieveRequest, pipe: InstancePipe, interruption: Interruption
-    ) -> None:
+    def __init__(self, filling: Filling, pipe: InstancePipe, interruption: Interruption) -> None:
         super().__init__(name="retrieval", daemon=True)
+        self.filling = filling
         self.error: Exception | None = None
-        self._source = source
-        self._request = request
         self._pipe = pipe
         self._interruption = interruption
 
     def run(self) -> None:
         try:
             with self._interruption.applying():
-                self._source.retrieve(self._request, self._pipe)
+                self.filling.fill(self._pipe)
         except PipeAbandoned:
             self.error = TaskStopped("It was cancelled.")
         except Exception as error:  # noqa: BLE001 - the edge of a thread: the caller raises it again

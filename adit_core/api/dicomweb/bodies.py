@@ -78,7 +78,7 @@ class RetrievalWork:
 
 def files(retrieval: Retrieval, accepted: frozenset[str]) -> Answer:
     """Answer with Part 10 files in transfer syntaxes that are accepted (PS3.18 10.4.1.1.1)."""
-    retrieval.start()
+    retrieval.start_at_once()
     parts = (_file_part(instance, accepted) for instance in retrieval.instances())
     return _multipart(DICOM, parts)
 
