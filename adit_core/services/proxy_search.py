@@ -177,12 +177,30 @@ class _Walk:
             yield from self._series_of(StudyReference(uid), {})
             return
         own = {"StudyInstanceUID": uid} if uid else {}
-        for study in self._found(Level.STUDY, StudyReference(uid), "", own):
+        for study in self._with_modalities(self._found(Level.STUDY, StudyReference(uid), "", own)):
             if request.level is Level.STUDY:
                 yield study
             else:
                 patient_id = "".join(map(str, values_of(study, "PatientID")[:1]))
                 yield from self._series_of(StudyReference(uids_of(study)[0], patient_id), study)
+
+    def _with_modalities(self, studies: Iterator[JsonDataSet]) -> Iterator[JsonDataSet]:
+        """Yield those of the wanted modalities, which are asked of the series where studies do not tell."""
+        wanted = self._own_keys[Level.STUDY].get("ModalitiesInStudy", "")
+        if not wanted:
+            yield from studies
+            return
+        for study in studies:
+            told = study if values_of(study, "ModalitiesInStudy") else {**study, **self._modalities(study)}
+            if fulfils(told, {"ModalitiesInStudy": wanted}):
+                yield told
+
+    def _modalities(self, study: JsonDataSet) -> JsonDataSet:
+        reference = StudyReference(uids_of(study)[0], "".join(map(str, values_of(study, "PatientID")[:1])))
+        keys = {"SeriesInstanceUID": "", "Modality": ""}
+        series = self._searcher.find_data_sets(AttributeQuery(Level.SERIES, keys, reference))
+        found = sorted({str(value) for each in series for value in values_of(each, "Modality")})
+        return {"00080061": {"vr": "CS", "Value": found}}
 
     def _series_of(self, study: StudyReference, of_study: JsonDataSet) -> Iterator[JsonDataSet]:
         request = self._request
