@@ -91,13 +91,16 @@ def single_file(retrieval: Retrieval, accepted: frozenset[str]) -> Answer:
 
 
 def metadata(retrieval: Retrieval, url_of: InstanceUrl) -> Answer:
-    """Answer with the headers of instances (PS3.18 10.4.1.1.2); what is long in them can be had by URIs."""
+    """Answer with the headers of instances (PS3.18 10.4.1.1.2); what is long in them can be had by URIs.
+
+    Those would tell the real UIDs, so with a pseudonym there are none.
+    """
     retrieval.start()
 
     def texts() -> Iterator[bytes]:
         separator = b"["
         for instance in retrieval.instances():
-            yield separator + _metadata_of(instance, url_of(instance))
+            yield separator + _metadata_of(instance, None if retrieval.renames else url_of(instance))
             separator = b","
         yield b"]"
 
@@ -199,14 +202,15 @@ def _file_part(instance: IncomingInstance, accepted: frozenset[str]) -> BodyPart
     return BodyPart(media_type, chain((encode_file_header(given.header),), given.fragments()))
 
 
-def _metadata_of(instance: IncomingInstance, url: str) -> bytes:
+def _metadata_of(instance: IncomingInstance, url: str | None) -> bytes:
     header = instance.header
     encoding = Encoding(header.transfer_syntax_uid)
     intake = Intake(encoding.inflated(instance.fragments()), HEADER_LIMIT)
     data_set = read_header(header.sop_instance_uid, intake, encoding)
     with quiet_pydicom():
-        converted = dict(json_data_set(data_set, lambda path: f"{url}/bulkdata/{path}"))
-    if intake.has(8):
+        bulk_uri = None if url is None else lambda path: f"{url}/bulkdata/{path}"
+        converted = dict(json_data_set(data_set, bulk_uri))
+    if url is not None and intake.has(8):
         group, element = encoding.tag.unpack(intake.bytes_at(0, 4))
         tag = f"{group:04X}{element:04X}"
         vr = "OB" if data_set.get("BitsAllocated", 16) <= 8 else "OW"
