@@ -1,5 +1,6 @@
 """The DICOMweb proxy as programs use it: a web process in front of real archives that speak DIMSE only."""
 
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -81,7 +82,7 @@ class Proxy:
 
     def token(self, user: User | None = None, scopes: Iterable[TokenScope] = (TokenScope.DICOMWEB,)) -> str:
         """Return a token, of somebody who may do everything unless a user is given."""
-        owner = user or make_user(self.web.db, f"staff{next(_numbers)}", staff=True)
+        owner = user or self.staff()
         made = create_token(
             self.web.db, owner, name="tests", scopes=frozenset(scopes), lifetime=timedelta(hours=1)
         )
@@ -107,11 +108,21 @@ class Proxy:
         client.set_http_retry_params(retry=False)
         return client
 
-    def events(self, action: AuditAction) -> list[AuditEvent]:
-        with self.web.db.reading() as session:
-            return list(
-                session.exec(select(AuditEvent).where(AuditEvent.action == action).order_by(AuditEvent.id))  # type: ignore[arg-type]
-            )
+    def events(self, user: User, action: AuditAction, count: int = 1) -> list[AuditEvent]:
+        """Return what was audited of a user, waiting for so many events: answers may end before these."""
+        chosen = select(AuditEvent).where(AuditEvent.actor_id == user.id, AuditEvent.action == action)
+        deadline = time.monotonic() + 5
+        while True:
+            with self.web.db.reading() as session:
+                found = sorted(session.exec(chosen), key=lambda event: event.id)
+            if len(found) >= count or time.monotonic() > deadline:
+                assert len(found) == count
+                return found
+            time.sleep(0.05)
+
+    def staff(self) -> User:
+        """Return a new user who may do everything."""
+        return make_user(self.web.db, f"staff{next(_numbers)}", staff=True)
 
 
 @contextmanager

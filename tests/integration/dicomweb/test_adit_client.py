@@ -104,13 +104,15 @@ def test_trial_alone_is_written_beside_the_patient(proxy, holding):
     assert {str(each.PatientName) for each in found} == {"Doe^Jane"}
 
 
-def test_store(proxy, client, orthanc_destination, tmp_path):
+def test_store(proxy, orthanc_destination, tmp_path):
+    user = proxy.staff()
+    client = adit_client.AditClient(server_url=proxy.web.url, auth_token=proxy.token(user))
     orthanc_destination.clear()
     files = write_study(CT, tmp_path)
     answer = client.store_images("DESTINATION", [dcmread(path) for path in files])
     assert len(answer.ReferencedSOPSequence) == 4
     assert orthanc_destination.contents().keys() == factories.hashes(files).keys()
-    event = proxy.events(AuditAction.STORED)[-1]
+    (event,) = proxy.events(user, AuditAction.STORED)
     assert (event.object_id, event.details["instances"]) == (CT.study_instance_uid, 4)
 
 

@@ -157,6 +157,7 @@ def test_what_is_not_there_is_not_found(client, holding):
     ):
         with pytest.raises(HTTPError) as raised:
             retrieve()
+        assert raised.value.response is not None
         assert raised.value.response.status_code == 404
 
 

@@ -86,11 +86,13 @@ def test_pictures_of_everything_and_thumbnails(client, holding, level):
     assert [(each.format, each.size) for each in pictures] == [("JPEG", (32, 32))] * 2
 
 
-def test_pseudonym_holds_back_what_may_show_or_tell_the_patient(proxy, client, holding):
+def test_pseudonym_holds_back_what_may_show_or_tell_the_patient(proxy, holding):
     holding(MIXED)
-    found = data_sets(client.get(f"{study(MIXED)}?pseudonym=P1"))
+    user = proxy.staff()
+    with proxy.http("SOURCE", user) as client:
+        found = data_sets(client.get(f"{study(MIXED)}?pseudonym=P1"))
     assert [each.Modality for each in found] == ["CT", "CT"]
-    event = proxy.events(AuditAction.RETRIEVED)[-1]
+    (event,) = proxy.events(user, AuditAction.RETRIEVED)
     assert event.succeeded
     assert event.details["pseudonymized"] == "yes"
     assert (event.details["instances"], event.details["withheld"]) == (2, 2)

@@ -70,8 +70,9 @@ def test_every_access_is_audited(proxy: Proxy, holding):
         retrieve(client)
     with proxy.http("SOURCE", nobody) as client:
         query(client)
-    refused, queried = reversed(proxy.events(AuditAction.QUERIED)[-2:])
-    (retrieved,) = proxy.events(AuditAction.RETRIEVED)[-1:]
+    (queried,) = proxy.events(user, AuditAction.QUERIED)
+    (refused,) = proxy.events(nobody, AuditAction.QUERIED)
+    (retrieved,) = proxy.events(user, AuditAction.RETRIEVED)
     assert (queried.actor_id, queried.succeeded, queried.details["results"]) == (user.id, True, 1)
     assert (refused.actor_id, refused.succeeded) == (nobody.id, False)
     assert (retrieved.actor_id, retrieved.object_id) == (user.id, CT.study_instance_uid)
