@@ -299,7 +299,11 @@ def _image(pixels: np.ndarray[Any, Any]) -> Image.Image:
 def _framed(image: Image.Image, view: View) -> Image.Image:
     if view.region is not None:
         left, top, width, height = view.region
-        image = image.crop((left, top, left + abs(width), top + abs(height)))
+        right, bottom = min(left + abs(width), image.width), min(top + abs(height), image.height)
+        if left >= right or top >= bottom:
+            message = f"This is beside the image of {image.width} columns and {image.height} rows."
+            raise InvalidInput(InputProblem(message, field="viewport"))
+        image = image.crop((left, top, right, bottom))
         if width < 0:
             image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
         if height < 0:

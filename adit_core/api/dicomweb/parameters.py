@@ -51,7 +51,9 @@ _FORMATS = {
     "image/jp2": PictureFormat.JP2,
 }
 PICTURE_TYPES = tuple(_FORMATS)
-_LARGEST_VIEWPORT = 8192
+_LARGEST_VIEWPORT = 4096
+_WIDEST_WINDOW = 1e9
+_LONGEST_NUMBER = 20
 _WINDOW_FUNCTIONS = {"linear": "LINEAR", "linear-exact": "LINEAR_EXACT", "sigmoid": "SIGMOID"}
 
 
@@ -232,9 +234,10 @@ def _truth(name: str, value: str) -> bool:
 
 def _window(text: str) -> dict[str, Any]:
     parts = [part.strip() for part in text.split(",")]
-    numbers = [float(part) for part in parts[:2] if _NUMBER.fullmatch(part)]
+    numbers = [float(part) for part in parts[:2] if _NUMBER.fullmatch(part) and len(part) < _LONGEST_NUMBER]
     function = _WINDOW_FUNCTIONS.get(parts[2].lower() if len(parts) == 3 else "linear", "")
-    if len(numbers) < 2 or len(parts) > 3 or not function or numbers[1] < 1:
+    is_sensible = len(numbers) == 2 and numbers[1] >= 1 and max(map(abs, numbers)) <= _WIDEST_WINDOW
+    if not is_sensible or len(parts) > 3 or not function:
         raise _invalid("window", "Give center,width,function: two numbers, and linear or sigmoid.")
     return {"window": Window(numbers[0], numbers[1], function)}
 

@@ -112,6 +112,8 @@ def test_paths_lead_nowhere_else(client, path):
         ("RequestAttributesSequence=x", "RequestAttributesSequence"),
         ("PatientID.PatientName=x", "PatientID.PatientName"),
         ("PatientID=%00", "PatientID"),
+        ("SeriesDescription=x", "SeriesDescription"),
+        ("RequestAttributesSequence.x=1", "RequestAttributesSequence.x"),
         ("PatientName=" + "x" * 5000, "PatientName"),
     ],
 )
@@ -162,7 +164,9 @@ def test_transfer_syntax_that_cannot_be_given_is_refused(client, holding):
         (f"{INSTANCE}/frames/1,,2", 400, "frames"),
         (f"{INSTANCE}/rendered?viewport=big", 400, "viewport"),
         (f"{INSTANCE}/rendered?viewport=99999,1", 400, "viewport"),
+        (f"{INSTANCE}/rendered?viewport=9,9,500,500,60000,60000", 400, "viewport"),
         (f"{INSTANCE}/rendered?window=1", 400, "window"),
+        (f"{INSTANCE}/rendered?window=1e999,1", 400, "window"),
         (f"{INSTANCE}/rendered?window=1,0,linear", 400, "window"),
         (f"{INSTANCE}/rendered?quality=200", 400, "quality"),
         (f"{INSTANCE}/bulkdata/passwd", 400, "bulkdata"),
