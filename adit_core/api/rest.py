@@ -11,6 +11,7 @@ from adit_core.api import health
 from adit_core.api.body_limit import BodyLimit
 from adit_core.api.problems import Problem, answer_with_problems
 from adit_core.api.rate import RateLimiter
+from adit_core.api.v1 import routes
 from adit_core.api.wiring import Wiring
 
 _DESCRIPTION = """
@@ -38,4 +39,5 @@ def create_api(wiring: Wiring) -> FastAPI:
     api.add_middleware(BodyLimit)
     answer_with_problems(api)
     api.include_router(health.router)
+    api.include_router(routes.router)
     return api
