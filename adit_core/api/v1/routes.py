@@ -2,7 +2,8 @@
 
 from fastapi import APIRouter
 
-from adit_core.api.v1 import me
+from adit_core.api.v1 import jobs, me, submit, tasks
 
 router = APIRouter(prefix="/v1")
-router.include_router(me.router)
+for module in (me, submit, jobs, tasks):
+    router.include_router(module.router)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Annotated, Generic, TypeVar
 
-from fastapi import Query
+from fastapi import Depends, Query
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 T = TypeVar("T")
@@ -13,8 +13,6 @@ _PRINTED = r"^[^\x00-\x1f\x7f]*$"
 
 Id = Annotated[int, Field(ge=1, le=_LARGEST_ID)]
 """A number that ADIT gave to something."""
-Cursor = Annotated[int | None, Query(ge=1, le=_LARGEST_ID, description="`next` of the page before.")]
-Limit = Annotated[int, Query(ge=1, le=1000, description="How many at most.")]
 Text = Annotated[str, StringConstraints(strip_whitespace=True, max_length=500, pattern=_PRINTED)]
 """One line, without control characters."""
 JobName = Annotated[str, StringConstraints(strip_whitespace=True, max_length=150, pattern=_PRINTED)]
@@ -48,6 +46,22 @@ class Page(BaseModel, Generic[T]):
     """Give it as the parameter of that name to get what follows; null if nothing does."""
 
 
-def page_of(items: Sequence[T], limit: int, cursor: Callable[[T], int]) -> Page[T]:
-    """Return items as a page; a full one may be followed by others."""
-    return Page(items=list(items), next=cursor(items[-1]) if len(items) == limit else None)
+class Paging:
+    """Which part of a list is wanted."""
+
+    def __init__(
+        self,
+        limit: Annotated[int, Query(ge=1, le=1000, description="How many at most.")] = 100,
+        next: Annotated[  # noqa: A002 - the name in the URL
+            int | None, Query(ge=1, le=_LARGEST_ID, description="`next` of the page before.")
+        ] = None,
+    ) -> None:
+        self.limit = limit
+        self.cursor = next
+
+    def page(self, items: Sequence[T], cursor: Callable[[T], int]) -> Page[T]:
+        """Return what was found as a page; a full one may be followed by others."""
+        return Page(items=list(items), next=cursor(items[-1]) if len(items) == self.limit else None)
+
+
+Paged = Annotated[Paging, Depends()]
