@@ -2,8 +2,8 @@
 
 from fastapi import APIRouter
 
-from adit_core.api.v1 import jobs, me, submit, tasks
+from adit_core.api.v1 import jobs, me, nodes, progress, search, submit, tasks, uploads
 
 router = APIRouter(prefix="/v1")
-for module in (me, submit, jobs, tasks):
+for module in (me, nodes, search, submit, jobs, progress, tasks, uploads):
     router.include_router(module.router)
