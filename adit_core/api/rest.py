@@ -7,7 +7,7 @@ from importlib.metadata import version
 
 from fastapi import FastAPI
 
-from adit_core.api import health
+from adit_core.api import health, metrics
 from adit_core.api.body_limit import BodyLimit
 from adit_core.api.problems import Problem, answer_with_problems
 from adit_core.api.rate import RateLimiter
@@ -39,5 +39,6 @@ def create_api(wiring: Wiring) -> FastAPI:
     api.add_middleware(BodyLimit)
     answer_with_problems(api)
     api.include_router(health.router)
+    api.include_router(metrics.router)
     api.include_router(routes.router)
     return api
