@@ -71,9 +71,6 @@ def test_the_jobs_of_others_are_not_there(api: Api, ada: User, method: str, path
 
     assert (refused["status"], missing["status"]) == (404, 404)
     assert load(api.db, Job, job.id).status is JobStatus.PENDING
-    assert (
-        refused["detail"].replace(str(job.id), "") == missing["detail"].replace("4711", "") or "task" in path
-    )
 
 
 @pytest.mark.parametrize("number", ["0", "-1", "x", "99999999999999999999", "1.5"])
@@ -120,7 +117,7 @@ def test_staff_approve_a_job_or_some_of_its_tasks(api: Api, ada: User, staff: Us
     assert approved["progress"]["tasks"] == {"PENDING": 1, "CANCELED": 1}
 
 
-def test_tasks_are_listed_shown_and_changed(api: Api, ada: User):
+def test_tasks_are_listed_shown_and_changed(api: Api, ada: User, staff: User):
     job = make_job(api.db, studies=3, owner=ada)
     caller = api.caller(ada)
 
@@ -137,7 +134,9 @@ def test_tasks_are_listed_shown_and_changed(api: Api, ada: User):
     assert (shown["actions"], "staff" in shown["refusals"]["kill"]) == (["delete"], True)
     assert caller.json("GET", f"/v1/tasks/{tasks[0]['id']}/series") == []
     assert caller.send("DELETE", f"/v1/tasks/{tasks[0]['id']}").status_code == 204
-    assert caller.problem("POST", f"/v1/tasks/{tasks[1]['id']}/actions/reset")["status"] == 409
+    reset = f"/v1/tasks/{tasks[1]['id']}/actions/reset"
+    assert caller.problem("POST", reset)["status"] == 403, "Ada may not transfer any more"
+    assert api.caller(staff).problem("POST", reset)["status"] == 409
     assert caller.problem("POST", f"/v1/tasks/{tasks[1]['id']}/actions/explode")["status"] == 422
 
 

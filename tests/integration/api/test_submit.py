@@ -33,6 +33,10 @@ def caller(api: Api, ada: User) -> ApiCaller:
     return api.caller(ada)
 
 
+def _picked(uid: str, patient_id: str = "P1") -> dict[str, str]:
+    return {"patient_id": patient_id, "study_instance_uid": uid}
+
+
 def _jobs(db: Database) -> list[Job]:
     with db.reading() as session:
         return list(session.exec(select(Job)))
@@ -116,11 +120,11 @@ def test_problems_of_rows_are_named_in_the_same_way(caller: ApiCaller):
     [
         (
             "selective",
-            {"studies": [{"patient_id": "P1", "study_instance_uid": "1.02"}]},
+            {"studies": [_picked("1.02")]},
             422,
             "studies.0.study_instance_uid",
         ),
-        ("selective", {"studies": [{"patient_id": "P*", "study_instance_uid": "1.2"}]}, 422, "patient_id"),
+        ("selective", {"studies": [_picked("1.2", "P*")]}, 422, "patient_id"),
         ("selective", {"studies": []}, 422, "studies"),
         ("selective", {"name": "x" * 151}, 422, "name"),
         ("selective", {"name": "a\x00b"}, 422, "name"),
@@ -141,7 +145,7 @@ def test_problems_of_rows_are_named_in_the_same_way(caller: ApiCaller):
     ],
 )
 def test_what_is_wrong_is_named_and_nothing_is_submitted(
-    api: Api, caller: ApiCaller, kind: str, changes: dict[str, Any], status: int, field: str | None
+    *, api: Api, caller: ApiCaller, kind: str, changes: dict[str, Any], status: int, field: str | None
 ):
     for path in (f"/v1/jobs/{kind}", f"/v1/jobs/{kind}/validate"):
         problem = caller.problem("POST", path, json={**ORDERS[kind], **changes})
