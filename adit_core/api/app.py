@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from fastapi import FastAPI, Request
 from starlette.responses import PlainTextResponse
+from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from adit_core.api import sign_in
@@ -47,7 +48,7 @@ def create_app(wiring: Wiring, dashboard: Dashboard) -> FastAPI:
     app.include_router(sign_in.router)
     api = create_api(wiring)
     app.mount("/api", api)
-    app.mount("/metrics", MetricsAtRoot(api))
+    app.router.routes.append(Route("/metrics", MetricsAtRoot(api)))
     app.mount("/", SessionGate(dashboard.app, wiring))
     return app
 
