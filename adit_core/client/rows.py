@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 if TYPE_CHECKING:
     import pandas as pd
 
-Rows: TypeAlias = "pd.DataFrame | Iterable[Mapping[str, Any] | Any]"
+    Rows: TypeAlias = pd.DataFrame | Iterable[Mapping[str, Any] | Any]
+else:  # pandas is optional
+    Rows = Iterable[Any]
 """A data frame, or records, or what a search has found."""
 
 _OF_TRANSFERS = frozenset({"patientid", "studyinstanceuid", "seriesinstanceuid", "pseudonym", "transfer"})

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import TypedDict
 
 import httpx
 import pandas as pd
@@ -33,6 +34,13 @@ HEAD = ct_study(3, key="client head", patient_id="0004711", rows=16)
 CHEST = ct_study(2, key="client chest", patient_id="0004712", rows=16)
 
 
+class Way(TypedDict):
+    """Where from and where to."""
+
+    source: str
+    destination: str
+
+
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
     with running_stack(tmp_path_factory.mktemp("stack"), {}) as stack:
@@ -50,12 +58,12 @@ def adit(stack: RunningStack) -> Iterator[AditClient]:
 
 
 @pytest.fixture
-def way(stack: RunningStack, orthanc_source: OrthancServer, tmp_path: Path) -> dict[str, str]:
+def way(stack: RunningStack, orthanc_source: OrthancServer, tmp_path: Path) -> Way:
     """An archive with two studies, and an empty folder."""
     for spec in (HEAD, CHEST):
         orthanc_source.archive.load(write_study(spec, tmp_path / "studies"))
     node = orthanc_source.archive.node
-    names = {"source": f"PACS {tmp_path.name}", "destination": f"Export {tmp_path.name}"}
+    names = Way(source=f"PACS {tmp_path.name}", destination=f"Export {tmp_path.name}")
     add_server(stack.db, names["source"], ae_title=node.ae_title, host=node.host, port=node.port)
     add_folder(stack.db, names["destination"], path=str(tmp_path / "arrivals"))
     return names
@@ -67,9 +75,7 @@ def _wait_until_ready(stack: RunningStack) -> None:
         assert client.get(f"{stack.stack.web_url}/api/health/ready").is_success
 
 
-def test_what_a_search_finds_is_transferred_and_waited_for(
-    adit: AditClient, way: dict[str, str], tmp_path: Path
-):
+def test_what_a_search_finds_is_transferred_and_waited_for(adit: AditClient, way: Way, tmp_path: Path):
     studies = adit.find_studies(way["source"], patient_id="00047*", modalities=["CT"])
 
     job = adit.transfer(studies, **way, name="from a notebook").wait(timeout=120)
@@ -85,7 +91,7 @@ def test_what_a_search_finds_is_transferred_and_waited_for(
     assert [each.id for each in adit.jobs(limit=1)] == [job.id]
 
 
-def test_series_picked_with_pandas_are_transferred(adit: AditClient, way: dict[str, str], tmp_path: Path):
+def test_series_picked_with_pandas_are_transferred(adit: AditClient, way: Way, tmp_path: Path):
     studies = adit.find_studies(way["source"]).to_pandas()
     chosen = studies[studies["patient_id"] == "0004712"]
     (study,) = adit.find_studies(way["source"], patient_id="0004712")
@@ -101,7 +107,7 @@ def test_series_picked_with_pandas_are_transferred(adit: AditClient, way: dict[s
     assert adit.find_studies(way["source"], patient_id="0004712", max_age=3600) == [study]
 
 
-def test_the_answers_to_a_query_are_transferred(adit: AditClient, way: dict[str, str], tmp_path: Path):
+def test_the_answers_to_a_query_are_transferred(adit: AditClient, way: Way, tmp_path: Path):
     rows = pd.DataFrame({"PatientID": ["0004711", "none"]}, dtype=str)
 
     job = adit.query(rows, source=way["source"]).wait(timeout=120)
@@ -113,9 +119,7 @@ def test_the_answers_to_a_query_are_transferred(adit: AditClient, way: dict[str,
     assert len(instances_in(tmp_path / "arrivals")) == 3
 
 
-def test_files_and_data_sets_are_uploaded_and_transferred(
-    adit: AditClient, way: dict[str, str], tmp_path: Path
-):
+def test_files_and_data_sets_are_uploaded_and_transferred(adit: AditClient, way: Way, tmp_path: Path):
     head = write_study(HEAD, tmp_path / "brought")
     chest = [dcmread(path) for path in write_study(CHEST, tmp_path / "memory")]
 
@@ -129,7 +133,7 @@ def test_files_and_data_sets_are_uploaded_and_transferred(
     assert set(hashes(head).values()) <= set(arrived.values())
 
 
-def test_a_mass_transfer_finds_its_studies(adit: AditClient, way: dict[str, str], tmp_path: Path):
+def test_a_mass_transfer_finds_its_studies(adit: AditClient, way: Way, tmp_path: Path):
     search = {"first_day": HEAD.study_date, "last_day": HEAD.study_date, "include": {"modalities": ["CT"]}}
 
     job = adit.mass_transfer(search, **way).wait(timeout=120)
@@ -138,7 +142,7 @@ def test_a_mass_transfer_finds_its_studies(adit: AditClient, way: dict[str, str]
     assert len(instances_in(tmp_path / "arrivals")) == 5
 
 
-def test_a_job_that_fails_raises_and_can_be_repeated(adit: AditClient, way: dict[str, str]):
+def test_a_job_that_fails_raises_and_can_be_repeated(adit: AditClient, way: Way):
     missing = [{"PatientID": "0004711", "StudyInstanceUID": "1.2.3"}]
     job = adit.transfer(missing, **way)
 
@@ -154,7 +158,7 @@ def test_a_job_that_fails_raises_and_can_be_repeated(adit: AditClient, way: dict
         job.delete()
 
 
-def test_problems_are_errors_that_name_fields(adit: AditClient, way: dict[str, str]):
+def test_problems_are_errors_that_name_fields(adit: AditClient, way: Way):
     with pytest.raises(InvalidRequest) as invalid:
         adit.transfer([{"PatientID": "1", "StudyInstanceUID": "x"}], **way)
     assert [(error.row, error.field) for error in invalid.value.errors] == [(2, "StudyInstanceUID")]
@@ -186,7 +190,7 @@ def test_a_server_that_is_away_is_said_to_be_away(dead_port: int):
         adit.upload(Path(__file__))
 
 
-def test_waiting_ends_with_the_token(stack: RunningStack, way: dict[str, str]):
+def test_waiting_ends_with_the_token(stack: RunningStack, way: Way):
     made = create_token(
         stack.db, stack.user, name="short", scopes=frozenset(TokenScope), lifetime=timedelta(seconds=4)
     )
