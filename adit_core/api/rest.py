@@ -3,13 +3,15 @@
 So it has its own way with errors, and its own OpenAPI document at ``/api/openapi.json``.
 """
 
+from functools import partial
 from importlib.metadata import version
 
 from fastapi import FastAPI
 
 from adit_core.api import health, metrics
 from adit_core.api.body_limit import BodyLimit
-from adit_core.api.problems import Problem, answer_with_problems
+from adit_core.api.document import document
+from adit_core.api.problems import answer_with_problems
 from adit_core.api.rate import RateLimiter
 from adit_core.api.v1 import routes
 from adit_core.api.wiring import Wiring
@@ -32,8 +34,8 @@ def create_api(wiring: Wiring) -> FastAPI:
         # Its documentation pages would load scripts from another host.
         docs_url=None,
         redoc_url=None,
-        responses={"default": {"model": Problem, "description": "A problem (RFC 9457)."}},
     )
+    api.openapi = partial(document, api)
     api.state.wiring = wiring
     api.state.rate_limiter = RateLimiter(wiring.settings.api_calls_per_minute)
     api.add_middleware(BodyLimit)

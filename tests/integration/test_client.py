@@ -1,7 +1,7 @@
 """AditClient against the real processes: a web process, Prefect, a worker and an archive."""
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import TypedDict
 
@@ -65,6 +65,7 @@ def way(stack: RunningStack, orthanc_source: OrthancServer, tmp_path: Path) -> W
     node = orthanc_source.archive.node
     names = Way(source=f"PACS {tmp_path.name}", destination=f"Export {tmp_path.name}")
     add_server(stack.db, names["source"], ae_title=node.ae_title, host=node.host, port=node.port)
+    (tmp_path / "arrivals").mkdir()
     add_folder(stack.db, names["destination"], path=str(tmp_path / "arrivals"))
     return names
 
@@ -134,7 +135,8 @@ def test_files_and_data_sets_are_uploaded_and_transferred(adit: AditClient, way:
 
 
 def test_a_mass_transfer_finds_its_studies(adit: AditClient, way: Way, tmp_path: Path):
-    search = {"first_day": HEAD.study_date, "last_day": HEAD.study_date, "include": {"modalities": ["CT"]}}
+    day = date(2024, 1, 2)
+    search = {"first_day": day, "last_day": day, "include": {"modalities": ["CT"]}}
 
     job = adit.mass_transfer(search, **way).wait(timeout=120)
 
