@@ -6,10 +6,12 @@ from dataclasses import dataclass
 
 from fastapi import FastAPI, Request
 from starlette.responses import PlainTextResponse
+from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from adit_core.api import sign_in
 from adit_core.api.gate import SessionGate
+from adit_core.api.metrics import MetricsAtRoot
 from adit_core.api.rest import create_api
 from adit_core.api.security_headers import SecurityHeaders
 from adit_core.api.wiring import Wiring
@@ -44,7 +46,9 @@ def create_app(wiring: Wiring, dashboard: Dashboard) -> FastAPI:
     app.add_middleware(SecurityHeaders, script_sources=dashboard.script_sources)
     app.add_exception_handler(DatabaseUnavailable, _say_unavailable)
     app.include_router(sign_in.router)
-    app.mount("/api", create_api(wiring))
+    api = create_api(wiring)
+    app.mount("/api", api)
+    app.router.routes.append(Route("/metrics", MetricsAtRoot(api)))
     app.mount("/", SessionGate(dashboard.app, wiring))
     return app
 

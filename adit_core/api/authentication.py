@@ -16,6 +16,7 @@ for the services to decide.
 import hmac
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -57,6 +58,8 @@ class Caller:
     scopes: frozenset[TokenScope]
     address: str
     """The network address."""
+    until: datetime | None = None
+    """When the token expires, if it does."""
     csrf_token: str | None = None
     """Of the session that the call came in, if it came in one."""
 
@@ -68,27 +71,27 @@ def signed_in(scope: TokenScope) -> Callable[..., Caller]:
     request, and 429 if there were too many requests.
     """
 
-    def caller(
-        request: Request,
-        _token: Annotated[object, Depends(_token_scheme)],
-        _session: Annotated[object, Depends(_session_scheme)],
-    ) -> Caller:
-        return require_scope(any_caller(request), scope)
+    def caller(found: Annotated[Caller, Depends(any_caller)]) -> Caller:
+        return require_scope(found, scope)
 
     return caller
 
 
-def any_caller(request: Request) -> Caller:
+def any_caller(
+    request: Request,
+    _token: Annotated[object, Depends(_token_scheme)] = None,
+    _session: Annotated[object, Depends(_session_scheme)] = None,
+) -> Caller:
     """Return who calls, whatever the scopes are. Raises what `signed_in` answers with."""
     wiring = wiring_of(request)
     authorization = request.headers.get("authorization")
     if authorization is not None:
-        bearer = _bearer(wiring, authorization, _address(request))
+        bearer = _bearer(wiring, authorization, address_of(request))
         _require_pace(request, f"token {bearer.token_id}")
-        return Caller(bearer.user, bearer.scopes, _address(request))
+        return Caller(bearer.user, bearer.scopes, address_of(request), until=bearer.until)
     principal = _principal(request, wiring)
     _require_pace(request, f"session {principal.session_id}")
-    return Caller(principal.user, frozenset(TokenScope), _address(request), principal.csrf_token)
+    return Caller(principal.user, frozenset(TokenScope), address_of(request), csrf_token=principal.csrf_token)
 
 
 def require_scope(caller: Caller, scope: TokenScope) -> Caller:
@@ -100,6 +103,11 @@ def require_scope(caller: Caller, scope: TokenScope) -> Caller:
         f"This token lacks the scope {scope}; use one that has it.",
         {"WWW-Authenticate": f'Bearer realm="ADIT", error="insufficient_scope", scope="{scope}"'},
     )
+
+
+def address_of(request: Request) -> str:
+    """Return the network address that a request came from, empty if that is not known."""
+    return request.client.host if request.client is not None else ""
 
 
 def _bearer(wiring: Wiring, authorization: str, address: str) -> TokenBearer:
@@ -146,7 +154,3 @@ def _require_pace(request: Request, caller: str) -> None:
 def _unauthorized(detail: str, *attributes: str) -> HTTPException:
     challenge = ", ".join(('Bearer realm="ADIT"', *attributes))
     return HTTPException(401, detail, {"WWW-Authenticate": challenge})
-
-
-def _address(request: Request) -> str:
-    return request.client.host if request.client is not None else ""

@@ -3,14 +3,17 @@
 So it has its own way with errors, and its own OpenAPI document at ``/api/openapi.json``.
 """
 
+from functools import partial
 from importlib.metadata import version
 
 from fastapi import FastAPI
 
-from adit_core.api import dicomweb, health
+from adit_core.api import dicomweb, health, metrics
 from adit_core.api.body_limit import BodyLimit
-from adit_core.api.problems import Problem, answer_with_problems
+from adit_core.api.document import document
+from adit_core.api.problems import answer_with_problems
 from adit_core.api.rate import RateLimiter
+from adit_core.api.v1 import routes
 from adit_core.api.wiring import Wiring
 
 _DESCRIPTION = """
@@ -31,12 +34,14 @@ def create_api(wiring: Wiring) -> FastAPI:
         # Its documentation pages would load scripts from another host.
         docs_url=None,
         redoc_url=None,
-        responses={"default": {"model": Problem, "description": "A problem (RFC 9457)."}},
     )
+    api.openapi = partial(document, api)
     api.state.wiring = wiring
     api.state.rate_limiter = RateLimiter(wiring.settings.api_calls_per_minute)
     api.add_middleware(BodyLimit)
     answer_with_problems(api)
     api.include_router(health.router)
+    api.include_router(metrics.router)
+    api.include_router(routes.router)
     api.include_router(dicomweb.router)
     return api

@@ -19,6 +19,7 @@ from adit_core.db.notifications import Channel, JobEnd, Notification
 from adit_core.db.policies import NodeHealth, NodePolicy, OutsideWindow, Weekday, WeeklyWindow
 from adit_core.db.queries import QueryResult, QueryRow, RowStatus
 from adit_core.db.studies import Series, Study
+from adit_core.db.submissions import Submission
 from adit_core.db.tasks import SeriesProgress, Task, TaskKind, TaskStatus
 from adit_core.db.tokens import ApiToken, TokenScope
 from adit_core.db.uploads import Upload, UploadedSeries, UploadedStudy
@@ -56,6 +57,7 @@ __all__ = [
     "SeriesProgress",
     "StorageForm",
     "Study",
+    "Submission",
     "Task",
     "TaskKind",
     "TaskStatus",

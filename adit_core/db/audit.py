@@ -16,6 +16,7 @@ class AuditAction(StrEnum):
     SIGNED_OUT = "signed out"
     USER_ADDED = "user added"
     USER_CHANGED = "user changed"
+    GROUP_CHANGED = "group changed"
     TOKEN_CREATED = "token created"  # noqa: S105 - a word
     TOKEN_REVOKED = "token revoked"  # noqa: S105 - a word
     NODE_ADDED = "node added"

@@ -9,6 +9,7 @@ from adit_core.db.engine import Database
 from adit_core.errors import InputProblem
 from adit_core.services.batch_file import BatchFile
 from adit_core.services.launching import Launcher
+from adit_core.services.once import OnceKey
 from adit_core.services.transfer_request import TransferRequest, require_allowed, write_and_launch
 
 
@@ -24,6 +25,7 @@ def submit_batch_transfer(
     urgent: bool = False,
     options: TransferOptions | None = None,
     address: str = "",
+    once: OnceKey | None = None,
 ) -> int:
     """Have the studies of a batch file transferred and return the id of the job.
 
@@ -41,6 +43,7 @@ def submit_batch_transfer(
         urgent: Whether it goes before others.
         options: How the studies are to be transferred.
         address: The network address that the request came from.
+        once: Under which it may be asked for again; see `submit_once`.
 
     Raises:
         NotFound: There is no such user or node.
@@ -55,6 +58,7 @@ def submit_batch_transfer(
         urgent=urgent,
         options=options or TransferOptions(),
         address=address,
+        once=once,
     )
     transfer = require_allowed(db, request, *batch_problems(batch))
 

@@ -19,6 +19,8 @@ from adit_core.db.columns import storable, utc_now
 from adit_core.db.engine import Database
 from adit_core.errors import InputProblem, NotAllowed, NotFound, refuse
 from adit_core.services import audit
+from adit_core.services.sessions import record_failure
+from adit_core.services.users import check_password
 
 LONGEST_LIFE = timedelta(days=3 * 366)
 _MARK = "adit_"
@@ -68,6 +70,8 @@ class TokenBearer:
     user: User
     token_id: int
     scopes: frozenset[TokenScope]
+    until: datetime | None = None
+    """When the token expires, if it does."""
 
 
 def create_token(
@@ -77,6 +81,7 @@ def create_token(
     name: str,
     scopes: Iterable[TokenScope],
     lifetime: timedelta | None = None,
+    not_after: datetime | None = None,
     actor: User | None = None,
     address: str = "",
 ) -> NewToken:
@@ -88,6 +93,7 @@ def create_token(
         name: What it is for.
         scopes: What it may be used for.
         lifetime: How long; None until it is revoked.
+        not_after: When it ends at the latest, whatever its lifetime is.
         actor: Who makes it; the user, if nobody is named.
         address: The network address that the request came from.
 
@@ -108,7 +114,7 @@ def create_token(
         name=storable(name.strip()),
         scopes=wanted,
         created_at=now,
-        expires_at=None if lifetime is None else now + lifetime,
+        expires_at=_end(now, lifetime, not_after),
     )
     with db.session() as session:
         session.add(row)
@@ -127,6 +133,21 @@ def create_token(
     return NewToken(token, _view(row, user.username, now))
 
 
+def token_for_password(
+    db: Database, username: str, password: str, *, lifetime: timedelta, address: str = ""
+) -> NewToken | None:
+    """Make a token of the user whom name and password belong to; None if they do not.
+
+    It has all scopes that are of use to the user. What fails is written to the audit trail, too.
+    """
+    user = check_password(db, username, password)
+    if user is None:
+        record_failure(db, username, address=address)
+        return None
+    scopes = frozenset(TokenScope) - (frozenset() if user.is_staff else {TokenScope.ADMIN})
+    return create_token(db, user, name="sign-in", scopes=scopes, lifetime=lifetime, address=address)
+
+
 def find_bearer(db: Database, token: str, *, address: str = "") -> TokenBearer | TokenState | None:
     """Return whom a token belongs to; why it is of no use any more; or None if nobody was ever given it.
 
@@ -143,7 +164,7 @@ def find_bearer(db: Database, token: str, *, address: str = "") -> TokenBearer |
     if state is not TokenState.VALID:
         return state
     _note_use(db, row, now, address)
-    return TokenBearer(user, row.id, row.scopes)
+    return TokenBearer(user, row.id, row.scopes, row.expires_at)
 
 
 def revoke_token(db: Database, actor: User, token_id: int, *, address: str = "") -> TokenView:
@@ -186,6 +207,11 @@ def list_tokens(db: Database, user: User, *, all_users: bool = False) -> list[To
     now = utc_now()
     with db.reading() as session:
         return [_view(row, owner, now) for row, owner in session.exec(chosen)]
+
+
+def _end(now: datetime, lifetime: timedelta | None, not_after: datetime | None) -> datetime | None:
+    ends = [end for end in (not_after, None if lifetime is None else now + lifetime) if end is not None]
+    return min(ends, default=None)
 
 
 def _digest(token: str) -> str:
