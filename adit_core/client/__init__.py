@@ -6,6 +6,8 @@
 
     with AditClient("https://adit.example.org", token="adit_…") as adit:
         studies = adit.find_studies("PACS", patient_name="Doe^J*", modalities=["CT"])
+        for data_set in adit.archive("PACS").iter_instances(studies[0].study_instance_uid):
+            ...
         adit.transfer(studies, source="PACS", destination="Research").wait()
 
 What comes in lists can be had as a data frame by ``.to_pandas()``, and data frames can be given wherever
@@ -13,6 +15,7 @@ rows are taken, if pandas is installed. ``wait()`` shows a progress bar, a nice 
 """
 
 from adit_core.client.adit import AditClient
+from adit_core.client.dicomweb import Archive, Disguise, StoreResult
 from adit_core.client.errors import (
     AditError,
     ConnectionFailed,
@@ -52,7 +55,9 @@ __all__ = [
     "AditClient",
     "AditError",
     "AnsweredRow",
+    "Archive",
     "ConnectionFailed",
+    "Disguise",
     "Event",
     "FoundResult",
     "Instance",
@@ -71,6 +76,7 @@ __all__ = [
     "RefusedFile",
     "RequestProblem",
     "Series",
+    "StoreResult",
     "Study",
     "StudyPreview",
     "Table",

@@ -8,6 +8,7 @@ from typing import Any, Self, Unpack
 from uuid import uuid4
 
 from adit_core.client.connection import Connection, Repeat
+from adit_core.client.dicomweb import Archive
 from adit_core.client.files import Uploadable, form_of
 from adit_core.client.jobs import Job
 from adit_core.client.keys import (
@@ -76,6 +77,10 @@ class AditClient:
         For what has no method here, such as administration; see the server's ``/api/openapi.json``.
         """
         return self._connection.json(method, path, **request)
+
+    def archive(self, name: str) -> Archive:
+        """Return an archive, by its AE title or the name of its node, to be used by DICOMweb."""
+        return Archive(self._connection, name)
 
     def me(self) -> Me:
         """Return who is signed in, and what that person and the token may do."""

@@ -33,6 +33,7 @@ class Connection:
     """Sends requests in the name of the user of a token."""
 
     def __init__(self, url: str, token: str, *, verify: Any) -> None:
+        self._origin = url.rstrip("/")
         self._http = httpx.Client(
             base_url=f"{url.rstrip('/')}{_PREFIX}",
             headers={"Authorization": f"Bearer {token}", "Accept": "application/json"},
@@ -68,6 +69,19 @@ class Connection:
             return answer
         raise problem_of(answer)
 
+    def send_to(
+        self, method: str, path: str, *, also: tuple[int, ...] = (), **request: Any
+    ) -> httpx.Response:
+        """Send a request to a path of the whole server, and return the answer; as `send`.
+
+        Statuses in `also` are answers as well, and no problems.
+        """
+        repeat = Repeat.ALWAYS if method == "GET" else Repeat.NEVER
+        answer = _persistently(lambda: self._http.request(method, f"{self._origin}{path}", **request), repeat)
+        if answer.is_success or answer.status_code in also:
+            return answer
+        raise problem_of(answer)
+
     def pages(self, path: str, **parameters: Any) -> Iterator[dict[str, Any]]:
         """Yield the items of all pages of a list."""
         cursor: int | None = None
@@ -89,10 +103,18 @@ class Connection:
             RequestProblem: The server refused it.
             ConnectionFailed: The server cannot be reached, or the connection broke.
         """
-        with (
-            _outages_translated(),
-            self._http.stream("GET", path, headers={"Accept": "text/event-stream"}) as answer,
-        ):
+        with self._streamed(path, headers={"Accept": "text/event-stream"}) as answer:
+            yield answer
+
+    @contextmanager
+    def stream_from(self, path: str, **request: Any) -> Iterator[httpx.Response]:
+        """Open an answer of a path of the whole server; as `stream`."""
+        with self._streamed(f"{self._origin}{path}", **request) as answer:
+            yield answer
+
+    @contextmanager
+    def _streamed(self, url: str, **request: Any) -> Iterator[httpx.Response]:
+        with _outages_translated(), self._http.stream("GET", url, **request) as answer:
             if not answer.is_success:
                 answer.read()
                 raise problem_of(answer)

@@ -30,7 +30,12 @@ from adit_core.dicom.ports import IncomingInstance
 from adit_core.services.proxy_access import RETRIEVE
 from adit_core.services.proxy_retrieval import Retrieval, Wanted
 
-router = APIRouter(prefix="/dicom-web/{ae_title}/wadors", tags=["DICOMweb"], route_class=ProxyRoute)
+router = APIRouter(
+    prefix="/dicom-web/{ae_title}/wadors",
+    tags=["DICOMweb"],
+    route_class=ProxyRoute,
+    default_response_class=Response,
+)
 
 _STUDY = "/studies/{study}"
 _SERIES = f"{_STUDY}/series/{{series}}"

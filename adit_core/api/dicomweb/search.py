@@ -18,7 +18,12 @@ from adit_core.services.proxy_access import SEARCH
 from adit_core.services.proxy_retrieval import Wanted
 from adit_core.services.proxy_search import Search, SearchAnswer
 
-router = APIRouter(prefix="/dicom-web/{ae_title}/qidors", tags=["DICOMweb"], route_class=ProxyRoute)
+router = APIRouter(
+    prefix="/dicom-web/{ae_title}/qidors",
+    tags=["DICOMweb"],
+    route_class=ProxyRoute,
+    default_response_class=Response,
+)
 _MEDIA_TYPES = (DICOM_JSON, JSON)
 _EVERYTHING = Wanted("")
 

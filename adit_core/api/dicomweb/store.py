@@ -25,7 +25,12 @@ from adit_core.services.proxy_store import (
     require_boundary,
 )
 
-router = APIRouter(prefix="/dicom-web/{ae_title}/stowrs", tags=["DICOMweb"], route_class=ProxyRoute)
+router = APIRouter(
+    prefix="/dicom-web/{ae_title}/stowrs",
+    tags=["DICOMweb"],
+    route_class=ProxyRoute,
+    default_response_class=Response,
+)
 
 
 @router.post("/studies")
