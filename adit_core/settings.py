@@ -59,6 +59,9 @@ class Settings(BaseSettings):
     secure_cookies: bool = False
     """Send cookies over TLS only, with the `__Host-` prefix; switch it on behind TLS."""
 
+    api_calls_per_minute: int = Field(default=6000, ge=1)
+    """How often the API may be called with one token, or in one session of the dashboard."""
+
     uploads: Path | None = None
     """Where uploaded files lie until they have been transferred; without it, `uploads` in `data_dir`. Workers
     on other machines have to find them under the same path."""

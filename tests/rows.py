@@ -78,11 +78,10 @@ def make_job(db: Database, studies: int = 1, owner: User | None = None, **fields
     job = _added(
         db,
         Job(
-            kind=JobKind.BATCH_TRANSFER,
             owner_id=owner.id,
             source_id=source.id,
             destination_id=destination.id,
-            **{"run_number": 1, **fields},
+            **{"kind": JobKind.BATCH_TRANSFER, "run_number": 1, **fields},
         ),
     )
     with db.session() as session:

@@ -54,8 +54,8 @@ class WebProcess:
 
 
 @contextmanager
-def web_process(folder: Path) -> Iterator[WebProcess]:
-    """Run the web process; its database and its log are in `folder`."""
+def web_process(folder: Path, **settings: str) -> Iterator[WebProcess]:
+    """Run the web process with these settings; its database and its log are in `folder`."""
     db = Database(f"sqlite:///{folder / 'adit.sqlite'}")
     db.upgrade()
     environment = {
@@ -63,6 +63,7 @@ def web_process(folder: Path) -> Iterator[WebProcess]:
         "ADIT_SECURE_COOKIES": "0",
         "PREFECT_API_URL": "",
         "PREFECT_HOME": str(folder / "prefect"),
+        **{f"ADIT_{name.upper()}": value for name, value in settings.items()},
     }
     program = [sys.executable, "-m", "uvicorn", "adit_core.api.asgi:app", "--host", HOST]
     server = on_free_ports(
@@ -71,7 +72,7 @@ def web_process(folder: Path) -> Iterator[WebProcess]:
             [*program, "--port", str(ports[0])],
             ports=ports,
             log=folder / "web.log",
-            environment=environment,
+            environment={"ADIT_WEB_URL": f"http://{HOST}:{ports[0]}", **environment},
         ),
     )
     with server:

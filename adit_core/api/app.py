@@ -5,11 +5,15 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 
 from fastapi import FastAPI, Request
-from starlette.responses import JSONResponse, PlainTextResponse
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from adit_core.api import health, sign_in
+from adit_core.api import sign_in
 from adit_core.api.gate import SessionGate
+from adit_core.api.metrics import MetricsAtRoot
+from adit_core.api.problems import problem_response
+from adit_core.api.rest import create_api
 from adit_core.api.security_headers import SecurityHeaders
 from adit_core.api.wiring import Wiring
 from adit_core.errors import DatabaseUnavailable
@@ -42,15 +46,18 @@ def create_app(wiring: Wiring, dashboard: Dashboard) -> FastAPI:
     app.state.wiring = wiring
     app.add_middleware(SecurityHeaders, script_sources=dashboard.script_sources)
     app.add_exception_handler(DatabaseUnavailable, _say_unavailable)
-    app.include_router(health.router)
+    app.add_exception_handler(404, _say_nothing_here)
     app.include_router(sign_in.router)
-    app.mount("/api", _nothing_here)
+    api = create_api(wiring)
+    app.mount("/api", api)
+    app.router.routes.append(Route("/metrics", MetricsAtRoot(api)))
     app.mount("/", SessionGate(dashboard.app, wiring))
     return app
 
 
-# Without it, an unknown path of the API would be answered by the dashboard.
-_nothing_here = JSONResponse({"detail": "There is nothing at this path."}, status_code=404)
+def _say_nothing_here(_request: Request, _error: Exception) -> Response:
+    """Answer to paths that not even the dashboard is asked about: those with the end of a line in them."""
+    return problem_response(404, "There is nothing at this path.")
 
 
 def _say_unavailable(_request: Request, error: Exception) -> PlainTextResponse:

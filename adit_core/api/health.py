@@ -7,7 +7,7 @@ from adit_core.api.wiring import wiring_of
 from adit_core.db.engine import Database
 from adit_core.errors import DatabaseUnavailable
 
-router = APIRouter(prefix="/api/health", tags=["health"])
+router = APIRouter(prefix="/health", tags=["health"])
 
 
 class Health(BaseModel):

@@ -40,7 +40,7 @@ _PAGE_HEADERS = {
     ),
 }
 # Checking a password takes 64 MiB and a core for a moment, so a flood of them has to queue.
-_password_checks = CapacityLimiter(2)
+password_checks = CapacityLimiter(2)
 
 router = APIRouter(include_in_schema=False)
 Wired = Annotated[Wiring, Depends(wiring_of)]
@@ -69,7 +69,7 @@ async def sign_in(request: Request, wiring: Wired) -> Response:
         SessionLimits.of(wiring.settings),
         address=_address(request),
     )
-    token = await to_thread.run_sync(open_session, limiter=_password_checks)
+    token = await to_thread.run_sync(open_session, limiter=password_checks)
     if token is None:
         alert = "The user name or the password is wrong."
         return _form(wiring, wanted=wanted, username=username, alert=alert, status_code=401)

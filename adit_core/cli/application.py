@@ -26,6 +26,7 @@ _SUMMARIES = {
     "links": "Who was who in a project.",
     "held": "Look at images that may show who the patient is.",
     "users": "Accounts.",
+    "tokens": "Tokens, by which programs use the API.",
     "db": "The database.",
     "reconcile": "Repair what a crash has left behind.",
 }

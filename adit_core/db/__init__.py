@@ -21,11 +21,14 @@ from adit_core.db.policies import NodeHealth, NodePolicy, OutsideWindow, Weekday
 from adit_core.db.projects import PatientLink, ProjectAccess, PseudonymProject, PseudonymSource, StudyLink
 from adit_core.db.queries import QueryResult, QueryRow, RowStatus
 from adit_core.db.studies import Series, Study
+from adit_core.db.submissions import Submission
 from adit_core.db.tasks import SeriesProgress, Task, TaskKind, TaskStatus
+from adit_core.db.tokens import ApiToken, TokenScope
 from adit_core.db.uploads import Upload, UploadedSeries, UploadedStudy
 from adit_core.db.users import Group, GroupPermission, Membership, Permission, User, WebSession
 
 __all__ = [
+    "ApiToken",
     "AuditEvent",
     "Channel",
     "ConnectionProfile",
@@ -63,9 +66,11 @@ __all__ = [
     "StorageForm",
     "Study",
     "StudyLink",
+    "Submission",
     "Task",
     "TaskKind",
     "TaskStatus",
+    "TokenScope",
     "TransferOptions",
     "Upload",
     "UploadedSeries",

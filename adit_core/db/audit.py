@@ -16,6 +16,9 @@ class AuditAction(StrEnum):
     SIGNED_OUT = "signed out"
     USER_ADDED = "user added"
     USER_CHANGED = "user changed"
+    GROUP_CHANGED = "group changed"
+    TOKEN_CREATED = "token created"  # noqa: S105 - a word
+    TOKEN_REVOKED = "token revoked"  # noqa: S105 - a word
     NODE_ADDED = "node added"
     NODE_CHANGED = "node changed"
     SECRETS_ROTATED = "secrets rotated"
@@ -23,6 +26,8 @@ class AuditAction(StrEnum):
     PROFILE_REPLACED = "connection profile replaced"
     PROFILE_REMOVED = "connection profile removed"
     QUERIED = "queried"
+    RETRIEVED = "retrieved"
+    STORED = "stored"
     UPLOADED = "uploaded"
     JOB_SUBMITTED = "job submitted"
     JOB_CANCELED = "job canceled"

@@ -6,6 +6,7 @@ without its secrets being read, and clear text cannot be stored by mistake.
 """
 
 import base64
+import hmac
 import os
 import secrets
 from contextlib import suppress
@@ -65,6 +66,19 @@ class Keyring:
                 f"A stored secret was sealed with a key that is not at hand ({self._source()})."
             )
         return secret
+
+    def derived(self, purpose: bytes) -> bytes:
+        """Return 32 bytes for `purpose`, the same as long as the oldest key stays; nobody can guess the key.
+
+        Raises:
+            SecretUnreadable: There is no key.
+        """
+        if not self.keys and self.key_file is not None:
+            _make_key_file(self.key_file)
+        keys = (*self.keys, *self._keys_of_file())
+        if not keys:
+            raise SecretUnreadable(f"There is no key for secrets: set {_VARIABLE}.")
+        return hmac.digest(keys[-1].encode(), purpose, "sha256")
 
     def opens(self, sealed: Sealed) -> bool:
         """Tell whether one of the keys fits.

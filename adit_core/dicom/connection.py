@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 
+from adit_core.dicom.interruption import watch
 from adit_core.errors import AditError, ConnectionFailed, PeerTimeout
 
 _BUFFER_SIZE = 1 << 18
@@ -40,6 +41,7 @@ class Connection:
         self._is_torn = False
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.settimeout(silence_timeout)
+        watch(sock)
         self._poll = select.poll()
         self._poll.register(sock, select.POLLIN)
 

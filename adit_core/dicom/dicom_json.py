@@ -1,18 +1,17 @@
 """Data sets in the DICOM JSON model, as far as queries and receipts need them (PS3.18 F)."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from pydicom.datadict import tag_for_keyword
 
 from adit_core.dicom.identifier import Answer
+from adit_core.dicom.json_encoding import JsonDataSet
 
 MEDIA_TYPE = "application/dicom+json"
 
+_UIDS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
 _NAME_GROUPS = ("Alphabetic", "Ideographic", "Phonetic")
-
-JsonDataSet = Mapping[str, Any]
-"""A data set as a JSON parser returns it. What is inside is not trusted to be as it should."""
 
 
 def read_answer(data_set: JsonDataSet, keywords: Iterable[str]) -> Answer:
@@ -38,6 +37,11 @@ def values_of(data_set: JsonDataSet, keyword: str) -> list[Any]:
     element = data_set.get(f"{tag_for_keyword(keyword):08X}")
     values = element.get("Value") if isinstance(element, dict) else None
     return values if isinstance(values, list) else []
+
+
+def uids_of(data_set: JsonDataSet) -> tuple[str, ...]:
+    """Return by which UIDs study, series and instance a data set goes, empty where it does not say."""
+    return tuple("".join(map(_text, values_of(data_set, keyword)[:1])) for keyword in _UIDS)
 
 
 def _text(value: object) -> str:

@@ -7,11 +7,22 @@ from typing import NamedTuple, TypeVar
 from adit_core.dicom.association import Association, Message
 from adit_core.dicom.command import Command, CommandField
 from adit_core.dicom.contexts import message_proposals
-from adit_core.dicom.identifier import Answer, decode_answer, encode_identifier, unique_keys
+from adit_core.dicom.dicom_json import uids_of, values_of
+from adit_core.dicom.identifier import (
+    Answer,
+    decode_answer,
+    decode_json,
+    encode_identifier,
+    unique_keys,
+)
+from adit_core.dicom.json_encoding import JsonDataSet
 from adit_core.dicom.node import QueryRoot, ServerNode, Service
 from adit_core.dicom.ports import Searcher
 from adit_core.dicom.query import (
+    AttributeQuery,
     InstanceResult,
+    Keys,
+    Level,
     PatientQuery,
     PatientResult,
     SeriesQuery,
@@ -44,6 +55,12 @@ _FIND_CLASSES = {
 }
 
 
+_OF_PATIENT = frozenset(
+    {"PatientID", "PatientName", "PatientBirthDate", "PatientSex", "SpecificCharacterSet"}
+)
+"""What the patient level knows of a patient (PS3.4 table C.6-1)."""
+
+_Answer = TypeVar("_Answer")
 _Result = TypeVar("_Result", PatientResult, StudyResult, SeriesResult, InstanceResult)
 
 
@@ -150,6 +167,37 @@ class DimseSearcher(Searcher):
 
         yield from self._results(keys, read)
 
+    def find_data_sets(self, query: AttributeQuery) -> Iterator[JsonDataSet]:
+        """Yield all that is answered, as it comes. Closing the iterator early aborts the association."""
+        if query.level is not Level.STUDY:
+            keys = {**query.keys, **unique_keys(self._node, query.level, query.study)}
+            if query.level is Level.INSTANCE:
+                keys["SeriesInstanceUID"] = query.series_instance_uid
+            yield from self._data_sets(keys)
+        elif self._node.query_root is QueryRoot.STUDY:
+            yield from self._data_sets({**query.keys, "QueryRetrieveLevel": query.level})
+        else:
+            yield from self._data_sets_of_patients(query.keys)
+
+    def _data_sets_of_patients(self, keys: Keys) -> Iterator[JsonDataSet]:
+        """Ask for patients first, and add to each study what was said of its patient."""
+        of_patient = {keyword: value for keyword, value in keys.items() if keyword in _OF_PATIENT}
+        of_study = {keyword: value for keyword, value in keys.items() if keyword not in _OF_PATIENT}
+        patients = {"PatientID": "", **of_patient, "QueryRetrieveLevel": "PATIENT"}
+        for patient in list(self._data_sets(patients)):
+            for patient_id in values_of(patient, "PatientID")[:1]:
+                found = {**of_study, "QueryRetrieveLevel": Level.STUDY, "PatientID": str(patient_id)}
+                for study in self._data_sets(found):
+                    yield {**patient, **study}
+
+    def _data_sets(self, keys: Keys) -> Iterator[JsonDataSet]:
+        seen: set[Hashable] = set()
+        for answer in self._answers(keys, decode_json):
+            uids = uids_of(answer) if any(uids_of(answer)) else str(values_of(answer, "PatientID"))
+            if uids not in seen:
+                seen.add(uids)
+                yield answer
+
     def _find_studies_of_patients(self, query: StudyQuery) -> Iterator[StudyResult]:
         """Ask for patients first: below them, the patient root knows their ID only (PS3.4 C.6.1.1)."""
         patients = PatientQuery(query.patient_id, query.patient_name, query.patient_birth_date)
@@ -172,13 +220,22 @@ class DimseSearcher(Searcher):
         Some archives answer once for each instance, whatever the level (pynetdicom's qrscp).
         """
         seen: set[Hashable] = set()
+
+        def decode(encoded: bytes, transfer_syntax_uid: str) -> Answer:
+            return decode_answer(encoded, transfer_syntax_uid, keys)
+
+        for answer in self._answers(keys, decode):
+            result = read(answer)
+            if result is not None and identity(result) not in seen:
+                seen.add(identity(result))
+                yield result
+
+    def _answers(self, keys: Keys, decode: Callable[[bytes, str], _Answer]) -> Iterator[_Answer]:
+        """Yield the answers to a query, as they come."""
         association, request, message = self._ask(keys)
         with association.operation():
             while message.command.status in PENDING:
-                result = read(_read_answer(association, message, keys))
-                if result is not None and identity(result) not in seen:
-                    seen.add(identity(result))
-                    yield result
+                yield _read_answer(association, message, decode)
                 message = association.receive_response(request)
         self._keep(association)
         status = message.command.status
@@ -190,7 +247,7 @@ class DimseSearcher(Searcher):
         if status != SUCCESS:
             raise status_error(status, Service.FIND, operation)
 
-    def _ask(self, keys: Mapping[str, str]) -> _Question:
+    def _ask(self, keys: Keys) -> _Question:
         association, self._idle = self._idle, None
         if association is not None:
             if association.is_usable:
@@ -219,7 +276,7 @@ class DimseSearcher(Searcher):
         return True
 
 
-def _ask(association: Association, find_class: str, keys: Mapping[str, str]) -> _Question:
+def _ask(association: Association, find_class: str, keys: Keys) -> _Question:
     with association.operation():
         context = association.context_of(find_class)
         request = Command(
@@ -247,9 +304,11 @@ def _study_keys(query: StudyQuery) -> dict[str, str]:
     }
 
 
-def _read_answer(association: Association, message: Message, keys: Mapping[str, str]) -> Answer:
+def _read_answer(
+    association: Association, message: Message, decode: Callable[[bytes, str], _Answer]
+) -> _Answer:
     encoded = association.read_data_set()
     try:
-        return decode_answer(encoded, message.context.transfer_syntax_uid, keys)
+        return decode(encoded, message.context.transfer_syntax_uid)
     except ValueError as reason:
         raise ProtocolError(f"{association.peer} sent {reason}") from reason

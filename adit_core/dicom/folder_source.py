@@ -9,10 +9,13 @@ from typing import Any
 from adit_core.dicom.durable import translated_errors
 from adit_core.dicom.folder_index import SERIES_KEYWORDS, STUDY_KEYWORDS, FolderIndex, IndexedFile
 from adit_core.dicom.identifier import Answer
+from adit_core.dicom.json_encoding import JsonDataSet, json_of_texts
 from adit_core.dicom.node import FolderNode
 from adit_core.dicom.ports import Closable, Inlet, InstanceHeader, RetrieveRequest
 from adit_core.dicom.query import (
+    AttributeQuery,
     InstanceResult,
+    Level,
     PatientQuery,
     PatientResult,
     SeriesQuery,
@@ -20,7 +23,7 @@ from adit_core.dicom.query import (
     StudyQuery,
     StudyResult,
 )
-from adit_core.dicom.references import SeriesReference
+from adit_core.dicom.references import SeriesReference, StudyReference, is_valid_uid
 from adit_core.dicom.results import (
     INSTANCE_KEYS,
     instance_result,
@@ -84,34 +87,59 @@ class FolderSearcher(_FolderAdapter):
 
     def find_studies(self, query: StudyQuery) -> Iterator[StudyResult]:
         """Yield studies that fulfil `query`."""
-        self._refresh()
-        # SQLite separates distinct values by commas, which no modality has.
-        modalities = r"REPLACE(GROUP_CONCAT(DISTINCT Modality), ',', '\')"
-        counts = f"{modalities}, COUNT(DISTINCT SeriesInstanceUID), COUNT(DISTINCT SOPInstanceUID)"
-        chosen = "StudyInstanceUID = ?" if query.study_instance_uid else "'' = ?"
-        statement = f"""
-            SELECT {_STUDY}, {counts} FROM found WHERE {chosen} GROUP BY StudyInstanceUID, PatientID
-        """  # noqa: S608 - our own names
-        for row in self._index.rows(statement, query.study_instance_uid):
-            answer = _answer((*STUDY_KEYWORDS, *_STUDY_COUNTS), row)
+        for answer in self._studies(query.study_instance_uid):
             study = study_result(answer, patient_result(answer))
             if query.matches(study):
                 yield study
 
     def find_series(self, query: SeriesQuery) -> Iterator[SeriesResult]:
         """Yield series of one study that fulfil `query`."""
-        self._refresh()
-        statement = f"""
-            SELECT {", ".join(SERIES_KEYWORDS)}, COUNT(DISTINCT SOPInstanceUID) FROM found
-            WHERE StudyInstanceUID = ? GROUP BY SeriesInstanceUID
-        """  # noqa: S608 - our own names
-        for row in self._index.rows(statement, query.study.study_instance_uid):
-            series = series_result(_answer((*SERIES_KEYWORDS, _SERIES_COUNT), row), query.study)
+        for answer in self._series(query.study):
+            series = series_result(answer, query.study)
             if query.matches(series):
                 yield series
 
     def find_instances(self, series: SeriesReference) -> Iterator[InstanceResult]:
         """Yield the instances of one series."""
+        for answer in self._instances(series):
+            yield instance_result(answer, series)
+
+    def find_data_sets(self, query: AttributeQuery) -> Iterator[JsonDataSet]:
+        """Yield what the index knows at the level, whether it matches or not."""
+        match query.level:
+            case Level.STUDY:
+                uid = query.keys.get("StudyInstanceUID", "")
+                is_one = isinstance(uid, str) and is_valid_uid(uid)
+                answers = self._studies(str(uid) if is_one else "")
+            case Level.SERIES:
+                answers = self._series(query.study)
+            case Level.INSTANCE:
+                answers = self._instances(SeriesReference(query.study, query.series_instance_uid))
+        return (json_of_texts(answer.texts_by_keyword) for answer in answers)
+
+    def _studies(self, study_instance_uid: str) -> Iterator[Answer]:
+        """Yield one study, or all if none is named."""
+        self._refresh()
+        # SQLite separates distinct values by commas, which no modality has.
+        modalities = r"REPLACE(GROUP_CONCAT(DISTINCT Modality), ',', '\')"
+        counts = f"{modalities}, COUNT(DISTINCT SeriesInstanceUID), COUNT(DISTINCT SOPInstanceUID)"
+        chosen = "StudyInstanceUID = ?" if study_instance_uid else "'' = ?"
+        statement = f"""
+            SELECT {_STUDY}, {counts} FROM found WHERE {chosen} GROUP BY StudyInstanceUID, PatientID
+        """  # noqa: S608 - our own names
+        for row in self._index.rows(statement, study_instance_uid):
+            yield _answer((*STUDY_KEYWORDS, *_STUDY_COUNTS), row)
+
+    def _series(self, study: StudyReference) -> Iterator[Answer]:
+        self._refresh()
+        statement = f"""
+            SELECT {", ".join(SERIES_KEYWORDS)}, COUNT(DISTINCT SOPInstanceUID) FROM found
+            WHERE StudyInstanceUID = ? GROUP BY SeriesInstanceUID
+        """  # noqa: S608 - our own names
+        for row in self._index.rows(statement, study.study_instance_uid):
+            yield _answer((*SERIES_KEYWORDS, _SERIES_COUNT), row)
+
+    def _instances(self, series: SeriesReference) -> Iterator[Answer]:
         self._refresh()
         statement = """
             SELECT SOPInstanceUID, SOPClassUID, InstanceNumber FROM found
@@ -119,7 +147,7 @@ class FolderSearcher(_FolderAdapter):
         """
         uids = (series.study.study_instance_uid, series.series_instance_uid)
         for row in self._index.rows(statement, *uids):
-            yield instance_result(_answer(INSTANCE_KEYS, row), series)
+            yield _answer(INSTANCE_KEYS, row)
 
 
 class FolderSource(_FolderAdapter):

@@ -13,11 +13,11 @@ from adit_core.dicom.contexts import (
     storage_groups,
     storage_proposals,
 )
-from adit_core.dicom.identifier import encode_identifier
+from adit_core.dicom.identifier import encode_identifier, unique_keys
 from adit_core.dicom.node import QueryRoot, ServerNode, Service
 from adit_core.dicom.ports import Inlet, InstanceHeader, RetrieveRequest, SeriesPart, Source
 from adit_core.dicom.query import InstanceResult
-from adit_core.dicom.references import is_valid_uid
+from adit_core.dicom.references import StudyReference, is_valid_uid
 from adit_core.dicom.status import PENDING, SUCCESS, status_error
 from adit_core.dicom.wishes import MOST_INSTANCES, Wish, missing_wishes, narrowed, study_wish
 from adit_core.errors import AditError, NoPresentationContext, ProtocolError
@@ -76,6 +76,27 @@ class DimseSource(Source):
             retrieval.fetch(request, classes)
         retrieval.raise_failure()
 
+    def retrieve_all(
+        self, study: StudyReference, series_instance_uid: str, sop_classes: Sequence[str], inlet: Inlet
+    ) -> None:
+        """Put what the archive has of a study, or of a series of it, into `inlet` by one operation.
+
+        For those who know the SOP classes, which must fit in one association, but no instances. What the
+        archive does not send is for the caller to find out. Raises what `retrieve` raises.
+        """
+        keys = unique_keys(self._node, "SERIES" if series_instance_uid else "STUDY", study)
+        if series_instance_uid:
+            keys["SeriesInstanceUID"] = series_instance_uid
+        retrieval = _Retrieval(self._node, inlet)
+        retrieval.fetch_unseen(Wish(keys, ()), sop_classes)
+        retrieval.raise_failure()
+
+
+def fit_one_association(sop_classes: Sequence[str]) -> bool:
+    """Tell whether instances of all these SOP classes can be asked for over one association."""
+    are_known = bool(sop_classes) and all(map(is_valid_uid, sop_classes))
+    return are_known and len(storage_groups(sop_classes, reserved=len(MESSAGE_TRANSFER_SYNTAXES))) == 1
+
 
 class _Retrieval:
     """One retrieval: knows what came, and why the rest did not."""
@@ -97,6 +118,10 @@ class _Retrieval:
             wishes = [study_wish(self._node, request)] if is_all else self._missing(parts)
             self._exchange(group, STORAGE_TRANSFER_SYNTAXES, wishes, patience=MOST_INSTANCES)
             self._exchange_compressed(group, parts, patience=MOST_INSTANCES)
+
+    def fetch_unseen(self, wish: Wish, sop_classes: Sequence[str]) -> None:
+        """Retrieve by one wish whose instances are not known."""
+        self._exchange(sop_classes, STORAGE_TRANSFER_SYNTAXES, [wish], patience=0)
 
     def search(self, request: RetrieveRequest, known_classes: Sequence[str]) -> None:
         """Retrieve what is of unknown SOP classes, by trying the common ones until nothing comes.

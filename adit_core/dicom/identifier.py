@@ -6,28 +6,32 @@ sets. One bad value must cost neither the answer that it is in nor the others.
 
 import re
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date
 from io import BytesIO
+from typing import TypeVar
 
-from pydicom.charset import convert_encodings, decode_bytes, default_encoding
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.filereader import read_dataset
 from pydicom.uid import ImplicitVRLittleEndian
 
+from adit_core.dicom.json_encoding import BINARY_NUMBERS, JsonDataSet, encodings_of, json_data_set, text_of
 from adit_core.dicom.node import QueryRoot, ServerNode
+from adit_core.dicom.part10 import LONG_VRS
+from adit_core.dicom.query import Keys
 from adit_core.dicom.quiet import quiet_pydicom
 from adit_core.dicom.references import StudyReference
 from adit_core.errors import InputProblem, InvalidInput
 
 _SPECIFIC_CHARACTER_SET = "SpecificCharacterSet"
 _UTF_8 = "ISO_IR 192"
-_TEXT_DELIMITERS = frozenset(b"^=\\\r\n\f\t")
-"""After which a value is back in its first character set (PS3.5 6.1.2.5.3)."""
+_ITEM_START = b"\xfe\xff\x00\xe0"
 _DATE = re.compile(r"(\d{4})\.?(\d\d)\.?(\d\d)")  # with dots before 1993 (PS3.5 6.2)
 _INTEGER = re.compile(r"[+-]?\d{1,12}")
+
+_Read = TypeVar("_Read")
 
 DECODING_ERRORS = (
     AssertionError,
@@ -50,6 +54,11 @@ class Answer:
 
     def __init__(self, values: Mapping[str, str]) -> None:
         self._values = values
+
+    @property
+    def texts_by_keyword(self) -> Mapping[str, str]:
+        """All values."""
+        return self._values
 
     def text(self, keyword: str) -> str:
         """Return the value, empty if there is none."""
@@ -88,33 +97,41 @@ def unique_keys(node: ServerNode, level: str, study: StudyReference) -> dict[str
     return keys | {"PatientID": study.patient_id}
 
 
-def encode_identifier(keys: Mapping[str, str], transfer_syntax_uid: str) -> bytes:
+def encode_identifier(keys: Keys, transfer_syntax_uid: str) -> bytes:
     """Encode attribute keywords and their values, in Implicit or Explicit VR Little Endian.
 
-    Written by hand because pydicom warns about keys that are right in a query (wildcards, ranges,
-    lists) and quotes them, that is, patient data, in the warning.
+    Of numbers in binary form, the value is the number as text. Written by hand because pydicom warns
+    about keys that are right in a query (wildcards, ranges, lists) and quotes them, that is, patient data,
+    in the warning.
     """
-    is_ascii = all(value.isascii() for value in keys.values())
-    if not is_ascii:
+    if not _is_ascii(keys):
         keys = {**keys, _SPECIFIC_CHARACTER_SET: _UTF_8}
-    is_implicit = transfer_syntax_uid == ImplicitVRLittleEndian
-    tags = {keyword: _tag(keyword) for keyword in keys}
-    return b"".join(
-        _element(tags[keyword], keys[keyword], is_implicit=is_implicit)
-        for keyword in sorted(keys, key=tags.__getitem__)
-    )
+    return _elements(keys, is_implicit=transfer_syntax_uid == ImplicitVRLittleEndian)
 
 
-def decode_answer(encoded: bytes, transfer_syntax_uid: str, keywords: Mapping[str, str]) -> Answer:
+def decode_answer(encoded: bytes, transfer_syntax_uid: str, keywords: Iterable[str]) -> Answer:
     """Decode what the keys `keywords` were answered with.
 
     Raises:
         ValueError: This is no data set. The message holds nothing of it.
     """
+    return _decoded(encoded, transfer_syntax_uid, lambda data_set: read_values(data_set, keywords))
+
+
+def decode_json(encoded: bytes, transfer_syntax_uid: str) -> JsonDataSet:
+    """Decode all that was answered.
+
+    Raises:
+        ValueError: This is no data set. The message holds nothing of it.
+    """
+    return _decoded(encoded, transfer_syntax_uid, json_data_set)
+
+
+def _decoded(encoded: bytes, transfer_syntax_uid: str, read: Callable[[Dataset], _Read]) -> _Read:
     with quiet_pydicom():
         try:
             is_implicit = transfer_syntax_uid == ImplicitVRLittleEndian
-            return read_values(read_dataset(BytesIO(encoded), is_implicit, is_little_endian=True), keywords)
+            return read(read_dataset(BytesIO(encoded), is_implicit, is_little_endian=True))
         except DECODING_ERRORS:
             # Without its cause, whose text may hold a value.
             raise ValueError("an identifier that cannot be decoded") from None
@@ -122,7 +139,7 @@ def decode_answer(encoded: bytes, transfer_syntax_uid: str, keywords: Mapping[st
 
 def read_values(data_set: Dataset, keywords: Iterable[str]) -> Answer:
     """Return the values of a data set that was read but not decoded yet."""
-    encodings = _encodings(data_set)
+    encodings = encodings_of(data_set)
     return Answer({keyword: _text(data_set, keyword, encodings) for keyword in keywords})
 
 
@@ -133,32 +150,45 @@ def _tag(keyword: str) -> int:
     return tag
 
 
-def _element(tag: int, value: str, *, is_implicit: bool) -> bytes:
-    vr = dictionary_VR(tag)
-    encoded = value.encode("utf-8")
-    if len(encoded) % 2:
-        encoded += b"\0" if vr == "UI" else b" "
+def _is_ascii(keys: Keys) -> bool:
+    return all(value.isascii() if isinstance(value, str) else _is_ascii(value) for value in keys.values())
+
+
+def _elements(keys: Keys, *, is_implicit: bool) -> bytes:
+    tags = {keyword: _tag(keyword) for keyword in keys}
+    return b"".join(
+        _element(tags[keyword], keys[keyword], is_implicit=is_implicit)
+        for keyword in sorted(keys, key=tags.__getitem__)
+    )
+
+
+def _element(tag: int, value: str | Keys, *, is_implicit: bool) -> bytes:
+    vr = dictionary_VR(tag).partition(" ")[0]  # "US or SS" is the first where it is asked for
+    if isinstance(value, str):
+        encoded = _value(vr, value)
+    else:
+        item = _elements(value, is_implicit=is_implicit)
+        encoded = _ITEM_START + struct.pack("<L", len(item)) + item
     group, number = tag >> 16, tag & 0xFFFF
     if is_implicit:
         return struct.pack("<HHL", group, number, len(encoded)) + encoded
+    if vr.encode("ascii") in LONG_VRS:
+        return struct.pack("<HH2s2xL", group, number, vr.encode("ascii"), len(encoded)) + encoded
     return struct.pack("<HH2sH", group, number, vr.encode("ascii"), len(encoded)) + encoded
 
 
-def _encodings(data_set: Dataset) -> list[str]:
-    value = data_set.get_item(_SPECIFIC_CHARACTER_SET).value if _SPECIFIC_CHARACTER_SET in data_set else b""
-    # pydicom decodes this element at once where it reads a whole file.
-    text = value.decode("ascii", "replace") if isinstance(value, bytes) else value or ""
-    names = text.split("\\") if isinstance(text, str) else map(str, text)
-    return convert_encodings([name.strip("\0 ") for name in names])
+def _value(vr: str, value: str) -> bytes:
+    if value and vr in BINARY_NUMBERS:
+        number = float(value) if vr in ("FL", "FD") else int(value)
+        return struct.pack(f"<{BINARY_NUMBERS[vr]}", number)
+    encoded = value.encode("utf-8")
+    if len(encoded) % 2:
+        encoded += b"\0" if vr == "UI" else b" "
+    return encoded
 
 
 def _text(data_set: Dataset, keyword: str, encodings: list[str]) -> str:
-    value = _raw(data_set, keyword)
-    try:
-        text = decode_bytes(value, encodings, set(_TEXT_DELIMITERS))
-    except (LookupError, UnicodeError):  # a character set that is a codec of Python, but not of text
-        text = value.decode(default_encoding)
-    return text.strip("\0 ")
+    return text_of(_raw(data_set, keyword), encodings)
 
 
 def _raw(data_set: Dataset, keyword: str) -> bytes:

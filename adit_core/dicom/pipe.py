@@ -45,6 +45,11 @@ class InstancePipe:
         self._is_abandoned = False
         self._failure: BaseException | None = None
 
+    @property
+    def seen(self) -> frozenset[str]:
+        """The SOP Instance UIDs of what has come, or begun to come."""
+        return frozenset(self._seen)
+
     def begin(self, header: InstanceHeader) -> None:
         """Announce an instance; one that is not wanted is discarded as it comes."""
         uid = header.sop_instance_uid

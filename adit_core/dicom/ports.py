@@ -12,7 +12,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, Self
 
+from adit_core.dicom.json_encoding import JsonDataSet
 from adit_core.dicom.query import (
+    AttributeQuery,
     InstanceResult,
     PatientQuery,
     PatientResult,
@@ -56,6 +58,10 @@ class Searcher(Closable, Protocol):
 
     def find_instances(self, series: SeriesReference) -> Iterator[InstanceResult]:
         """Yield the instances of one series."""
+        ...
+
+    def find_data_sets(self, query: AttributeQuery) -> Iterator[JsonDataSet]:
+        """Yield what the archive answers to a query of any attributes, each result once."""
         ...
 
 

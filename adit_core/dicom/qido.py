@@ -9,12 +9,16 @@ from typing import Any, Protocol, TypeVar
 import requests
 from dicomweb_client import DICOMwebClient
 
-from adit_core.dicom.dicom_json import MEDIA_TYPE, read_answer
+from adit_core.dicom.dicom_json import MEDIA_TYPE, read_answer, uids_of
 from adit_core.dicom.identifier import Answer
+from adit_core.dicom.json_encoding import JsonDataSet
 from adit_core.dicom.node import DicomWebNode
 from adit_core.dicom.ports import Searcher
 from adit_core.dicom.query import (
+    AttributeQuery,
     InstanceResult,
+    Keys,
+    Level,
     PatientQuery,
     PatientResult,
     SeriesQuery,
@@ -146,6 +150,29 @@ class WebSearcher(Searcher):
         fields = ("StudyInstanceUID", "SeriesInstanceUID", *INSTANCE_KEYS)
         yield from self._results(_unless_unknown(search), fields, {}, read)
 
+    def find_data_sets(self, query: AttributeQuery) -> Iterator[JsonDataSet]:
+        """Yield all that is answered, page by page."""
+        study, series = query.study.study_instance_uid, query.series_instance_uid
+        filters = {**_flat(query.keys), **({"fuzzymatching": "true"} if query.is_fuzzy else {})}
+
+        def search(**options: Any) -> list[dict[str, Any]]:
+            match query.level:
+                case Level.STUDY:
+                    return self._client.search_for_studies(**options)
+                case Level.SERIES:
+                    return self._client.search_for_series(url_part(study), **options)
+                case Level.INSTANCE:
+                    return self._client.search_for_instances(url_part(study), url_part(series), **options)
+
+        asked = {keyword: value for keyword, value in filters.items() if value}
+        found = 0
+        for answer in self._pages(_unless_unknown(search), tuple(query.keys), asked):
+            found += 1
+            yield answer
+        loose = {keyword: _ESCAPED.sub("*", value) for keyword, value in asked.items()}
+        if not found and loose != asked and not self._decodes_urls():
+            yield from self._pages(_unless_unknown(search), tuple(query.keys), loose)
+
     def _results(
         self,
         search: _Search,
@@ -167,11 +194,16 @@ class WebSearcher(Searcher):
     def _answers(
         self, search: _Search, fields: Sequence[str], filters: Mapping[str, str]
     ) -> Iterator[Answer]:
+        return (read_answer(page, fields) for page in self._pages(search, fields, filters))
+
+    def _pages(
+        self, search: _Search, fields: Sequence[str], filters: Mapping[str, str]
+    ) -> Iterator[JsonDataSet]:
         """Yield all answers to a search, page by page."""
         told: set[Hashable] = set()
         offset = 0
         while page := self._page(search, fields, filters, offset):
-            answers = {_uids(answer): answer for answer in (read_answer(each, fields) for each in page)}
+            answers = {uids_of(each): each for each in page}
             new = answers.keys() - told
             if not new:
                 if len(page) == _PAGE:
@@ -265,5 +297,10 @@ def _first(result: _Result | None, found: set[Hashable]) -> Iterator[_Result]:
         yield result
 
 
-def _uids(answer: Answer) -> tuple[str, ...]:
-    return tuple(map(answer.text, ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")))
+def _flat(keys: Keys, prefix: str = "") -> dict[str, str]:
+    """Return keys as QIDO-RS names them: those of a sequence's item by both, with a dot (PS3.18 8.3.4.1)."""
+    flat: dict[str, str] = {}
+    for keyword, value in keys.items():
+        name = f"{prefix}{keyword}"
+        flat |= {name: value} if isinstance(value, str) else _flat(value, f"{name}.")
+    return flat

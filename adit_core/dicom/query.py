@@ -7,8 +7,10 @@ some ignore ModalitiesInStudy, others fold case or umlauts. :meth:`PatientQuery.
 
 import re
 import unicodedata
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import date, time
+from enum import StrEnum
 
 from adit_core.dicom.references import InstanceReference, SeriesReference, StudyReference
 
@@ -160,6 +162,34 @@ class SeriesQuery:
             and text_matches(self.series_description, series.series_description)
             and self.series_number in (None, series.series_number)
         )
+
+
+class Level(StrEnum):
+    """A level of the hierarchy, as Query/Retrieve Level calls it (PS3.4 C.6.2)."""
+
+    STUDY = "STUDY"
+    SERIES = "SERIES"
+    INSTANCE = "IMAGE"
+
+
+Keys = Mapping[str, "str | Keys"]
+"""Attributes by keyword: what each is to match, empty for anything; of a sequence, the keys of its item."""
+
+
+@dataclass(frozen=True, slots=True)
+class AttributeQuery:
+    """Keys of any attributes at one level, for those who know what they ask for.
+
+    Below the study level, ``study`` names the study that is searched in, and at the instance level
+    ``series_instance_uid`` the series. Unlike other queries, answers are handed on as they are.
+    """
+
+    level: Level
+    keys: Keys
+    study: StudyReference = field(default_factory=lambda: StudyReference(""))
+    series_instance_uid: str = ""
+    is_fuzzy: bool = False
+    """Whether names that sound alike may match, where the archive can do that (PS3.4 C.2.2.2.1.1)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
+from adit_core.dicom.interruption import watch
 from adit_core.dicom.node import ConnectionProfile, DicomWebNode
 from adit_core.dicom.part10 import IMPLEMENTATION_VERSION_NAME
 from adit_core.dicom.tls import TlsSettings, client_context
@@ -172,11 +173,13 @@ def _pools(silence_timeout: float) -> dict[str, type[HTTPConnectionPool]]:
         def connect(self) -> None:
             super().connect()
             self.sock.settimeout(silence_timeout)
+            watch(self.sock)
 
     class TlsConnection(HTTPSConnection):
         def connect(self) -> None:
             super().connect()
             self.sock.settimeout(silence_timeout)
+            watch(self.sock)
 
     class PlainPool(HTTPConnectionPool):
         ConnectionCls: Any = PlainConnection

@@ -75,7 +75,11 @@ def read_batch_file(source: Path | bytes, filename: str = "") -> BatchFile:
     Raises:
         InvalidInput: With all that is wrong with it at once.
     """
-    sheet = open_sheet(source, filename)
+    return batch_of_sheet(open_sheet(source, filename))
+
+
+def batch_of_sheet(sheet: Spreadsheet) -> BatchFile:
+    """Return the studies that a sheet names. Raises what `read_batch_file` raises."""
     rows = [row for row in rows_of(sheet, _columns(sheet)) if row.texts.get(TRANSFER, "").casefold() != NO]
     if not rows:
         raise InvalidInput(InputProblem("There is a header, but no study below it that is to be moved."))

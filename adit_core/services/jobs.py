@@ -66,6 +66,7 @@ def list_jobs(
     *,
     all_users: bool = False,
     statuses: Collection[JobStatus] = (),
+    kinds: Collection[JobKind] = (),
     limit: int = 50,
     before_id: int | None = None,
 ) -> list[JobView]:
@@ -76,6 +77,7 @@ def list_jobs(
         user: Who asks.
         all_users: Everybody's jobs; for staff only.
         statuses: Only jobs that have one of these; empty for all.
+        kinds: Only jobs that are one of these; empty for all.
         limit: At most so many.
         before_id: Only jobs older than this one, to go on from where the last list ended.
 
@@ -89,6 +91,8 @@ def list_jobs(
         chosen = chosen.where(Job.owner_id == user.id)
     if statuses:
         chosen = chosen.where(col(Job.status).in_(statuses))
+    if kinds:
+        chosen = chosen.where(col(Job.kind).in_(kinds))
     if before_id is not None:
         chosen = chosen.where(Job.id < before_id)
     who = asker(db, user)
@@ -140,6 +144,16 @@ def list_tasks(
         return list(session.exec(chosen.limit(limit)))
 
 
+def show_task(db: Database, user: User, task_id: int) -> Task:
+    """Return a task.
+
+    Raises:
+        NotFound: There is no such task, or it is not the user's to see.
+    """
+    with db.reading() as session:
+        return _visible_task(session, user, task_id)
+
+
 def series_of_task(db: Database, user: User, task_id: int) -> list[SeriesProgress]:
     """Return how far the series of a task are, by series number.
 
@@ -147,10 +161,7 @@ def series_of_task(db: Database, user: User, task_id: int) -> list[SeriesProgres
         NotFound: There is no such task, or it is not the user's to see.
     """
     with db.reading() as session:
-        task = session.get(Task, task_id)
-        job = session.get(Job, task.job_id) if task else None
-        if job is None or not may_see(user, job):
-            raise NotFound(f"There is no task {task_id}.")
+        _visible_task(session, user, task_id)
         rows = session.exec(select(SeriesProgress).where(SeriesProgress.task_id == task_id))
         return sorted(rows, key=lambda row: (row.series_number or 0, row.series_instance_uid))
 
@@ -174,6 +185,14 @@ def modalities_of_tasks(db: Database, user: User, job_id: int) -> dict[int, tupl
         for task_id, modality in session.exec(chosen):
             modalities[task_id].append(modality)
     return {task_id: tuple(found) for task_id, found in modalities.items()}
+
+
+def _visible_task(session: Session, user: User, task_id: int) -> Task:
+    task = session.get(Task, task_id)
+    job = session.get(Job, task.job_id) if task else None
+    if task is None or job is None or not may_see(user, job):
+        raise NotFound(f"There is no task {task_id}.")
+    return task
 
 
 def _views(session: Session, who: Asker, jobs: Sequence[Job]) -> list[JobView]:

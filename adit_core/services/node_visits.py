@@ -12,6 +12,7 @@ from typing import Self, TypeVar
 from adit_core.db import OutsideWindow
 from adit_core.db.columns import utc_now
 from adit_core.db.engine import Database
+from adit_core.dicom.json_encoding import JsonDataSet
 from adit_core.dicom.ports import (
     Delivery,
     Destination,
@@ -24,6 +25,7 @@ from adit_core.dicom.ports import (
     Source,
 )
 from adit_core.dicom.query import (
+    AttributeQuery,
     InstanceResult,
     PatientQuery,
     PatientResult,
@@ -212,6 +214,10 @@ class VisitingSearcher(Searcher):
     def find_instances(self, series: SeriesReference) -> Iterator[InstanceResult]:
         """Yield instances as the archive sends them."""
         return self._asked(self._searcher.find_instances(series))
+
+    def find_data_sets(self, query: AttributeQuery) -> Iterator[JsonDataSet]:
+        """Yield what the archive answers, as it comes."""
+        return self._asked(self._searcher.find_data_sets(query))
 
     def close(self) -> None:
         """Close the searcher."""

@@ -58,7 +58,11 @@ def read_query_file(source: Path | bytes, filename: str = "") -> QueryFile:
     Raises:
         InvalidInput: With all that is wrong with it at once.
     """
-    sheet = open_sheet(source, filename)
+    return query_of_sheet(open_sheet(source, filename))
+
+
+def query_of_sheet(sheet: Spreadsheet) -> QueryFile:
+    """Return the questions that a sheet asks. Raises what `read_query_file` raises."""
     columns, places = _columns(sheet)
     rows = list(rows_of(sheet, places))
     if not rows:

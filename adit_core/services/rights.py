@@ -8,6 +8,16 @@ from adit_core.services.projects import may_use_project
 from adit_core.services.users import permissions_of
 
 
+def require_staff(user: User) -> None:
+    """Do nothing if `user` is a member of staff.
+
+    Raises:
+        NotAllowed: The user is not, or the account is closed.
+    """
+    if not (user.is_active and user.is_staff):
+        raise NotAllowed("Only staff may do this.")
+
+
 def require_permission(db: Database, user: User, permission: Permission) -> None:
     """Do nothing if `user` has `permission`; staff have all.
 

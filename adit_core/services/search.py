@@ -132,6 +132,11 @@ def cached_study(
         study = _remembered(session, node_id, study_instance_uid)
     if study is None or utc_now() - study.fetched_at > max_age:
         return None
+    return remembered_study(study)
+
+
+def remembered_study(study: Study) -> StudyResult:
+    """Return a row as what the archive answered."""
     return StudyResult(
         reference=StudyReference(study.study_instance_uid, study.patient_id),
         patient_name=study.patient_name,

@@ -62,11 +62,16 @@ def sign_in(db: Database, username: str, password: str, limits: SessionLimits, *
     user = check_password(db, username, password)
     if user is not None:
         return open_session(db, user, limits, address=address)
+    record_failure(db, username, address=address)
+    return None
+
+
+def record_failure(db: Database, username: str, *, address: str) -> None:
+    """Write to the audit trail that somebody gave a wrong password, or the name of nobody."""
     actor = find_user(db, username) or UNKNOWN_USER
     with db.session() as session:
         audit.record(session, AuditAction.SIGN_IN_FAILED, actor=actor, succeeded=False, address=address)
         session.commit()
-    return None
 
 
 def open_session(db: Database, user: User, limits: SessionLimits, *, address: str) -> str:

@@ -6,7 +6,7 @@ marked where it cannot (digits that were rounded away).
 
 import io
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -78,6 +78,28 @@ def read_spreadsheet(content: bytes, filename: str) -> Spreadsheet:
     grid = dict((_read_workbook if content.startswith(_ZIP) else _read_csv)(content, filename))
     if not grid:
         raise _invalid(f"{filename} is empty.")
+    return _table(grid)
+
+
+def sheet_of_records(records: Sequence[Mapping[str, str]]) -> Spreadsheet:
+    """Return rows that came as text by column as the sheet that they would be: the first one is row 2.
+
+    Columns that a row does not name are empty in it, and rows that are wholly empty are left out.
+
+    Raises:
+        InvalidInput: There are more than the limits allow, or none.
+    """
+    header = tuple(dict.fromkeys(name.strip() for record in records for name in record))
+    if not header:
+        raise _invalid("There are no rows.")
+    if len(header) > MAX_COLUMNS:
+        raise _invalid(f"There are more than {MAX_COLUMNS} columns.")
+    _within_limit(len(records) + 1)
+    stripped = ({name.strip(): text.strip() for name, text in record.items()} for record in records)
+    grid = {1: [_Cell(name) for name in header]}
+    for number, record in enumerate(stripped, 2):
+        if any(record.values()):
+            grid[number] = [_Cell(record.get(name, "")) for name in header]
     return _table(grid)
 
 

@@ -5,7 +5,7 @@ from math import ceil
 
 from sqlmodel import Session
 
-from adit_core.db import DicomNode, Job, JobKind, NodeKind, QueryRow, Task, TaskKind
+from adit_core.db import DicomNode, Job, JobKind, NodeKind, QueryRow, Task, TaskKind, User
 from adit_core.db.audit import AuditAction
 from adit_core.db.engine import Database
 from adit_core.dicom.node import QueryRoot
@@ -14,6 +14,7 @@ from adit_core.services import audit
 from adit_core.services.approval import initial_message, initial_status
 from adit_core.services.launching import Launcher, launch_job
 from adit_core.services.nodes import get_node
+from adit_core.services.once import OnceKey, remember
 from adit_core.services.query_cells import is_selective
 from adit_core.services.query_columns import PATIENT_BIRTH_DATE, PATIENT_ID, PATIENT_NAME
 from adit_core.services.query_file import QueryFile, Question
@@ -39,6 +40,7 @@ def submit_batch_query(
     name: str = "",
     urgent: bool = False,
     address: str = "",
+    once: OnceKey | None = None,
 ) -> int:
     """Have an archive asked about the rows of a query file and return the id of the job.
 
@@ -53,17 +55,14 @@ def submit_batch_query(
         name: What the owner calls the job.
         urgent: Whether it goes before others.
         address: The network address that the request came from.
+        once: Under which it may be asked for again; see `submit_once`.
 
     Raises:
         NotFound: There is no such user or node.
         NotAllowed: The user may not do this.
         InvalidInput: The node cannot be searched, or something else is wrong, with all of it.
     """
-    owner = user_of_id(db, owner_id)
-    node = get_node(db, source)
-    require_query(db, owner, source=node, urgent=urgent)
-    require_searchable(node)
-    refuse(*_query_problems(query), *_root_problems(node, query), *name_problems(name))
+    owner, node = require_allowed_query(db, owner_id, source, query, name=name, urgent=urgent)
     job = Job(
         kind=JobKind.BATCH_QUERY,
         name=name.strip(),
@@ -76,6 +75,7 @@ def submit_batch_query(
     )
     with db.session() as session:
         _write(session, job, query.questions)
+        remember(session, job, once)
         audit.record(
             session,
             AuditAction.JOB_SUBMITTED,
@@ -90,6 +90,21 @@ def submit_batch_query(
         session.commit()
     launch_job(db, launcher, job.id)
     return job.id
+
+
+def require_allowed_query(
+    db: Database, owner_id: int, source: str, query: QueryFile, *, name: str, urgent: bool
+) -> tuple[User, DicomNode]:
+    """Return who asks and which node, if the questions may be asked.
+
+    Raises what `submit_batch_query` raises.
+    """
+    owner = user_of_id(db, owner_id)
+    node = get_node(db, source)
+    require_query(db, owner, source=node, urgent=urgent)
+    require_searchable(node)
+    refuse(*_query_problems(query), *_root_problems(node, query), *name_problems(name))
+    return owner, node
 
 
 def _query_problems(query: QueryFile) -> Iterator[InputProblem]:

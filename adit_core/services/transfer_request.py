@@ -24,6 +24,7 @@ from adit_core.services import audit
 from adit_core.services.approval import initial_message, initial_status
 from adit_core.services.launching import Launcher, launch_job
 from adit_core.services.nodes import get_node
+from adit_core.services.once import OnceKey, remember
 from adit_core.services.projects import get_project
 from adit_core.services.pseudonyms import FIELD, Wish, assign_pseudonyms, foreseen_pseudonyms
 from adit_core.services.rights import require_transfer
@@ -52,6 +53,8 @@ class TransferRequest:
     """How the studies are to be transferred."""
     address: str = ""
     """The network address that the request came from."""
+    once: OnceKey | None = None
+    """Under which it may be asked for again; see `submit_once`, which is to be called then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +148,7 @@ def write_and_launch(
     with db.session() as session:
         session.add(job)
         session.flush()
+        remember(session, job, request.once)
         write_tasks(session, job, pseudonyms_of(session, db.keyring, job, wishes))
         audit.record(
             session,

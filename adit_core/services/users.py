@@ -5,6 +5,7 @@ exists, so that the time of an answer does not tell which user names do.
 """
 
 import re
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import cache
 
@@ -88,7 +89,10 @@ def create_user(
 class UserChanges:
     """What is to become of an account; what is None stays as it is."""
 
+    full_name: str | None = None
     email: str | None = None
+    is_staff: bool | None = None
+    is_active: bool | None = None
     needs_approval: bool | None = None
     notify_by_email: bool | None = None
 
@@ -96,19 +100,26 @@ class UserChanges:
 def change_user(
     db: Database, username: str, changes: UserChanges, *, actor: User | str = audit.SYSTEM
 ) -> User:
-    """Change an account and return it as it is then.
+    """Change an account and return it as it is then; if it is closed, its user is signed out everywhere.
 
     Raises:
         NotFound: There is no such user.
-        InvalidInput: The address is none, or there is none to send e-mails to.
+        InvalidInput: The address is none, or there is none to send e-mails to, or the actor would give up
+            the own account.
     """
     user_id = get_user(db, username).id
+    refuse(*_own_account_problems(user_id, changes, actor))
     wanted = {name: value for name, value in asdict(changes).items() if value is not None}
     with db.session() as session:
         user = session.get_one(User, user_id)
         for name, value in wanted.items():
             setattr(user, name, storable(value.strip()) if isinstance(value, str) else value)
-        refuse(*_email_problems(user.email, is_needed=user.notify_by_email))
+        refuse(
+            *_length_problems("full_name", user.full_name, 150),
+            *_email_problems(user.email, is_needed=user.notify_by_email),
+        )
+        if not user.is_active:
+            session.exec(delete(WebSession).where(col(WebSession.user_id) == user_id))
         audit.record(
             session,
             AuditAction.USER_CHANGED,
@@ -139,7 +150,7 @@ def check_password(db: Database, username: str, password: str) -> User | None:
     return user
 
 
-def set_password(db: Database, username: str, password: str) -> None:
+def set_password(db: Database, username: str, password: str, *, actor: User | str = audit.SYSTEM) -> None:
     """Give a user a new password, and sign the user out everywhere.
 
     Raises:
@@ -152,6 +163,14 @@ def set_password(db: Database, username: str, password: str) -> None:
     with db.session() as session:
         _store_hash(session, user.id, new_hash)
         session.exec(delete(WebSession).where(col(WebSession.user_id) == user.id))
+        audit.record(
+            session,
+            AuditAction.USER_CHANGED,
+            actor=actor,
+            object_kind="user",
+            object_id=user.username,
+            changed="password",
+        )
         session.commit()
 
 
@@ -241,6 +260,14 @@ def _store_hash(session: Session, user_id: int, password_hash: str) -> None:
 
 def _normalized(username: str) -> str:
     return username.strip().lower()
+
+
+def _own_account_problems(user_id: int, changes: UserChanges, actor: User | str) -> Iterator[InputProblem]:
+    """Yield why nobody can undo it: the last member of staff could lock everybody out."""
+    if isinstance(actor, User) and actor.id == user_id:
+        for field in ("is_active", "is_staff"):
+            if getattr(changes, field) is False:
+                yield InputProblem("Have somebody else do this to your own account.", field=field)
 
 
 def _username_problems(username: str) -> list[InputProblem]:

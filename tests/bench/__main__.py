@@ -11,11 +11,11 @@ from pathlib import Path
 
 from rich.console import Console
 
-from tests.bench import archives, large_job, queries, services, web
+from tests.bench import archives, dicomweb_proxy, large_job, queries, services, web
 from tests.bench.contest import Result, hold
 from tests.bench.report import figures_table, keep, speed_table
 
-_PARTS = ("services", "web", "archives", "orchestration", "memory", "queries", "large")
+_PARTS = ("services", "web", "proxy", "archives", "orchestration", "memory", "queries", "large")
 Figures = dict[str, dict[str, float]]
 
 
@@ -56,6 +56,10 @@ def _contests(options: argparse.Namespace, folder: Path) -> Iterator[Result]:
         with ExitStack() as servers:
             for contest in web.contests(servers, folder, options.instances):
                 yield hold(contest, options.rounds)
+    if "proxy" in options.parts:
+        with ExitStack() as servers:
+            for contest in dicomweb_proxy.contests(servers, folder / "proxy", 3 * options.instances):
+                yield hold(contest, options.rounds)
     if "archives" in options.parts:
         with ExitStack() as servers:
             arena = servers.enter_context(archives.open_arena(folder / "archives"))
@@ -64,6 +68,11 @@ def _contests(options: argparse.Namespace, folder: Path) -> Iterator[Result]:
 
 def _figures(options: argparse.Namespace, folder: Path) -> Figures:
     figures: Figures = {}
+    if "proxy" in options.parts:
+        images = 3 * options.instances
+        title = f"DICOMweb proxy, a study of {images} CT images"
+        rounds = min(5, options.rounds)
+        figures[title] = dict(dicomweb_proxy.figures(folder / "figures-proxy", images=images, rounds=rounds))
     if "queries" in options.parts:
         title = f"Batch query of {options.rows} rows, {queries.SEVERAL} associations"
         rounds = min(3, options.rounds)

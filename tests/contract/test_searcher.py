@@ -5,7 +5,15 @@ from datetime import date
 import pytest
 
 from adit_core.dicom.ports import Searcher
-from adit_core.dicom.query import DateRange, InstanceResult, PatientQuery, SeriesQuery, StudyQuery
+from adit_core.dicom.query import (
+    AttributeQuery,
+    DateRange,
+    InstanceResult,
+    Level,
+    PatientQuery,
+    SeriesQuery,
+    StudyQuery,
+)
 from adit_core.dicom.study_windows import StudyWindow
 from adit_core.errors import TransientError
 from deployments.demo.studies import Form, SeriesSpec, StudySpec, write_study
@@ -290,3 +298,23 @@ def test_queries_may_be_asked_while_another_one_is_answered(archive: SourceUnder
     assert series == {
         spec.series_instance_uid(index) for spec in (CT, MR, OLD) for index in range(len(spec.series))
     }
+
+
+def test_any_attributes_are_told_at_each_level(archive: SourceUnderTest):
+    archive.holding(CT, MR)
+    study, series = factories.study_reference(MR), factories.series_reference(MR, 0)
+    wanted = {
+        Level.STUDY: ("0020000D", {CT.study_instance_uid, MR.study_instance_uid}),
+        Level.SERIES: ("0020000E", {MR.series_instance_uid(index) for index in range(len(MR.series))}),
+        Level.INSTANCE: (
+            "00080018",
+            {MR.sop_instance_uid(0, instance) for instance in range(MR.series[0].instances)},
+        ),
+    }
+    with archive.searcher() as searcher:
+        for level, (tag, expected) in wanted.items():
+            keys = {"StudyInstanceUID": "", "PatientID": "0004711"} if level is Level.STUDY else {}
+            uid = {Level.SERIES: "SeriesInstanceUID", Level.INSTANCE: "SOPInstanceUID"}.get(level)
+            query = AttributeQuery(level, {uid: ""} if uid else keys, study, series.series_instance_uid)
+            told = {answer[tag]["Value"][0] for answer in searcher.find_data_sets(query)}
+            assert told >= expected

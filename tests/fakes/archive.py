@@ -12,6 +12,8 @@ from typing import Self
 
 from pydicom import Dataset, dcmread
 
+from adit_core.dicom.dicom_json import JsonDataSet
+from adit_core.dicom.json_encoding import json_of_texts
 from adit_core.dicom.part10 import encode_file_header, read_file_instance
 from adit_core.dicom.ports import (
     Delivery,
@@ -22,7 +24,9 @@ from adit_core.dicom.ports import (
     RetrieveRequest,
 )
 from adit_core.dicom.query import (
+    AttributeQuery,
     InstanceResult,
+    Level,
     PatientQuery,
     PatientResult,
     SeriesQuery,
@@ -172,6 +176,29 @@ class FakeSearcher(_Closable):
                 faults.breaks_search_after = None
                 raise ConnectionFailed("the fake broke the connection")
             yield instance
+
+    def find_data_sets(self, query: AttributeQuery) -> Iterator[JsonDataSet]:
+        """Yield the UIDs of what it has at the level, whether it matches or not."""
+        study, series = query.study.study_instance_uid, query.series_instance_uid
+        found = {
+            tuple(uids[: _DEPTHS[query.level]]): None
+            for held in self._archive.held.values()
+            for uids in [_uids_of(held)]
+            if query.level is Level.STUDY or uids[0] == study
+            if query.level is not Level.INSTANCE or uids[1] == series
+        }
+        for uids in found:
+            yield json_of_texts(dict(zip(_UID_KEYWORDS, uids, strict=False)))
+
+
+_UID_KEYWORDS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
+_DEPTHS = {Level.STUDY: 1, Level.SERIES: 2, Level.INSTANCE: 3}
+
+
+def _uids_of(held: Held) -> tuple[str, str, str]:
+    instance = held.instance.reference
+    series = instance.series
+    return series.study.study_instance_uid, series.series_instance_uid, instance.sop_instance_uid
 
 
 class FakeSource(_Closable):

@@ -172,7 +172,7 @@ def test_an_unknown_path_of_the_api_is_not_answered_by_the_dashboard(web: WebPro
     with web.browser(web.add_user()) as browser:
         answer = browser.get("/api/nothing/here")
 
-    assert (answer.status_code, answer.headers["content-type"]) == (404, "application/json")
+    assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
 
 
 def test_browsers_are_told_to_keep_to_this_server(web: WebProcess):

@@ -1,0 +1,109 @@
+"""What the routes of the proxy have in common: who asks, for which archive, and how errors are told."""
+
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Annotated, Any
+from urllib.parse import quote, urlsplit
+
+from fastapi import Depends, Request
+from fastapi.concurrency import run_in_threadpool
+from fastapi.routing import APIRoute
+from starlette.responses import Response
+
+from adit_core.api.authentication import Caller, signed_in
+from adit_core.api.dicomweb.parameters import wanted
+from adit_core.api.dicomweb.streams import bad_request
+from adit_core.api.wiring import Wiring, wiring_of
+from adit_core.db import TokenScope
+from adit_core.errors import InvalidInput
+from adit_core.services.node_places import NodePlaces
+from adit_core.services.proxy_access import ProxyAccess, ProxyUse, ProxyVisitor, enter
+from adit_core.services.proxy_retrieval import Means, Wanted
+from adit_core.services.routes import receiver_address
+
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+
+
+class ProxyRoute(APIRoute):
+    """A route that answers to wrong parameters with 400, as the standard wants it (PS3.18 8.5)."""
+
+    def get_route_handler(self) -> Handler:
+        """Return what handles a request."""
+        handle = super().get_route_handler()
+
+        async def handle_kindly(request: Request) -> Response:
+            try:
+                return await handle(request)
+            except InvalidInput as error:
+                return bad_request(error)
+
+        return handle_kindly
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request, by whom, and what to serve it with."""
+
+    request: Request
+    ae_title: str
+    caller: Caller
+    wiring: Wiring
+    means: Means
+
+    async def enter(self, use: ProxyUse) -> ProxyAccess:
+        """Let the caller use the archive; raises what `adit_core.services.proxy_access.enter` raises."""
+        visitor = ProxyVisitor(self.wiring.database, self.caller.user, self.caller.address)
+        return await run_in_threadpool(enter, visitor, self.ae_title, use)
+
+    @property
+    def parameters(self) -> list[tuple[str, str]]:
+        """What the URL says after its question mark."""
+        return list(self.request.query_params.multi_items())
+
+    def url(self, *parts: str) -> str:
+        """Return the URL of a resource of the same archive."""
+        base = _origin(self.request, self.wiring) + self.request.scope["root_path"].rstrip("/")
+        return "/".join((base, "dicom-web", quote(self.ae_title, safe=""), "wadors", *parts))
+
+
+def _origin(request: Request, wiring: Wiring) -> str:
+    """Return where the client has reached this server; dicomweb-client names the host without its port."""
+    url = urlsplit(str(request.base_url))
+    configured = urlsplit(wiring.settings.web_url)
+    if url.port is None and url.hostname == configured.hostname:
+        url = configured
+    return f"{url.scheme}://{url.netloc}"
+
+
+def _call(
+    request: Request, ae_title: str, caller: Annotated[Caller, Depends(signed_in(TokenScope.DICOMWEB))]
+) -> Call:
+    wiring = wiring_of(request)
+    means = Means(_places(request), receiver_address(wiring.settings))
+    return Call(request, ae_title, caller, wiring, means)
+
+
+def _places(request: Request) -> NodePlaces:
+    """Return the places at nodes, of which there is one account in the application."""
+    state = request.app.state
+    if not hasattr(state, "node_places"):
+        state.node_places = NodePlaces()
+    return state.node_places
+
+
+def _study(study: str) -> Wanted:
+    return wanted(study)
+
+
+def _series(study: str, series: str) -> Wanted:
+    return wanted(study, series)
+
+
+def _instance(study: str, series: str, instance: str) -> Wanted:
+    return wanted(study, series, instance)
+
+
+Called = Annotated[Call, Depends(_call)]
+OfStudy = Annotated[Wanted, Depends(_study)]
+OfSeries = Annotated[Wanted, Depends(_series)]
+OfInstance = Annotated[Wanted, Depends(_instance)]

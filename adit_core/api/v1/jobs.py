@@ -1,0 +1,166 @@
+"""Jobs: following them and acting on them."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Body, Path, Query, Response
+
+from adit_core.api.v1.callers import Reader, Submitter, Wired
+from adit_core.api.v1.job_views import AnsweredRow, Event, Job, JobActionName, Task
+from adit_core.api.v1.values import Given, Id, Page, Paged
+from adit_core.db import JobKind, JobStatus, RowStatus, TaskStatus
+from adit_core.services.action_rules import JobAction
+from adit_core.services.job_actions import JOB_ACTIONS, delete_job, verify_job
+from adit_core.services.job_history import history_of_job
+from adit_core.services.jobs import list_jobs, list_tasks, show_job
+from adit_core.services.query_export import export_results
+from adit_core.services.query_results import list_rows
+from adit_core.services.text_sheet import SheetFormat
+
+JobId = Annotated[Id, Path(description="The number of the job.")]
+
+_SHEET_TYPES = {
+    SheetFormat.CSV: "text/csv; charset=utf-8",
+    SheetFormat.XLSX: "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+}
+
+router = APIRouter(prefix="/jobs", tags=["jobs"])
+
+
+class Approval(Given):
+    """Which tasks of a job are approved."""
+
+    task_ids: list[Id] | None = None
+    """Null for all; the others end as CANCELED."""
+
+
+@router.get("")
+def list_some(
+    *,
+    wiring: Wired,
+    caller: Reader,
+    paging: Paged,
+    status: Annotated[list[JobStatus] | None, Query(description="Only these.")] = None,
+    kind: Annotated[list[JobKind] | None, Query(description="Only these.")] = None,
+    all_users: Annotated[bool, Query(description="Everybody's jobs; for staff only.")] = False,
+) -> Page[Job]:
+    """List jobs, the newest first."""
+    jobs = list_jobs(
+        wiring.database,
+        caller.user,
+        all_users=all_users,
+        statuses=status or (),
+        kinds=kind or (),
+        limit=paging.limit,
+        before_id=paging.cursor,
+    )
+    return paging.page([Job.of(job) for job in jobs], lambda job: job.id)
+
+
+@router.get("/{job_id}")
+def show(wiring: Wired, caller: Reader, job_id: JobId) -> Job:
+    """Show a job."""
+    return Job.of(show_job(wiring.database, caller.user, job_id))
+
+
+@router.delete("/{job_id}", status_code=204)
+def delete(wiring: Wired, caller: Submitter, job_id: JobId) -> None:
+    """Delete a job of which nothing was started. It cannot be brought back."""
+    delete_job(wiring.database, wiring.launcher, caller.user, job_id, address=caller.address)
+
+
+@router.post("/{job_id}/actions/verify")
+def verify(
+    wiring: Wired, caller: Submitter, job_id: JobId, approval: Annotated[Approval | None, Body()] = None
+) -> Job:
+    """Approve a job that waits for it, or some of its tasks; for staff only."""
+    task_ids = approval.task_ids if approval else None
+    verify_job(
+        wiring.database, wiring.launcher, caller.user, job_id, task_ids=task_ids, address=caller.address
+    )
+    return Job.of(show_job(wiring.database, caller.user, job_id))
+
+
+@router.post("/{job_id}/actions/{action}")
+def act(wiring: Wired, caller: Submitter, job_id: JobId, action: JobActionName) -> Job:
+    """Do something with a job: its field `actions` tells what you may do now."""
+    perform = JOB_ACTIONS[JobAction[action.name]]
+    perform(wiring.database, wiring.launcher, caller.user, job_id, address=caller.address)
+    return Job.of(show_job(wiring.database, caller.user, job_id))
+
+
+@router.get("/{job_id}/tasks")
+def tasks(
+    wiring: Wired,
+    caller: Reader,
+    job_id: JobId,
+    paging: Paged,
+    status: Annotated[list[TaskStatus] | None, Query(description="Only these.")] = None,
+) -> Page[Task]:
+    """List the tasks of a job, in the order of the spreadsheet."""
+    found = list_tasks(
+        wiring.database,
+        caller.user,
+        job_id,
+        statuses=status or (),
+        limit=paging.limit,
+        after_id=paging.cursor,
+    )
+    return paging.page([Task.model_validate(task) for task in found], lambda task: task.id)
+
+
+@router.get("/{job_id}/history")
+def history(
+    wiring: Wired,
+    caller: Reader,
+    job_id: JobId,
+    paging: Paged,
+    task: Annotated[Id | None, Query(description="Only what happened to this task.")] = None,
+) -> Page[Event]:
+    """List what happened to a job and its tasks, in order, and who wanted it."""
+    events = history_of_job(
+        wiring.database, caller.user, job_id, task_id=task, limit=paging.limit, after_id=paging.cursor
+    )
+    return paging.page([Event.model_validate(event) for event in events], lambda event: event.id)
+
+
+@router.get("/{job_id}/results")
+def results(
+    wiring: Wired,
+    caller: Reader,
+    job_id: JobId,
+    paging: Paged,
+    status: Annotated[list[RowStatus] | None, Query(description="Only rows to which this came.")] = None,
+) -> Page[AnsweredRow]:
+    """List the rows of a batch query, in the order of the spreadsheet, with what was found for each."""
+    rows = list_rows(
+        wiring.database, caller.user, job_id, statuses=status or (), limit=paging.limit, after=paging.cursor
+    )
+    return paging.page([AnsweredRow.model_validate(row) for row in rows], lambda row: row.row)
+
+
+@router.get(
+    "/{job_id}/results/spreadsheet",
+    response_class=Response,
+    responses={
+        200: {
+            "description": "The spreadsheet.",
+            "content": {
+                kind: {"schema": {"type": "string", "format": "binary"}} for kind in _SHEET_TYPES.values()
+            },
+        }
+    },
+)
+def export(
+    wiring: Wired,
+    caller: Reader,
+    job_id: JobId,
+    format: SheetFormat = SheetFormat.XLSX,  # noqa: A002
+) -> Response:
+    """Get the results of a batch query as a spreadsheet, which a batch transfer takes as it is."""
+    content = export_results(wiring.database, caller.user, job_id, format)
+    name = f"query-{job_id}.{format.value}"
+    return Response(
+        content,
+        media_type=_SHEET_TYPES[format],
+        headers={"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"},
+    )

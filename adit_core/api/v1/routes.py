@@ -1,0 +1,27 @@
+"""All routes of version 1."""
+
+from fastapi import APIRouter
+
+from adit_core.api.v1 import (
+    admin_nodes,
+    admin_profiles,
+    admin_users,
+    audit,
+    jobs,
+    me,
+    nodes,
+    progress,
+    search,
+    submit,
+    tasks,
+    uploads,
+)
+
+_MODULES = (
+    *(me, nodes, search, submit, jobs, progress, tasks, uploads),
+    *(audit, admin_users, admin_nodes, admin_profiles),
+)
+
+router = APIRouter(prefix="/v1")
+for module in _MODULES:
+    router.include_router(module.router)

@@ -1,0 +1,53 @@
+"""DICOM files to be uploaded, sent while they are read."""
+
+import secrets
+from collections.abc import Iterable, Iterator
+from io import BytesIO
+from pathlib import Path
+from typing import BinaryIO, TypeAlias
+
+from pydicom import Dataset
+from pydicom.filewriter import dcmwrite
+
+Uploadable: TypeAlias = Path | str | Dataset
+"""A file, a folder with everything below it, or a data set."""
+_FRAGMENT = 1 << 20
+
+
+def form_of(sources: Iterable[Uploadable]) -> tuple[str, Iterator[bytes]]:
+    """Return the media type and the body of a form with all files (RFC 7578), read when its turn comes."""
+    boundary = secrets.token_hex(16)
+    return f"multipart/form-data; boundary={boundary}", _body(boundary, sources)
+
+
+def _body(boundary: str, sources: Iterable[Uploadable]) -> Iterator[bytes]:
+    for name, stream in _files(sources):
+        shown = "".join(char for char in name if char.isprintable() and char not in '"\\')
+        yield (
+            f'--{boundary}\r\nContent-Disposition: form-data; name="files"; filename="{shown}"\r\n'
+            "Content-Type: application/dicom\r\n\r\n"
+        ).encode()
+        while fragment := stream.read(_FRAGMENT):
+            yield fragment
+        yield b"\r\n"
+    yield f"--{boundary}--\r\n".encode()
+
+
+def _files(sources: Iterable[Uploadable]) -> Iterator[tuple[str, BinaryIO]]:
+    for source in sources:
+        if isinstance(source, Dataset):
+            yield f"{source.get('SOPInstanceUID', 'data set')}.dcm", _encoded(source)
+            continue
+        path = Path(source)
+        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+            if file.is_dir() or file.is_symlink():
+                continue
+            with file.open("rb") as stream:
+                yield str(file.relative_to(path.parent)), stream
+
+
+def _encoded(dataset: Dataset) -> BinaryIO:
+    file = BytesIO()
+    dcmwrite(file, dataset, enforce_file_format=True)
+    file.seek(0)
+    return file

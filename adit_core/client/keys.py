@@ -1,0 +1,73 @@
+"""What searches and orders can be told, by name."""
+
+from collections.abc import Sequence
+from datetime import date
+from typing import TypedDict
+
+
+class PatientKeys(TypedDict, total=False):
+    """Keys for patients. Texts may have the wildcards * and ?."""
+
+    patient_id: str
+    patient_name: str
+    birth_date_from: date | str
+    birth_date_until: date | str
+    limit: int
+    """End the query after so many results; 1000 by default."""
+
+
+class StudyKeys(PatientKeys, total=False):
+    """Keys for studies. Texts may have the wildcards * and ?."""
+
+    study_instance_uid: str
+    accession_number: str
+    study_date_from: date | str
+    study_date_until: date | str
+    study_description: str
+    modalities: Sequence[str]
+    """Studies that have any of them."""
+    max_age: int
+    """Do not ask the archive, but search what it told at most so many seconds ago."""
+
+
+class SeriesKeys(TypedDict, total=False):
+    """Keys for the series of a study."""
+
+    series_instance_uid: str
+    modality: str
+    series_description: str
+    series_number: int
+    limit: int
+    max_age: int
+    """As of studies."""
+
+
+class JobOptions(TypedDict, total=False):
+    """What every kind of job can be told."""
+
+    name: str
+    urgent: bool
+    """Go before other jobs; needs the permission to process urgently."""
+
+
+class _ProjectOptions(JobOptions, total=False):
+    project: str
+    """The name of the project that the studies are pseudonymized for."""
+
+
+class MassOptions(_ProjectOptions, total=False):
+    """What mass transfers can be told."""
+
+    direct_move: bool
+    """Whether the source may send straight to the destination, where both nodes allow it."""
+
+
+class UploadOptions(_ProjectOptions, total=False):
+    """What transfers of uploads can be told."""
+
+    excluded_modalities: Sequence[str]
+    """Series of these are left out."""
+
+
+class TransferOptions(MassOptions, UploadOptions, total=False):
+    """What other transfers can be told."""

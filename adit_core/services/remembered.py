@@ -1,0 +1,125 @@
+"""Searching what archives have told before, without asking them again."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from itertools import islice
+
+from sqlmodel import Session, col, select
+
+from adit_core.db import DicomNode, Series, Study, User
+from adit_core.db.audit import AuditAction
+from adit_core.db.columns import utc_now
+from adit_core.db.engine import Database
+from adit_core.dicom.query import SeriesQuery, SeriesResult, StudyQuery, StudyResult
+from adit_core.dicom.references import SeriesReference, StudyReference
+from adit_core.services import audit
+from adit_core.services.nodes import NodeRole, get_node
+from adit_core.services.rights import require_node
+from adit_core.services.search import MOST_RESULTS, remembered_study
+
+_AT_ONCE = 1000
+
+
+def remembered_studies(
+    db: Database,
+    user: User,
+    node_name: str,
+    query: StudyQuery,
+    *,
+    max_age: timedelta,
+    limit: int = MOST_RESULTS,
+    address: str = "",
+) -> list[StudyResult]:
+    """Return studies that a node told of no longer ago than `max_age`; further keys are not known any more.
+
+    Args:
+        db: Where they are remembered.
+        user: Who asks.
+        node_name: The archive, which is not asked.
+        query: What to look for.
+        max_age: How old the answer of the archive may be.
+        limit: At most so many.
+        address: The network address that the request came from.
+
+    Raises:
+        NotFound: There is no such node.
+        NotAllowed: The user may not use it as a source.
+    """
+    node = _allowed(db, user, node_name)
+    with db.reading() as session:
+        studies = (remembered_study(row) for row in _studies(session, node, query, max_age))
+        found = list(islice(filter(query.matches, studies), limit))
+    _audit(db, user, node, "remembered studies", results=len(found), address=address)
+    return found
+
+
+def remembered_series(
+    db: Database,
+    user: User,
+    node_name: str,
+    query: SeriesQuery,
+    *,
+    max_age: timedelta,
+    limit: int = MOST_RESULTS,
+    address: str = "",
+) -> list[SeriesResult]:
+    """Return the series of a study that a node told of; arguments and errors as `remembered_studies`."""
+    node = _allowed(db, user, node_name)
+    chosen = (
+        select(Series, Study.patient_id)
+        .join(Study, col(Study.id) == col(Series.study_id))
+        .where(Study.node_id == node.id, Study.study_instance_uid == query.study.study_instance_uid)
+        .where(Series.fetched_at >= utc_now() - max_age)
+        .order_by(col(Series.series_number), col(Series.id))
+    )
+    with db.reading() as session:
+        series = (_series(row, query, patient_id) for row, patient_id in session.exec(chosen))
+        found = list(islice(filter(query.matches, series), limit))
+    _audit(db, user, node, "remembered series", results=len(found), address=address)
+    return found
+
+
+def _allowed(db: Database, user: User, node_name: str) -> DicomNode:
+    node = get_node(db, node_name)
+    require_node(db, user, node, NodeRole.SOURCE)
+    return node
+
+
+def _studies(session: Session, node: DicomNode, query: StudyQuery, max_age: timedelta) -> Iterator[Study]:
+    """Yield studies that may fit, the newest first; what the database can choose by, it does."""
+    chosen = select(Study).where(Study.node_id == node.id, Study.fetched_at >= utc_now() - max_age)
+    if query.study_instance_uid:
+        chosen = chosen.where(Study.study_instance_uid == query.study_instance_uid)
+    if query.study_date.start is not None:
+        chosen = chosen.where(col(Study.study_date) >= query.study_date.start)
+    if query.study_date.end is not None:
+        chosen = chosen.where(col(Study.study_date) <= query.study_date.end)
+    ordered = chosen.order_by(col(Study.study_date).desc(), col(Study.id).desc())
+    yield from session.exec(ordered.execution_options(yield_per=_AT_ONCE))
+
+
+def _series(row: Series, query: SeriesQuery, patient_id: str) -> SeriesResult:
+    study = StudyReference(query.study.study_instance_uid, patient_id)
+    return SeriesResult(
+        reference=SeriesReference(study, row.series_instance_uid),
+        modality=row.modality,
+        series_number=row.series_number,
+        series_description=row.series_description,
+        number_of_instances=row.number_of_instances,
+        institution_name=row.institution_name,
+    )
+
+
+def _audit(db: Database, user: User, node: DicomNode, level: str, *, results: int, address: str) -> None:
+    with db.session() as session:
+        audit.record(
+            session,
+            AuditAction.QUERIED,
+            actor=user,
+            object_kind="node",
+            object_id=node.name,
+            address=address,
+            level=level,
+            results=results,
+        )
+        session.commit()

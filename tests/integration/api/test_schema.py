@@ -1,0 +1,123 @@
+"""Whatever is sent to the API, it never breaks, and answers as its OpenAPI document says (schemathesis)."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis.errors import Unsatisfiable
+
+from adit_core.api.rest import create_api
+from adit_core.api.wiring import Wiring
+from adit_core.db import User
+from adit_core.db.engine import Database
+from adit_core.db.secrets import Keyring, new_key
+from adit_core.services.sessions import SessionLimits, find_principal, open_session, session_id_of
+from adit_core.settings import Settings
+from tests.api import Api, ApiCaller, make_api
+from tests.fakes.launcher import FakeLauncher
+from tests.rows import make_folder, make_server, make_user
+from tests.web_process import COOKIE
+
+schemathesis = pytest.importorskip("schemathesis")
+
+pytestmark = pytest.mark.timeout(300)
+
+_EXAMPLES = 12
+_API = create_api(Wiring(Settings(), Database("sqlite://"), FakeLauncher()))
+_SCHEMA = schemathesis.openapi.from_dict(_API.openapi())
+_OPERATIONS = {each.ok().label: each.ok() for each in _SCHEMA.get_all_operations()}
+_NODES = {"node": "PACS", "source": "PACS", "destination": "Export"}
+_CHECKS = [
+    schemathesis.checks.response_schema_conformance,
+    schemathesis.checks.content_type_conformance,
+    schemathesis.checks.status_code_conformance,
+    schemathesis.checks.response_headers_conformance,
+]
+
+
+@pytest.fixture(scope="module")
+def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    """The API with an archive that does not answer, and a folder."""
+    folder = tmp_path_factory.mktemp("schema")
+    db = Database(f"sqlite:///{folder / 'adit.sqlite'}", Keyring((new_key(),)))
+    db.upgrade()
+    make_server(db, "PACS", host="127.0.0.1", port=1)
+    make_folder(db, path=str(folder))
+    yield make_api(db, folder, api_calls_per_minute=10**9)
+    db.dispose()
+
+
+@pytest.fixture(scope="module")
+def caller(api: Api) -> ApiCaller:
+    """A page in a session of staff, since a token could be revoked by what is sent."""
+    return _page(api, make_user(api.db, "root", staff=True))
+
+
+def _page(api: Api, user: User) -> ApiCaller:
+    limits = SessionLimits.of(api.settings)
+    token = open_session(api.db, user, limits, address="")
+    principal = find_principal(api.db, session_id_of(token), limits)
+    assert principal is not None
+    return api.stranger(**{"Cookie": f"{COOKIE}={token}", "X-CSRF-Token": principal.csrf_token})
+
+
+@pytest.mark.parametrize("mode", ["POSITIVE", "NEGATIVE"])
+@pytest.mark.parametrize("label", _OPERATIONS)
+def test_nothing_that_is_sent_breaks_it(caller: ApiCaller, label: str, mode: str):
+    strategy = _OPERATIONS[label].as_strategy(generation_mode=schemathesis.GenerationMode[mode])
+
+    @given(strategy)
+    @settings(
+        max_examples=_EXAMPLES,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        phases=(Phase.explicit, Phase.generate),
+        suppress_health_check=list(HealthCheck),  # pyright: ignore[reportArgumentType] - its metaclass
+    )
+    def send(case: Any) -> None:
+        for body in (case.body, _with_nodes(case.body)):
+            case.body = body
+            _send(caller, case)
+
+    with suppress(Unsatisfiable):  # nothing that could be sent there would be wrong
+        send()
+
+
+def _with_nodes(body: Any) -> Any:
+    """Return a body that names nodes that there are, where it names any, so that more of it is looked at."""
+    if not isinstance(body, dict):
+        return body
+    return {**body, **{name: node for name, node in _NODES.items() if name in body}}
+
+
+def _send(caller: ApiCaller, case: Any) -> None:
+    request = requests.Request(**case.as_transport_kwargs(base_url="http://adit/api")).prepare()
+    path = request.path_url.removeprefix("/api")
+    answer = caller.send(str(request.method), path, content=request.body, headers=dict(request.headers))
+
+    assert answer.status_code != 500, answer.text
+    case.validate_response(answer, checks=_CHECKS)
+
+
+def test_the_document_is_complete(tmp_path: Path):
+    told = _API.openapi()
+
+    for path, operations in told["paths"].items():
+        for method, operation in operations.items():
+            assert operation.get("description"), (method, path)
+            assert "application/problem+json" in operation["responses"]["default"]["content"]
+    for name in (
+        "SelectiveOrder",
+        "BatchOrder",
+        "MassOrder",
+        "QueryOrder",
+        "UploadOrder",
+        "StudySearch",
+        "Problem",
+    ):
+        assert "examples" in str(told["components"]["schemas"][name]), name
