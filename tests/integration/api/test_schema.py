@@ -98,7 +98,11 @@ def _with_nodes(body: Any) -> Any:
 def _send(caller: ApiCaller, case: Any) -> None:
     request = requests.Request(**case.as_transport_kwargs(base_url="http://adit/api")).prepare()
     path = request.path_url.removeprefix("/api")
-    answer = caller.send(str(request.method), path, content=request.body, headers=dict(request.headers))
+    # Who calls is not what this is about, and a made-up token would keep all that follows from being tried.
+    headers = {
+        name: value for name, value in request.headers.items() if name not in ("Authorization", "Cookie")
+    }
+    answer = caller.send(str(request.method), path, content=request.body, headers=headers)
 
     assert answer.status_code != 500, answer.text
     case.validate_response(answer, checks=_CHECKS)
