@@ -5,6 +5,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 
 from fastapi import FastAPI, Request
+from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp
@@ -12,6 +13,7 @@ from starlette.types import ASGIApp
 from adit_core.api import sign_in
 from adit_core.api.gate import SessionGate
 from adit_core.api.metrics import MetricsAtRoot
+from adit_core.api.problems import tell_of_http_error
 from adit_core.api.rest import create_api
 from adit_core.api.security_headers import SecurityHeaders
 from adit_core.api.wiring import Wiring
@@ -45,6 +47,8 @@ def create_app(wiring: Wiring, dashboard: Dashboard) -> FastAPI:
     app.state.wiring = wiring
     app.add_middleware(SecurityHeaders, script_sources=dashboard.script_sources)
     app.add_exception_handler(DatabaseUnavailable, _say_unavailable)
+    # Paths with line breaks in them lead to no application that is mounted.
+    app.add_exception_handler(HTTPException, tell_of_http_error)
     app.include_router(sign_in.router)
     api = create_api(wiring)
     app.mount("/api", api)

@@ -216,6 +216,7 @@ def test_bodies_that_cannot_be_read_are_refused(api: Api, ada: User, request_: d
 
 def test_paths_and_methods_that_there_are_not(api: Api, ada: User):
     assert api.caller(ada).problem("GET", "/v1/nothing")["status"] == 404
+    assert api.caller(ada).problem("GET", "/v1/jobs/%0A/tasks")["status"] == 404
     assert api.caller(ada).problem("PUT", "/v1/me")["status"] == 405
 
 
