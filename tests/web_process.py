@@ -59,6 +59,7 @@ def web_process(folder: Path, **settings: str) -> Iterator[WebProcess]:
     db = Database(f"sqlite:///{folder / 'adit.sqlite'}")
     db.upgrade()
     environment = {
+        "ADIT_DATA_DIR": str(folder),
         "ADIT_DATABASE_URL": str(db.url),
         "ADIT_SECURE_COOKIES": "0",
         "PREFECT_API_URL": "",

@@ -5,14 +5,15 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 
 from fastapi import FastAPI, Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.exceptions import HTTPException
+from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from adit_core.api import sign_in
 from adit_core.api.gate import SessionGate
 from adit_core.api.metrics import MetricsAtRoot
-from adit_core.api.problems import problem_response
+from adit_core.api.problems import tell_of_http_error
 from adit_core.api.rest import create_api
 from adit_core.api.security_headers import SecurityHeaders
 from adit_core.api.wiring import Wiring
@@ -46,18 +47,14 @@ def create_app(wiring: Wiring, dashboard: Dashboard) -> FastAPI:
     app.state.wiring = wiring
     app.add_middleware(SecurityHeaders, script_sources=dashboard.script_sources)
     app.add_exception_handler(DatabaseUnavailable, _say_unavailable)
-    app.add_exception_handler(404, _say_nothing_here)
+    # Paths with line breaks in them lead to no application that is mounted.
+    app.add_exception_handler(HTTPException, tell_of_http_error)
     app.include_router(sign_in.router)
     api = create_api(wiring)
     app.mount("/api", api)
     app.router.routes.append(Route("/metrics", MetricsAtRoot(api)))
     app.mount("/", SessionGate(dashboard.app, wiring))
     return app
-
-
-def _say_nothing_here(_request: Request, _error: Exception) -> Response:
-    """Answer to paths that not even the dashboard is asked about: those with the end of a line in them."""
-    return problem_response(404, "There is nothing at this path.")
 
 
 def _say_unavailable(_request: Request, error: Exception) -> PlainTextResponse:

@@ -25,6 +25,7 @@ from starlette.exceptions import HTTPException
 
 from adit_core.api.cookies import session_cookie
 from adit_core.api.origin import is_same_origin
+from adit_core.api.rate import RateLimiter
 from adit_core.api.wiring import Wiring, wiring_of
 from adit_core.db import TokenScope, User
 from adit_core.services.sessions import (
@@ -87,10 +88,10 @@ def any_caller(
     authorization = request.headers.get("authorization")
     if authorization is not None:
         bearer = _bearer(wiring, authorization, address_of(request))
-        _require_pace(request, f"token {bearer.token_id}")
+        require_pace(request.app.state.rate_limiter, f"token {bearer.token_id}")
         return Caller(bearer.user, bearer.scopes, address_of(request), until=bearer.until)
     principal = _principal(request, wiring)
-    _require_pace(request, f"session {principal.session_id}")
+    require_pace(request.app.state.rate_limiter, f"session {principal.session_id}")
     return Caller(principal.user, frozenset(TokenScope), address_of(request), csrf_token=principal.csrf_token)
 
 
@@ -103,6 +104,14 @@ def require_scope(caller: Caller, scope: TokenScope) -> Caller:
         f"This token lacks the scope {scope}; use one that has it.",
         {"WWW-Authenticate": f'Bearer realm="ADIT", error="insufficient_scope", scope="{scope}"'},
     )
+
+
+def require_pace(limiter: RateLimiter, caller: str) -> None:
+    """Do nothing, if there were not too many requests of `caller`; else raise HTTPException (429)."""
+    seconds = limiter.seconds_to_wait(caller)
+    if seconds:
+        detail = f"These were too many requests; try again in {seconds} s."
+        raise HTTPException(429, detail, {"Retry-After": str(seconds)})
 
 
 def address_of(request: Request) -> str:
@@ -142,13 +151,6 @@ def _is_from_our_pages(request: Request, principal: Principal) -> bool:
         return hmac.compare_digest(given.encode(), principal.csrf_token.encode())
     says_where_from = "sec-fetch-site" in request.headers or "origin" in request.headers
     return says_where_from and is_same_origin(request)
-
-
-def _require_pace(request: Request, caller: str) -> None:
-    seconds = request.app.state.rate_limiter.seconds_to_wait(caller)
-    if seconds:
-        detail = f"These were too many requests; try again in {seconds} s."
-        raise HTTPException(429, detail, {"Retry-After": str(seconds)})
 
 
 def _unauthorized(detail: str, *attributes: str) -> HTTPException:

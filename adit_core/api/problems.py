@@ -155,7 +155,16 @@ def answer_with_problems(app: FastAPI) -> None:
     app.add_middleware(LastResort)
     app.add_exception_handler(AditError, _of_ours)
     app.add_exception_handler(RequestValidationError, _of_what_was_sent)
-    app.add_exception_handler(HTTPException, _of_http)
+    app.add_exception_handler(HTTPException, tell_of_http_error)
+
+
+def tell_of_http_error(_request: Request, error: Exception) -> JSONResponse:
+    """Answer with the problem that an HTTPException is, be it ours or the framework's."""
+    assert isinstance(error, HTTPException)
+    status = HTTPStatus(error.status_code)
+    said = str(error.detail)
+    detail = _IN_WORDS.get(status, said) if said == status.phrase else said
+    return problem_response(status, detail, headers=error.headers)
 
 
 class LastResort:
@@ -191,14 +200,6 @@ class LastResort:
 def _of_ours(_request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, AditError)
     return problem_of(error)
-
-
-def _of_http(_request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, HTTPException)
-    status = HTTPStatus(error.status_code)
-    said = str(error.detail)
-    detail = _IN_WORDS.get(status, said) if said == status.phrase else said
-    return problem_response(status, detail, headers=error.headers)
 
 
 def _of_what_was_sent(_request: Request, error: Exception) -> JSONResponse:

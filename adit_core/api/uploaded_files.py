@@ -19,6 +19,8 @@ from adit_core.errors import InputProblem, InvalidInput
 
 FORM = "multipart/form-data"
 DICOM = "application/dicom"
+_GATHERED = 1 << 20
+"""Bytes that are read before they are written."""
 _LONGEST_NAME = 200
 _TAKEN = f"Send {FORM} with one or more files, or one file as {DICOM}."
 
@@ -48,16 +50,20 @@ class _Body:
 
     def read(self) -> bytes:
         """Wait for the next piece of the body; none at its end."""
-        while True:
-            piece = from_thread.run(self._next)
-            if piece is None or piece:
-                return piece or b""
+        return from_thread.run(self._gather)
 
-    async def _next(self) -> bytes | None:
+    async def _gather(self) -> bytes:
+        # Servers hand on a few kilobytes at once, and to change threads for each would take longer than to
+        # write it.
+        gathered = bytearray()
         try:
-            return await anext(self._stream, None)
+            async for piece in self._stream:
+                gathered += piece
+                if len(gathered) >= _GATHERED:
+                    break
         except ClientDisconnect:
             raise TruncatedBody from None
+        return bytes(gathered)
 
 
 class _File(RawIOBase):

@@ -216,4 +216,14 @@ def test_bodies_that_cannot_be_read_are_refused(api: Api, ada: User, request_: d
 
 def test_paths_and_methods_that_there_are_not(api: Api, ada: User):
     assert api.caller(ada).problem("GET", "/v1/nothing")["status"] == 404
+    assert api.caller(ada).problem("GET", "/v1/jobs/%0A/tasks")["status"] == 404
     assert api.caller(ada).problem("PUT", "/v1/me")["status"] == 405
+
+
+def test_passwords_cannot_be_tried_without_end(api: Api):
+    wrong = {"username": "nobody", "password": "x"}
+
+    answers = [api.stranger().post("/v1/sign-in", wrong).status_code for _ in range(45)]
+
+    assert answers[:30] == [401] * 30
+    assert 429 in answers[30:]

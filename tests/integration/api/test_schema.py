@@ -29,7 +29,11 @@ pytestmark = pytest.mark.timeout(300)
 _EXAMPLES = 12
 _API = create_api(Wiring(Settings(), Database("sqlite://"), FakeLauncher()))
 _SCHEMA = schemathesis.openapi.from_dict(_API.openapi())
-_OPERATIONS = {each.ok().label: each.ok() for each in _SCHEMA.get_all_operations()}
+_ENDLESS = "GET /v1/jobs/{job_id}/progress"
+"""Streams until the job has ended; `test_api_process` is about it."""
+_OPERATIONS = {
+    each.ok().label: each.ok() for each in _SCHEMA.get_all_operations() if each.ok().label != _ENDLESS
+}
 _NODES = {"node": "PACS", "source": "PACS", "destination": "Export"}
 _CHECKS = [
     schemathesis.checks.response_schema_conformance,
@@ -77,7 +81,7 @@ def test_nothing_that_is_sent_breaks_it(caller: ApiCaller, label: str, mode: str
         derandomize=True,
         database=None,
         phases=(Phase.explicit, Phase.generate),
-        suppress_health_check=list(HealthCheck),  # pyright: ignore[reportArgumentType] - its metaclass
+        suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow, HealthCheck.data_too_large],
     )
     def send(case: Any) -> None:
         for body in (case.body, _with_nodes(case.body)):
@@ -98,7 +102,11 @@ def _with_nodes(body: Any) -> Any:
 def _send(caller: ApiCaller, case: Any) -> None:
     request = requests.Request(**case.as_transport_kwargs(base_url="http://adit/api")).prepare()
     path = request.path_url.removeprefix("/api")
-    answer = caller.send(str(request.method), path, content=request.body, headers=dict(request.headers))
+    # Who calls is not what this is about, and a made-up token would keep all that follows from being tried.
+    headers = {
+        name: value for name, value in request.headers.items() if name not in ("Authorization", "Cookie")
+    }
+    answer = caller.send(str(request.method), path, content=request.body, headers=headers)
 
     assert answer.status_code != 500, answer.text
     case.validate_response(answer, checks=_CHECKS)
