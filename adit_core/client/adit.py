@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self, Unpack
+from urllib.parse import quote
 from uuid import uuid4
 
 from adit_core.client.connection import Connection, Repeat
@@ -22,12 +23,15 @@ from adit_core.client.keys import (
 )
 from adit_core.client.rows import Rows, query_rows, transfer_rows
 from adit_core.client.values import (
+    HeldInstance,
     Instance,
+    LinkedPatient,
     Me,
     NewToken,
     Node,
     Patient,
     Preview,
+    Project,
     Series,
     Study,
     Table,
@@ -184,6 +188,41 @@ class AditClient:
     def transfer_upload(self, upload: Upload, *, destination: str, **options: Unpack[UploadOptions]) -> Job:
         """Have an upload transferred, and return the job."""
         return self._submit("/jobs/upload", json={"upload": upload.id, "destination": destination, **options})
+
+    def projects(self) -> Table[Project]:
+        """Return the projects that one may pseudonymize for."""
+        return made_all(Project, self._connection.json("GET", "/projects"))
+
+    def find_links(self, project: str, term: str) -> Table[LinkedPatient]:
+        """Return who a patient of a project is, or was; the audit trail tells that one asked.
+
+        Args:
+            project: The name of the project.
+            term: A Patient ID, a pseudonym, or a Study Instance UID that a study left under.
+        """
+        path = f"/projects/{quote(project, safe='')}/links/search"
+        return made_all(LinkedPatient, self._connection.json("POST", path, json={"term": term}))
+
+    def held(self, *, job_id: int | None = None) -> Table[HeldInstance]:
+        """Return the instances that wait for a reviewer."""
+        return made_all(HeldInstance, list(self._connection.pages("/held", job=job_id)))
+
+    def picture_of_held(self, held: HeldInstance, *, frame: int = 1) -> bytes:
+        """Return a frame of a held instance as PNG."""
+        path = f"/held/{held.id}/picture"
+        return self._connection.send("GET", path, params={"frame": frame}).content
+
+    def release_held(self, *held: HeldInstance, blank: Sequence[tuple[int, int, int, int]] = ()) -> None:
+        """Let instances leave, with these regions (left, top, width, height) blanked in all frames."""
+        names = ("left", "top", "width", "height")
+        regions = [dict(zip(names, region, strict=True)) for region in blank]
+        self._connection.json(
+            "POST", "/held/release", json={"ids": [each.id for each in held], "blank": regions}
+        )
+
+    def reject_held(self, *held: HeldInstance) -> None:
+        """Decide that instances never leave."""
+        self._connection.json("POST", "/held/reject", json={"ids": [each.id for each in held]})
 
     def job(self, job_id: int) -> Job:
         """Return a job."""

@@ -262,6 +262,51 @@ class Upload:
 
 
 @dataclass(frozen=True, slots=True)
+class Project:
+    """What studies are pseudonymized for."""
+
+    name: str
+    pseudonyms: str
+    """Where pseudonyms come from that nobody gives: keyed, random or given."""
+    trial_protocol_id: str = ""
+    trial_protocol_name: str = ""
+    profile: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class LinkedStudy:
+    """A study that left under another UID."""
+
+    study_instance_uid: str
+    pseudonymized_study_instance_uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class LinkedPatient:
+    """A patient, what stands for them, and their studies."""
+
+    patient_id: str
+    pseudonym: str
+    studies: tuple[LinkedStudy, ...] = field(
+        default=(), **_reader(lambda told: tuple(made(LinkedStudy, each) for each in told))
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class HeldInstance:
+    """An instance that did not leave, since its pixels may show who the patient is."""
+
+    id: int
+    job_id: int
+    task_id: int
+    project: str
+    pseudonym: str
+    sop_instance_uid: str
+    reason: str
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
 class Token:
     """A token, without the token itself."""
 

@@ -150,6 +150,15 @@ def set_project_access(db: Database, group_name: str, project_name: str, *, allo
         session.commit()
 
 
+def profile_named(name: str) -> DeidProfile:
+    """Return one of the profiles that ADIT brings. Raises InvalidInput, naming them."""
+    profiles = builtin_profiles()
+    if name not in profiles:
+        problem = f"There is no profile {name}. Known profiles: {', '.join(profiles)}."
+        raise InvalidInput(InputProblem(problem, field="profile"))
+    return profiles[name]
+
+
 def deid_project(keyring: Keyring, project: PseudonymProject) -> Project:
     """Return a project as de-identification takes it.
 

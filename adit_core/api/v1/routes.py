@@ -7,10 +7,12 @@ from adit_core.api.v1 import (
     admin_profiles,
     admin_users,
     audit,
+    held,
     jobs,
     me,
     nodes,
     progress,
+    projects,
     search,
     submit,
     tasks,
@@ -19,7 +21,7 @@ from adit_core.api.v1 import (
 
 _MODULES = (
     *(me, nodes, search, submit, jobs, progress, tasks, uploads),
-    *(audit, admin_users, admin_nodes, admin_profiles),
+    *(projects, held, audit, admin_users, admin_nodes, admin_profiles),
 )
 
 router = APIRouter(prefix="/v1")
