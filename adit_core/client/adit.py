@@ -51,6 +51,9 @@ class AditClient:
         url: Of the server, such as ``https://adit.example.org``.
         token: What `adit tokens create` or the API has made.
         verify: As httpx takes it: an SSL context to trust other certificates than the usual ones.
+
+    Raises:
+        ValueError: The token is empty.
     """
 
     def __init__(self, url: str, token: str, *, verify: Any = True) -> None:

@@ -33,6 +33,8 @@ class Connection:
     """Sends requests in the name of the user of a token."""
 
     def __init__(self, url: str, token: str, *, verify: Any) -> None:
+        if not token.strip():
+            raise ValueError("The token is empty: `adit tokens create` makes one.")
         self._origin = url.rstrip("/")
         self._http = httpx.Client(
             base_url=f"{url.rstrip('/')}{_PREFIX}",
