@@ -229,6 +229,8 @@ def _read_elements(file: BinaryIO, last_tag: int, *, implicit: bool) -> dict[int
         if len(start) < 8 or tag > last_tag:
             file.seek(offset)
             return elements
+        if tag in elements:  # a file of zeros would have millions of elements
+            raise _not_dicom("it has a data element twice at its beginning")
         length = _value_length(file, start, implicit=implicit)
         value = file.read(length) if length <= _LONGEST_VALUE else b""
         if len(value) < length:

@@ -145,3 +145,12 @@ def test_file_tells_where_in_the_hierarchy_it_belongs(tmp_path: Path):
     assert reference.series.series_instance_uid == "1.3"
     assert reference.series.study.study_instance_uid == "1.2"
     assert reference.series.study.patient_id == "P1"
+
+
+def test_a_large_file_of_zeros_is_known_at_once_to_be_none(tmp_path: Path) -> None:
+    path = tmp_path / "zeros"
+    path.write_bytes(bytes(20 << 20))
+    with path.open("rb") as file:
+        with pytest.raises(InvalidInput, match="a data element twice"):
+            read_file_layout(file)
+        assert file.tell() < 1 << 10
