@@ -33,7 +33,7 @@ def make_user(db: Database, username: str = "ada", *, staff: bool = False, activ
 
 def make_group(db: Database, *users: User, permissions: tuple[Permission, ...] = ()) -> Group:
     """Add a group with members."""
-    name = "+".join(["group", *(user.username for user in users), *permissions])
+    name = "+".join(["group", *(user.username for user in users), *permissions])[:150]
     group = _added(db, Group(name=name))
     with db.session() as session:
         session.add_all(Membership(user_id=user.id, group_id=group.id) for user in users)
