@@ -16,13 +16,8 @@ demo: $(STAMP) ## Move studies between two archives, visible in the dashboard (O
 up: $(STAMP) ## Start Prefect, the dashboard and a worker on this machine.
 	$(BIN)/python -m deployments.up
 
-test: $(STAMP) system ## Run the whole test-suite, or with ARGS what they say.
-ifeq ($(ARGS),)
-	$(BIN)/pytest --numprocesses 2 --dist loadfile --ignore tests/faults --ignore tests/e2e
-	$(BIN)/pytest tests/faults tests/e2e # each of these keeps the machine busy by itself
-else
+test: $(STAMP) system ## Run the whole test-suite.
 	$(BIN)/pytest $(ARGS)
-endif
 
 faults: $(STAMP) system ## Break everything that can be broken, and write what came of it into docs/reliability.md.
 	ADIT_ALL_FAULTS=1 $(BIN)/pytest tests/faults $(ARGS)
