@@ -46,6 +46,32 @@ class HeldBack:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class ChangedInstance:
+    """An instance with another content; implements :class:`~adit_core.dicom.ports.IncomingInstance`."""
+
+    reference: InstanceReference
+    header: InstanceHeader
+    content: Iterator[bytes]
+
+    def fragments(self) -> Iterator[bytes]:
+        """Yield the encoded data set, once."""
+        return self.content
+
+
+def encoded(instance: IncomingInstance) -> EncodedInstance:
+    """Return an instance that is on its way as the engine takes it."""
+    header = instance.header
+    return EncodedInstance(
+        header.sop_class_uid, header.sop_instance_uid, header.transfer_syntax_uid, instance.fragments()
+    )
+
+
+def header_of(made: EncodedInstance) -> InstanceHeader:
+    """Return the header of what the engine made."""
+    return InstanceHeader(made.sop_class_uid, made.sop_instance_uid, made.transfer_syntax_uid)
+
+
 class StudyDeidentifier:
     """De-identifies the instances of one study; a :class:`~adit_core.dicom.changing.Transformer`."""
 
@@ -75,16 +101,13 @@ class StudyDeidentifier:
             raise DeidentificationFailed(self.broken[uid])
         if uid in self._review.rejected:
             return Withheld(REJECTED)
-        header = instance.header
-        made = self._stream.transform(
-            EncodedInstance(header.sop_class_uid, uid, header.transfer_syntax_uid, instance.fragments())
-        )
+        made = self._stream.transform(encoded(instance))
         if isinstance(made, Held):
             self.held[uid] = HeldBack(instance.reference, made.reason)
             return Withheld(made.reason)
-        return _Deidentified(
+        return ChangedInstance(
             self._instance_reference(instance.reference),
-            InstanceHeader(made.sop_class_uid, made.sop_instance_uid, made.transfer_syntax_uid),
+            header_of(made),
             self._noting_failure(uid, made.fragments),
         )
 
@@ -166,18 +189,6 @@ class StudyDeidentifier:
             return self._engine.deidentify(original)
         except (DeidentificationFailed, ValueError):
             return Dataset()
-
-
-@dataclass(frozen=True, slots=True)
-class _Deidentified:
-    """An instance on its way, under its new name."""
-
-    reference: InstanceReference
-    header: InstanceHeader
-    _fragments: Iterator[bytes]
-
-    def fragments(self) -> Iterator[bytes]:
-        return self._fragments
 
 
 def _reviewed(usual: BurnedInPolicy, released: Mapping[str, tuple[Rectangle, ...]]) -> BurnedInPolicy:

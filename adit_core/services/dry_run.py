@@ -13,9 +13,9 @@ from adit_core.db.audit import AuditAction
 from adit_core.db.engine import Database
 from adit_core.deid.changes import AttributeChange
 from adit_core.deid.engine import Deidentifier
-from adit_core.deid.pixels.policy import Blank, HoldBack, decide, unsuspecting
-from adit_core.deid.pixels.suspicion import burned_in_suspicion
-from adit_core.deid.profile import BurnedInText, DeidProfile
+from adit_core.deid.pixels.policy import Blank, HoldBack, decide
+from adit_core.deid.pixels.stream_policy import suspicion_of
+from adit_core.deid.profile import DeidProfile
 from adit_core.deid.subject import Subject
 from adit_core.dicom.query import SeriesQuery
 from adit_core.dicom.references import StudyReference, is_valid_uid
@@ -112,8 +112,7 @@ def _series(
 
 
 def _pixels(profile: DeidProfile, dataset: Dataset) -> str:
-    suspicion = unsuspecting if profile.burned_in_text is BurnedInText.RELEASE else burned_in_suspicion
-    match decide(dataset, suspicion=suspicion):
+    match decide(dataset, suspicion=suspicion_of(profile.burned_in_text)):
         case HoldBack(reason=reason):
             return f"held back: {reason}"
         case Blank(regions=regions, rule=rule):

@@ -67,7 +67,8 @@ def execute_transfer(work: Work) -> TaskOutcome:
         outcome = _transferred(visit.over(route), study_of(task), selection, transformer, record)
     record(outcome)
     held = transformer.held if transformer else {}
-    hold_back(db, task.id, held.values())
+    if held:
+        hold_back(db, task.id, held.values())
     return TaskOutcome(
         counts=_counts_of(task, outcome),
         message=" ".join(filter(None, (outcome.message(), _waiting(len(held))))),

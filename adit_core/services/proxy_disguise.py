@@ -28,12 +28,12 @@ from adit_core.deid.engine import Deidentifier
 from adit_core.deid.header import Intake, bulk_element, header_size
 from adit_core.deid.pixels.stream_policy import burned_in_policy
 from adit_core.deid.profile import builtin_profiles
-from adit_core.deid.stream import HEADER_LIMIT, EncodedInstance, Held, StreamDeidentifier
+from adit_core.deid.stream import HEADER_LIMIT, Held, StreamDeidentifier
 from adit_core.deid.subject import Project, Subject
 from adit_core.dicom.changing import Withheld
-from adit_core.dicom.ports import IncomingInstance, InstanceHeader
-from adit_core.dicom.references import InstanceReference
+from adit_core.dicom.ports import IncomingInstance
 from adit_core.errors import DeidentificationFailed
+from adit_core.services.deidentify import ChangedInstance, encoded, header_of
 
 _PROFILE = "research"
 
@@ -91,19 +91,6 @@ def check_wish(wish: DisguiseWish) -> None:
         Subject("", wish.pseudonym)
 
 
-@dataclass(frozen=True, slots=True)
-class ChangedInstance:
-    """An instance with another content; implements :class:`~adit_core.dicom.ports.IncomingInstance`."""
-
-    reference: InstanceReference
-    header: InstanceHeader
-    content: Iterator[bytes]
-
-    def fragments(self) -> Iterator[bytes]:
-        """Yield the encoded data set, once."""
-        return self.content
-
-
 class _NoDisguise:
     excluded_modalities: frozenset[str] = frozenset()
 
@@ -118,19 +105,10 @@ class _Pseudonyms:
         self._stream = StreamDeidentifier(deidentifier, burned_in_policy(profile.burned_in_text))
 
     def changed(self, instance: IncomingInstance) -> IncomingInstance | Withheld:
-        header = instance.header
-        made = self._stream.transform(
-            EncodedInstance(
-                header.sop_class_uid,
-                header.sop_instance_uid,
-                header.transfer_syntax_uid,
-                instance.fragments(),
-            )
-        )
+        made = self._stream.transform(encoded(instance))
         if isinstance(made, Held):
             return Withheld(made.reason)
-        new_header = InstanceHeader(made.sop_class_uid, made.sop_instance_uid, made.transfer_syntax_uid)
-        return ChangedInstance(instance.reference, new_header, made.fragments)
+        return ChangedInstance(instance.reference, header_of(made), made.fragments)
 
 
 class _TrialMarks:

@@ -5,11 +5,16 @@ from functools import partial
 
 from pydicom.dataset import Dataset
 
-from adit_core.deid.pixels.policy import HoldBack, Pass, apply, decide, unsuspecting
+from adit_core.deid.pixels.policy import HoldBack, Pass, Suspicion, apply, decide, unsuspecting
 from adit_core.deid.pixels.rules import RuleSet
 from adit_core.deid.pixels.suspicion import burned_in_suspicion
 from adit_core.deid.profile import BurnedInText
 from adit_core.deid.stream import Blanking, BurnedInPolicy, Held
+
+
+def suspicion_of(burned_in_text: BurnedInText) -> Suspicion:
+    """Return what a profile suspects of burned-in text."""
+    return unsuspecting if burned_in_text is BurnedInText.RELEASE else burned_in_suspicion
 
 
 def burned_in_policy(
@@ -19,7 +24,7 @@ def burned_in_policy(
 
     Where a profile releases what may carry text, rules still blank and hold what they know.
     """
-    suspicion = unsuspecting if burned_in_text is BurnedInText.RELEASE else burned_in_suspicion
+    suspicion = suspicion_of(burned_in_text)
 
     def policy(header: Dataset) -> Held | Blanking | None:
         decision = decide(header, rule_sets, suspicion=suspicion)
