@@ -8,7 +8,6 @@ from typing import Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
-from pydicom.datadict import tag_for_keyword
 
 from adit_core.errors import InputProblem, InvalidInput
 
@@ -50,6 +49,9 @@ class _Strict(BaseModel):
 
 
 def _known_keyword(value: object) -> object:
+    # The database holds profiles, and starts sooner without the dictionary.
+    from pydicom.datadict import tag_for_keyword  # noqa: PLC0415
+
     if isinstance(value, str) and tag_for_keyword(value) is None:
         raise ValueError(f"{value!r} is no keyword of the DICOM dictionary")
     return value

@@ -2,10 +2,13 @@
 
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
-from typing import Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 from pydantic import Field
-from pydicom.dataset import Dataset
+
+if TYPE_CHECKING:
+    # The database holds rectangles, and starts sooner without it.
+    from pydicom.dataset import Dataset
 
 _GRAPHICS = 5
 """Region Spatial Format of scales, colour bars and text (PS3.3 C.8.5.5.1.2)."""
@@ -60,7 +63,7 @@ def outside(rectangles: Sequence[Rectangle], *, rows: int, columns: int) -> tupl
     )
 
 
-def outside_ultrasound_regions(dataset: Dataset) -> tuple[Rectangle, ...]:
+def outside_ultrasound_regions(dataset: "Dataset") -> tuple[Rectangle, ...]:
     """Return what the device itself does not call image (PS3.3 C.8.5.5, Ultrasound Region Calibration).
 
     Regions of graphics (scales, colour bars) do not count as image. Empty where the sequence says
@@ -79,7 +82,7 @@ def outside_ultrasound_regions(dataset: Dataset) -> tuple[Rectangle, ...]:
     return outside(images, rows=rows, columns=columns) if images else ()
 
 
-def _ultrasound_region(item: Dataset, rows: int, columns: int) -> Rectangle | None:
+def _ultrasound_region(item: "Dataset", rows: int, columns: int) -> Rectangle | None:
     """Return the region of an item; None if it cannot be one of an image of this size."""
     left, top, right, bottom = (
         item.get(f"RegionLocation{corner}") for corner in ("MinX0", "MinY0", "MaxX1", "MaxY1")
