@@ -1,5 +1,6 @@
 """A mass transfer by the real processes: found, filtered, moved, and done again."""
 
+import time
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
@@ -115,12 +116,8 @@ def assert_balanced(tasks: list[Task], *, studies: int, images_of_each: int) -> 
 def assert_two_levels(adit: RunningStack, job_id: int) -> None:
     """Prefect shows which search found a study, and studies were moved before all was searched."""
     flow_run_id = show_job(adit.db, adit.user, job_id).flow_run_id
-    with get_client(sync_client=True) as client:
-        runs = client.read_task_runs(
-            flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[flow_run_id]))  # type: ignore[arg-type]
-        )
-    by_name = {run.name: run for run in runs}
     tasks = adit.tasks(job_id)
+    by_name = task_runs(flow_run_id, number=len(tasks))
     found = [task for task in tasks if task.kind is TaskKind.TRANSFER]
     for task in found:
         assert _waited_for(by_name[f"task-{task.id}"]) == {by_name[f"task-{task.parent_id}"].id}
@@ -128,6 +125,20 @@ def assert_two_levels(adit: RunningStack, job_id: int) -> None:
         task.started_at for task in tasks if task.kind is TaskKind.DISCOVERY and task.started_at
     )
     assert min(task.started_at for task in found if task.started_at) < last_search
+
+
+def task_runs(flow_run_id: str | None, *, number: int) -> dict[str, TaskRun]:
+    """Return the task runs of a flow run by their names; Prefect writes them down a while after they ran."""
+    deadline = time.monotonic() + 60
+    with get_client(sync_client=True) as client:
+        while True:
+            runs = client.read_task_runs(
+                flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[flow_run_id]))  # type: ignore[arg-type]
+            )
+            if len(runs) >= number:
+                return {run.name: run for run in runs}
+            assert time.monotonic() < deadline, f"Prefect knows {len(runs)} of {number} task runs"
+            time.sleep(0.5)
 
 
 def _waited_for(run: TaskRun) -> set[object]:
