@@ -72,6 +72,11 @@ class Settings(BaseSettings):
     upload_keep: float = 7 * 24 * 60 * 60
     """Seconds after which uploads are removed that were not transferred completely."""
 
+    backups: Path | None = None
+    """Where backups of the database are written; without it, `backups` in `data_dir`. Take another disk."""
+    backups_kept: int = Field(default=14, ge=1)
+    """How many backups are kept; the oldest are deleted first."""
+
     receiver_ae_title: str = "ADIT"
     """The receiver's AE title, which archives have to know as a move destination."""
     receiver_bind: str = "127.0.0.1"
@@ -133,6 +138,10 @@ class Settings(BaseSettings):
     def resolved_uploads(self) -> Path:
         """Return the folder of uploads."""
         return self.uploads or self.data_dir / "uploads"
+
+    def resolved_backups(self) -> Path:
+        """Return the folder of backups."""
+        return self.backups or self.data_dir / "backups"
 
     def resolved_receiver_spool(self) -> Path:
         """Return the folder of the spool."""

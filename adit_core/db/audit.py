@@ -21,6 +21,8 @@ class AuditAction(StrEnum):
     TOKEN_REVOKED = "token revoked"  # noqa: S105 - a word
     NODE_ADDED = "node added"
     NODE_CHANGED = "node changed"
+    DATABASE_BACKED_UP = "database backed up"
+    DATABASE_RESTORED = "database restored"
     SECRETS_ROTATED = "secrets rotated"
     PROFILE_ADDED = "connection profile added"
     PROFILE_REPLACED = "connection profile replaced"
