@@ -28,6 +28,7 @@ _SUMMARIES = {
     "users": "Accounts.",
     "tokens": "Tokens, by which programs use the API.",
     "db": "The database.",
+    "doctor": "Find out what is wrong, and what to do about it.",
     "reconcile": "Repair what a crash has left behind.",
 }
 """What help says of each command; its module in this package has the same name."""

@@ -12,7 +12,7 @@ from uuid import UUID
 import httpx
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate, GlobalConcurrencyLimitUpdate
-from prefect.client.schemas.objects import State
+from prefect.client.schemas.objects import State, WorkerStatus
 from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 from prefect.settings import PREFECT_API_URL
 from prefect.states import Cancelling, Crashed
@@ -28,6 +28,8 @@ _DEPLOYMENTS = {
     JobKind.MASS_TRANSFER: "mass-transfer/mass-transfer",
 }
 """Which flow runs jobs of which kind, as Prefect names its deployments."""
+WORK_POOL = "dicom"
+"""The work pool, which has two queues."""
 URGENT_QUEUE = "urgent"
 DEFAULT_QUEUE = "default"
 _REQUEST_TIMEOUT = 15.0
@@ -72,6 +74,20 @@ class PrefectLauncher:
             return False
         return state.is_scheduled() or datetime.now(UTC) - state.timestamp < _START_PATIENCE
 
+    def missing_deployments(self) -> list[str]:
+        """Return which deployments Prefect does not know, as it names them."""
+        with _client() as client:
+            return [name for name in sorted(set(_DEPLOYMENTS.values())) if not _is_deployed(client, name)]
+
+    def workers_online(self) -> int:
+        """Return how many workers of the work pool have been heard of lately."""
+        with _client() as client:
+            try:
+                workers = client.read_workers_for_work_pool(WORK_POOL)
+            except ObjectNotFound:
+                return 0  # the first worker makes the pool
+        return sum(worker.status == WorkerStatus.ONLINE for worker in workers)
+
     def set_limits(self, limits: Mapping[str, int]) -> None:
         """Create or correct global concurrency limits; one that was switched off is switched on."""
         with _client() as client:
@@ -86,6 +102,14 @@ def _deployment_id(client: SyncPrefectClient, name: str) -> UUID:
         raise SchedulerUnavailable(
             f"Prefect does not know the deployment {name}: run `prefect --no-prompt deploy --all`."
         ) from error
+
+
+def _is_deployed(client: SyncPrefectClient, name: str) -> bool:
+    try:
+        client.read_deployment_by_name(name)
+    except ObjectNotFound:
+        return False
+    return True
 
 
 def _unfinished_state(client: SyncPrefectClient, flow_run_id: str) -> State | None:
