@@ -76,6 +76,12 @@ class Settings(BaseSettings):
     """Where backups of the database are written; without it, `backups` in `data_dir`. Take another disk."""
     backups_kept: int = Field(default=14, ge=1)
     """How many backups are kept; the oldest are deleted first."""
+    jobs_kept_days: float | None = Field(default=None, gt=0)
+    """Days after which a job that has ended is deleted; without it, never. The audit trail stays."""
+    studies_kept_days: float = Field(default=30, gt=0)
+    """Days after which it is forgotten what an archive told of a study."""
+    tokens_kept_days: float = Field(default=90, ge=0)
+    """Days after which tokens are deleted that have expired or were revoked."""
 
     receiver_ae_title: str = "ADIT"
     """The receiver's AE title, which archives have to know as a move destination."""

@@ -78,7 +78,7 @@ def performing(name: str) -> PerformingTask:
         persist_result=False,
     )
     def perform(run: JobRun, slots: NodeSlots, task_id: int) -> None:
-        with _only_our_errors(), run.turn(), slots.slot(run.node_limits, run.check_stopped):
+        with only_our_errors(), run.turn(), slots.slot(run.node_limits, run.check_stopped):
             run.perform(task_id)
 
     return perform
@@ -109,7 +109,7 @@ def _is_transient(_task: Task[..., object], _run: TaskRun, state: State[object])
 
 
 @contextmanager
-def _only_our_errors() -> Iterator[None]:
+def only_our_errors() -> Iterator[None]:
     """Let no text of foreign errors into Prefect, where patient data must not go."""
     try:
         yield

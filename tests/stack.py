@@ -206,7 +206,8 @@ def started_stack(
 
 def _wait_until_deployed(stack: Stack) -> None:
     deadline = time.monotonic() + _PATIENCE
-    url = f"{stack.prefect_url}/api/deployments/name/transfer/transfer"
+    # The last one of prefect.yaml.
+    url = f"{stack.prefect_url}/api/deployments/name/housekeeping/housekeeping"
     while True:
         try:
             if httpx.get(url, auth=("adit", stack.prefect_password)).is_success:

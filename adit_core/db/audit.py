@@ -23,6 +23,7 @@ class AuditAction(StrEnum):
     NODE_CHANGED = "node changed"
     DATABASE_BACKED_UP = "database backed up"
     DATABASE_RESTORED = "database restored"
+    OUTDATED_REMOVED = "outdated removed"
     SECRETS_ROTATED = "secrets rotated"
     PROFILE_ADDED = "connection profile added"
     PROFILE_REPLACED = "connection profile replaced"

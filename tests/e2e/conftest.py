@@ -9,6 +9,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, Request, WebSocke
 
 from adit_core.db import User
 from tests.servers import require
+from tests.stack import RunningStack, started_stack
 from tests.web_process import COOKIE, WebProcess, web_process
 
 expect.set_options(timeout=20_000)
@@ -30,6 +31,20 @@ def web(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebProcess]:
     """A web process that all tests use, each with users of its own."""
     with web_process(tmp_path_factory.mktemp("web")) as process:
         yield process
+
+
+@pytest.fixture(scope="session")
+def running_adit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
+    environment = {"ADIT_RECONCILE_INTERVAL": "3", "PREFECT_WORKER_QUERY_SECONDS": "1"}
+    with started_stack(tmp_path_factory.mktemp("stack"), environment) as stack:
+        yield stack
+
+
+@pytest.fixture
+def adit(running_adit: RunningStack) -> Iterator[RunningStack]:
+    """The processes but receiver and dashboard, which all tests use; this one is connected to them."""
+    with running_adit.connected():
+        yield running_adit
 
 
 @pytest.fixture(scope="module")

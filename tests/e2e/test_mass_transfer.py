@@ -1,7 +1,6 @@
 """A mass transfer by the real processes: found, filtered, moved, and done again."""
 
 import time
-from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 
@@ -24,7 +23,7 @@ from deployments.demo.studies import write_study
 from tests.factories import instances_in
 from tests.mass import head, mass_options
 from tests.servers import OrthancServer, orthanc
-from tests.stack import RunningStack, running_stack
+from tests.stack import RunningStack
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(400)]
 
@@ -36,12 +35,6 @@ OPTIONS = mass_options(
     include={"study_descriptions": ["ct *"]},
     exclude={"modalities": ["SR"]},
 )
-
-
-@pytest.fixture(scope="module")
-def adit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
-    with running_stack(tmp_path_factory.mktemp("stack"), {"ADIT_RECONCILE_INTERVAL": "3"}) as stack:
-        yield stack
 
 
 def test_a_mass_transfer_moves_what_filters_choose_and_only_what_is_new_when_it_is_done_again(

@@ -1,7 +1,6 @@
 """The notebooks, each from its first cell to its last, on the real processes and archives."""
 
 import base64
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -16,7 +15,7 @@ from deployments.demo.specs import Form, SeriesSpec, StudySpec
 from deployments.demo.studies import write_study
 from tests.factories import study
 from tests.servers import OrthancServer
-from tests.stack import RunningStack, running_stack
+from tests.stack import RunningStack
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
@@ -31,13 +30,13 @@ def _ct(patient_id: str, description: str) -> StudySpec:
 STUDIES = (_ct("DEMO0001", "CT thorax"), _ct("DEMO0005", "CT abdomen"))
 
 
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
-    with running_stack(tmp_path_factory.mktemp("stack"), {}) as stack:
-        stack.start("web")
-        with httpx.Client(transport=httpx.HTTPTransport(retries=20)) as client:
-            assert client.get(f"{stack.stack.web_url}/api/health/ready").is_success
-        yield stack
+@pytest.fixture
+def stack(adit: RunningStack) -> RunningStack:
+    """The processes, with the dashboard."""
+    adit.start("web")
+    with httpx.Client(transport=httpx.HTTPTransport(retries=20)) as client:
+        assert client.get(f"{adit.stack.web_url}/api/health/ready").is_success
+    return adit
 
 
 @pytest.fixture
