@@ -16,8 +16,8 @@ demo: $(STAMP) ## Move studies between two archives, visible in the dashboard (O
 up: $(STAMP) ## Start Prefect, the dashboard and a worker on this machine.
 	$(BIN)/python -m deployments.up
 
-test: $(STAMP) system ## Run the whole test-suite.
-	$(BIN)/pytest $(ARGS)
+test: $(STAMP) system ## Run the whole test-suite, or what ARGS names of it.
+	$(BIN)/python -m $(if $(ARGS),pytest $(ARGS),tests.side_by_side)
 
 faults: $(STAMP) system ## Break everything that can be broken, and write what came of it into docs/reliability.md.
 	ADIT_ALL_FAULTS=1 $(BIN)/pytest tests/faults $(ARGS)
