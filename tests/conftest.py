@@ -106,9 +106,11 @@ def postgres() -> Iterator[servers.PostgresCluster]:
 
 
 @pytest.fixture
-def postgres_url(postgres: servers.PostgresCluster) -> str:
+def postgres_url(postgres: servers.PostgresCluster) -> Iterator[str]:
     """The URL of an empty PostgreSQL database."""
-    return postgres.create_database()
+    url = postgres.create_database()
+    yield url
+    postgres.drop_database(url)
 
 
 @pytest.fixture

@@ -390,12 +390,19 @@ class PostgresCluster:
             else:
                 return self.wait_until_ready()
 
-    def create_database(self) -> str:
-        """Create an empty database and return its URL for SQLAlchemy."""
+    def create_database(self, like: str = "template1") -> str:
+        """Create a database, empty or like the one at the URL `like`; return its URL for SQLAlchemy."""
         name = f"adit_{next(self._numbers)}"
-        with psycopg.connect(self._conninfo, autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name}".encode())
+        self._execute(f"CREATE DATABASE {name} TEMPLATE {like.rpartition('/')[2]}")
         return f"postgresql+psycopg://{_SUPERUSER}@{HOST}:{self.port}/{name}"
+
+    def drop_database(self, url: str) -> None:
+        """Delete a database, and end its connections."""
+        self._execute(f"DROP DATABASE IF EXISTS {url.rpartition('/')[2]} WITH (FORCE)")
+
+    def _execute(self, statement: str) -> None:
+        with psycopg.connect(self._conninfo, autocommit=True) as connection:
+            connection.execute(statement.encode())
 
     def wait_until_ready(self, patience: float = 30.0) -> None:
         """Wait until connections are not only taken but served: it "is starting up" for a moment."""

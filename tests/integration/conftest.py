@@ -1,5 +1,6 @@
 """The database that a test of the services runs on, once SQLite and once PostgreSQL."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,20 +8,61 @@ import pytest
 
 from adit_core.db.engine import Database
 from adit_core.db.secrets import Keyring, new_key
+from tests.servers import PostgresCluster
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+def backend(request: pytest.FixtureRequest) -> str:
+    """The kind of the database."""
+    return request.param
+
+
+@pytest.fixture
+def database_url(backend: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The URL of an empty database without tables."""
-    if request.param == "sqlite":
+    if backend == "sqlite":
         return f"sqlite:///{tmp_path / 'adit.sqlite'}"
     return request.getfixturevalue("postgres_url")
 
 
-@pytest.fixture
-def database(database_url: str) -> Iterator[Database]:
-    """An empty database with all tables."""
-    db = Database(database_url, Keyring((new_key(),)))
+@pytest.fixture(scope="session")
+def file_with_tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database of SQLite with all tables, to be copied: that is quicker than to make them again."""
+    path = tmp_path_factory.mktemp("tables") / "adit.sqlite"
+    _make_tables(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture(scope="session")
+def postgres_with_tables(postgres: PostgresCluster) -> str:
+    """The URL of a database of PostgreSQL with all tables, to be copied."""
+    url = postgres.create_database()
+    _make_tables(url)
+    return url
+
+
+def _make_tables(url: str) -> None:
+    db = Database(url)
     db.upgrade()
+    db.dispose()
+
+
+@pytest.fixture
+def copied_url(backend: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The URL of a database with all tables and no rows."""
+    if backend == "sqlite":
+        path = shutil.copy(request.getfixturevalue("file_with_tables"), tmp_path / "adit.sqlite")
+        yield f"sqlite:///{path}"
+    else:
+        cluster: PostgresCluster = request.getfixturevalue("postgres")
+        url = cluster.create_database(like=request.getfixturevalue("postgres_with_tables"))
+        yield url
+        cluster.drop_database(url)
+
+
+@pytest.fixture
+def database(copied_url: str) -> Iterator[Database]:
+    """A database with all tables and no rows, and a key for secrets."""
+    db = Database(copied_url, Keyring((new_key(),)))
     yield db
     db.dispose()

@@ -63,12 +63,9 @@ WITHOUT_CREDENTIALS = "00e71f570b4b"
 
 
 @pytest.fixture
-def db(database_url: str) -> Iterator[Database]:
+def db(database: Database) -> Database:
     """An empty database with a key for secrets."""
-    db = Database(database_url, Keyring((new_key(),)))
-    db.upgrade()
-    yield db
-    db.dispose()
+    return database
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -83,9 +84,10 @@ def empty_cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Comma
 
 
 @pytest.fixture
-def cli(empty_cli: CommandLine) -> CommandLine:
+def cli(empty_cli: CommandLine, file_with_tables: Path) -> CommandLine:
     """The command line with a database without rows."""
-    empty_cli.db.upgrade()
+    empty_cli.data_dir.mkdir()
+    shutil.copy(file_with_tables, empty_cli.data_dir / "adit.sqlite")
     return empty_cli
 
 
