@@ -16,6 +16,7 @@ from adit_core.db import Channel
 from adit_core.db.columns import utc_now
 from adit_core.db.engine import Database
 from adit_core.errors import AditError
+from adit_core.services.audit_seal import head_of, seal_events
 from adit_core.services.database import configured_database
 from adit_core.services.launcher import PrefectLauncher
 from adit_core.services.messengers import configured_messengers
@@ -43,6 +44,7 @@ def main() -> None:
     while not stop.wait(settings.reconcile_interval):
         reconcile_once(db, settings)
         remove_uploads_once(db, settings)
+        seal_events_once(db)
 
 
 def reconcile_once(db: Database, settings: Settings) -> None:
@@ -65,6 +67,16 @@ def remove_uploads_once(db: Database, settings: Settings) -> None:
         return
     if number:
         logger.info("Removed %d uploads", number)
+
+
+def seal_events_once(db: Database) -> None:
+    """Seal what the audit trail recorded, and log where the chain ends, so that it is known elsewhere."""
+    try:
+        if seal_events(db):
+            head = head_of(db)
+            logger.info("Audit trail sealed up to %d:%s", head.number, head.chained_hash)
+    except AditError as error:
+        logger.warning("%s", error)
 
 
 def notify(db: Database, settings: Settings, messengers: Mapping[Channel, Messenger], stop: Event) -> None:

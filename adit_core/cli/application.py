@@ -27,6 +27,7 @@ _SUMMARIES = {
     "held": "Look at images that may show who the patient is.",
     "users": "Accounts.",
     "tokens": "Tokens, by which programs use the API.",
+    "audit": "Who did what, and whether that was tampered with.",
     "db": "The database.",
     "doctor": "Find out what is wrong, and what to do about it.",
     "reconcile": "Repair what a crash has left behind.",

@@ -3,7 +3,7 @@
 Truth about jobs lives here: Prefect schedules and shows, but a job's state is what these tables say.
 """
 
-from adit_core.db.audit import AuditEvent
+from adit_core.db.audit import AuditEvent, AuditSeal
 from adit_core.db.events import JobEvent
 from adit_core.db.held import HeldInstance, ReviewStatus
 from adit_core.db.jobs import Job, JobKind, JobStatus, TransferOptions
@@ -30,6 +30,7 @@ from adit_core.db.users import Group, GroupPermission, Membership, Permission, U
 __all__ = [
     "ApiToken",
     "AuditEvent",
+    "AuditSeal",
     "Channel",
     "ConnectionProfile",
     "CredentialsKind",

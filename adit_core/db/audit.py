@@ -73,3 +73,17 @@ class AuditEvent(Table, table=True):
         default_factory=dict,
         sa_type=validated(dict[str, str | int | bool | None]),
     )
+
+
+class AuditSeal(Table, table=True):
+    """The link of a chain that ties an event to all that were sealed before it.
+
+    Events are not changed: the database refuses it. Who gets around that breaks the chain.
+    """
+
+    number: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    """1, 2, 3 and so on, without gaps."""
+    event_id: int = Field(foreign_key="audit_event.id", unique=True)
+    chained_hash: str = Field(max_length=64)
+    """The SHA-256 of the hash before it and of the event, in hexadecimal digits."""
+    sealed_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
