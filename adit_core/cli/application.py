@@ -27,6 +27,8 @@ _SUMMARIES = {
     "held": "Look at images that may show who the patient is.",
     "users": "Accounts.",
     "tokens": "Tokens, by which programs use the API.",
+    "announcements": "What everybody who opens the dashboard is told.",
+    "maintenance": "Keep new jobs away while something is repaired.",
     "db": "The database.",
     "reconcile": "Repair what a crash has left behind.",
 }

@@ -131,7 +131,9 @@ def may_use_project(db: Database, user: User, project: PseudonymProject) -> bool
     return any(usable.id == project.id for usable in usable_projects(db, user))
 
 
-def set_project_access(db: Database, group_name: str, project_name: str, *, allowed: bool) -> None:
+def set_project_access(
+    db: Database, group_name: str, project_name: str, *, allowed: bool, actor: User | str = audit.SYSTEM
+) -> None:
     """Say whether a group may pseudonymize for a project.
 
     Raises:
@@ -147,7 +149,32 @@ def set_project_access(db: Database, group_name: str, project_name: str, *, allo
             session.merge(access)
         elif (known := session.get(ProjectAccess, (group.id, project.id))) is not None:
             session.delete(known)
+        audit.record(
+            session,
+            AuditAction.GROUP_CHANGED,
+            actor=actor,
+            object_kind="group",
+            object_id=group.name,
+            changed="projects",
+            about=f"{project.name}: {'allowed' if allowed else 'not at all'}",
+        )
         session.commit()
+
+
+def groups_of_project(db: Database, name: str) -> list[str]:
+    """Return the names of the groups whose members may pseudonymize for a project.
+
+    Raises:
+        NotFound: There is no such project.
+    """
+    with db.reading() as session:
+        project = find_project(session, name)
+        chosen = (
+            select(Group.name)
+            .join(ProjectAccess, col(ProjectAccess.group_id) == col(Group.id))
+            .where(ProjectAccess.project_id == project.id)
+        )
+        return list(session.exec(chosen.order_by(Group.name)))
 
 
 def profile_named(name: str) -> DeidProfile:
