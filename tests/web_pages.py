@@ -53,7 +53,7 @@ class Dashboard:
             AppTest.from_function(_job_page, default_timeout=_TIMEOUT), user, {"id": str(job_id), **query}
         )
 
-    def view(self, user: User, name: str, **query: object) -> AppTest:
+    def view(self, user: User, name: str, /, **query: object) -> AppTest:
         """Open the page that the module of this name in `ui.views` shows."""
         page = AppTest.from_string(_VIEW.format(name=name), default_timeout=_TIMEOUT)
         return self._opened(page, user, {key: str(value) for key, value in query.items()})

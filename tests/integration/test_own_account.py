@@ -60,7 +60,7 @@ def test_another_password_ends_all_sessions_but_this_one(database: Database, ada
     ],
 )
 def test_a_password_that_will_not_do_is_refused(
-    database: Database, ada: User, current: str, new: str, repeated: str, sentence: str
+    database: Database, ada: User, *, current: str, new: str, repeated: str, sentence: str
 ) -> None:
     with pytest.raises(InvalidInput, match=sentence):
         change(database, signed_in(database, ada), current, new, repeated)
