@@ -33,6 +33,8 @@
         ├── InvalidInput          what the user gave is wrong; says where and how to mend it
         ├── NodeClosed            the policy of a node, or its health, forbids its use for now
         ├── NotAllowed            the user may not do this
+        ├── TooManyFailures       somebody has given wrong passwords too often, and has to wait
+        ├── UnderMaintenance      staff have stopped new work for now; the message says why
         ├── NotFound              what is asked for does not exist
         └── ActionNotPossible     the state of the job or task does not allow the action
 
@@ -206,6 +208,23 @@ class NodeClosed(PermanentError):
 
 class NotAllowed(PermanentError):
     """The user lacks the right for this."""
+
+
+class TooManyFailures(PermanentError):
+    """Too many wrong passwords; ``seconds`` says how long to wait."""
+
+    def __init__(self, seconds: int) -> None:
+        super().__init__(seconds)
+        self.seconds = seconds
+
+    def __str__(self) -> str:
+        minutes = max(1, -(-self.seconds // 60))
+        unit = "minute" if minutes == 1 else "minutes"
+        return f"There were too many wrong passwords. Wait {minutes} {unit}, then try again."
+
+
+class UnderMaintenance(PermanentError):
+    """Maintenance mode is on, in which only staff begin new work; the message is what staff said."""
 
 
 class NotFound(PermanentError):

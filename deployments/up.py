@@ -49,7 +49,7 @@ def run(settings: Settings) -> None:
     print(f"Dashboard:  {stack.web_url}")
     print(f"Prefect UI: {stack.prefect_url}  (sign in with {stack.prefect_auth})")
     if password:
-        print(f"Sign in as admin with the password {password} and change it.")
+        print(f"Sign in as admin with the password {password}; you then choose your own.")
     security = "over TLS" if receiver.tls else "without TLS"
     print(f"Receiver:   {settings.receiver_ae_title} at port {stack.receiver_port} (C-MOVE, {security})")
     print(f"Logs:       {stack.data_dir / 'logs'}", flush=True)
@@ -64,7 +64,7 @@ def prepare(stack: Stack, db: Database) -> str:
     if list_users(db):
         return ""
     password = secrets.token_urlsafe(9)
-    create_user(db, username="admin", password=password, staff=True)
+    create_user(db, username="admin", password=password, staff=True, must_change_password=True)
     return password
 
 

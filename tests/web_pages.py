@@ -16,6 +16,17 @@ from tests.fakes.launcher import FakeLauncher
 
 _SCRIPT = Path(__file__).parents[1] / "ui" / "app.py"
 _TIMEOUT = 60.0
+_VIEW = """
+from ui import session
+from ui.components.forms import show_done
+from ui.components.sentences import errors_as_sentences
+from ui.views import {name}
+
+with errors_as_sentences():
+    principal = session.signed_in()
+    show_done()
+    {name}.show(principal)
+"""
 
 
 @dataclass
@@ -41,6 +52,11 @@ class Dashboard:
         return self._opened(
             AppTest.from_function(_job_page, default_timeout=_TIMEOUT), user, {"id": str(job_id), **query}
         )
+
+    def view(self, user: User, name: str, /, **query: object) -> AppTest:
+        """Open the page that the module of this name in `ui.views` shows."""
+        page = AppTest.from_string(_VIEW.format(name=name), default_timeout=_TIMEOUT)
+        return self._opened(page, user, {key: str(value) for key, value in query.items()})
 
     def sign_in(self, user: User) -> str:
         return session_id_of(open_session(self.db, user, SessionLimits.of(self.settings), address=""))
@@ -83,6 +99,14 @@ def rows(page: AppTest) -> list[dict[str, Any]]:
 
 def _words(cell: dict[str, Any]) -> str:
     return "\n".join([cell["value"], *cell.get("notes", ())])
+
+
+def fill(page: AppTest, **texts: object) -> AppTest:
+    """Fill in text fields, by their labels with `_` for spaces."""
+    fields = {field.label.replace(" ", "_").replace(",", ""): field for field in page.text_input}
+    for label, text in texts.items():
+        fields[label].input(str(text))
+    return page
 
 
 def markup(page: AppTest) -> str:

@@ -5,8 +5,12 @@ from pathlib import Path
 import streamlit as st
 
 from adit_core.api.logo import MARK, WORDMARK
+from adit_core.api.wiring import connected
 from ui import menu, session
+from ui.components.banner import show_banner
+from ui.components.forms import show_done
 from ui.components.sentences import errors_as_sentences
+from ui.views import account_password
 
 _SIDEBAR_WIDTH = 220
 _STYLE = Path(__file__).parent / "components" / "style.css"
@@ -15,4 +19,11 @@ st.set_page_config(page_title="ADIT", page_icon=MARK, layout="wide", initial_sid
 st.html(_STYLE)
 st.logo(WORDMARK, icon_image=MARK, size="large")
 with errors_as_sentences():
-    menu.chosen_page(session.signed_in()).run()
+    principal = session.signed_in()
+    page = menu.chosen_page(principal)
+    show_banner(connected().database)
+    show_done()
+    if principal.user.must_change_password:
+        account_password.show_forced_change(principal)
+    else:
+        page.run()

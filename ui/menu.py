@@ -4,6 +4,7 @@ import streamlit as st
 from streamlit.navigation.page import Page
 
 from adit_core.services.sessions import Principal
+from ui.admin_menu import admin_sections, show_sections
 from ui.components.sign_out import sign_out_form
 from ui.views import job, jobs
 
@@ -25,10 +26,13 @@ def chosen_page(principal: Principal) -> Page:
 
     jobs_page = st.Page(show_jobs, title="Jobs", url_path="jobs", default=True)
     job_page = st.Page(show_job, title="Job", url_path="job", visibility="hidden")
-    page = st.navigation([jobs_page, job_page], position="hidden")
+    sections = admin_sections(principal)
+    others = [page for pages in sections.values() for page, _ in pages]
+    page = st.navigation([jobs_page, job_page, *others], position="hidden")
     with st.sidebar:
         # Not as icons of the pages: Streamlit would fetch those from another host for the browser's tab.
         st.page_link(jobs_page, icon=":material/swap_horiz:")
+        show_sections(sections)
         st.space("medium")
         sign_out_form(principal)
     return page

@@ -17,6 +17,7 @@ from adit_core.api.paths import SIGN_IN_PATH
 from adit_core.api.wiring import connected
 from adit_core.services.sessions import Principal, SessionLimits, find_active_principal, find_principal
 from ui.components.sentences import errors_as_sentences
+from ui.components.times import prefer_zone
 
 _RENEWED = "renewed"
 """In the state of the browser's session: set if the page runs again without the user having done anything."""
@@ -30,6 +31,7 @@ def signed_in() -> Principal:
         st.error("Your session has ended.", icon=":material/lock:")
         st.html(f'<a href="{escape(_sign_in_url())}" target="_self">Sign in again</a>')
         st.stop()
+    prefer_zone(principal.user.time_zone)
     return principal
 
 

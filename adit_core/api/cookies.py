@@ -46,6 +46,11 @@ def sign_in_cookie(settings: Settings) -> Cookie:
     return _cookie("adit_sign_in", settings, same_site="strict")
 
 
+def browser_cookie(settings: Settings) -> Cookie:
+    """Return the cookie by which a browser is known in which somebody has signed in before."""
+    return _cookie("adit_browser", settings, same_site="strict")
+
+
 def _cookie(name: str, settings: Settings, *, same_site: str) -> Cookie:
     prefix = "__Host-" if settings.secure_cookies else ""
     return Cookie(prefix + name, settings.secure_cookies, same_site)

@@ -7,7 +7,9 @@ InvalidInput, TooManyResults                422
 NotAllowed                                  403
 NotFound, StudyNotFound                     404
 ActionNotPossible                           409
-NodeClosed, the database, the scheduler     503
+TooManyFailures                             429
+NodeClosed, UnderMaintenance                503
+the database, the scheduler                 503
 PeerTimeout                                 504
 DestinationFull                             507
 what else an archive did or did not         502
@@ -43,7 +45,9 @@ from adit_core.errors import (
     SchedulerUnavailable,
     SecretUnreadable,
     StudyNotFound,
+    TooManyFailures,
     TooManyResults,
+    UnderMaintenance,
     UnexpectedError,
 )
 
@@ -57,6 +61,8 @@ _STATUSES: Mapping[type[Exception], HTTPStatus] = {
     NotFound: HTTPStatus.NOT_FOUND,
     StudyNotFound: HTTPStatus.NOT_FOUND,
     ActionNotPossible: HTTPStatus.CONFLICT,
+    TooManyFailures: HTTPStatus.TOO_MANY_REQUESTS,
+    UnderMaintenance: HTTPStatus.SERVICE_UNAVAILABLE,
     NodeClosed: HTTPStatus.SERVICE_UNAVAILABLE,
     DatabaseUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     SchedulerUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
@@ -146,8 +152,17 @@ def problem_of(error: AditError) -> JSONResponse:
     status = next(_STATUSES[kind] for kind in type(error).__mro__ if kind in _STATUSES)
     problems = error.problems if isinstance(error, InvalidInput) else ()
     errors = [FieldProblem(message=each.message, field=each.field, row=each.row) for each in problems]
-    headers = _RETRY_SOON if status is HTTPStatus.SERVICE_UNAVAILABLE else None
-    return problem_response(status, str(error), errors=errors, headers=headers)
+    return problem_response(status, str(error), errors=errors, headers=_when_to_retry(error, status))
+
+
+def _when_to_retry(error: AditError, status: HTTPStatus) -> Mapping[str, str] | None:
+    match error:
+        case TooManyFailures():
+            return {"Retry-After": str(error.seconds)}
+        case UnderMaintenance():
+            return None  # nobody knows
+        case _:
+            return _RETRY_SOON if status is HTTPStatus.SERVICE_UNAVAILABLE else None
 
 
 def answer_with_problems(app: FastAPI) -> None:

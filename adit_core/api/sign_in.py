@@ -18,16 +18,20 @@ from fastapi import APIRouter, Depends, HTTPException, Request
 from fastapi.concurrency import run_in_threadpool
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 
-from adit_core.api.cookies import session_cookie, sign_in_cookie
+from adit_core.api.cookies import browser_cookie, session_cookie, sign_in_cookie
 from adit_core.api.logo import MARK
 from adit_core.api.origin import is_same_origin
 from adit_core.api.paths import SIGN_IN_PATH, SIGN_OUT_PATH
 from adit_core.api.wiring import Wiring, wiring_of
+from adit_core.errors import TooManyFailures
 from adit_core.services import sessions
 from adit_core.services.sessions import SessionLimits, session_id_of
+from adit_core.services.sign_in_throttle import Attempt, remember_browser, throttled
 
 _FORM_LIFETIME = 60 * 60
 """Seconds that a form may lie open before it is sent."""
+_BROWSER_KNOWN = 365 * 24 * 60 * 60
+"""Seconds for which a browser is known in which somebody has signed in."""
 _MAX_FORM_LENGTH = 16 * 1024
 """Bytes of a form that are read before it is refused."""
 
@@ -61,20 +65,20 @@ async def sign_in(request: Request, wiring: Wired) -> Response:
     if not _same(agreed, fields.get("csrf_token", "")) or not is_same_origin(request):
         alert = "This form was open for too long. Please sign in again."
         return _form(wiring, wanted=wanted, username=username, alert=alert, status_code=403)
-    open_session = partial(
-        sessions.sign_in,
-        wiring.database,
-        username,
-        fields.get("password", ""),
-        SessionLimits.of(wiring.settings),
-        address=_address(request),
-    )
-    token = await to_thread.run_sync(open_session, limiter=password_checks)
-    if token is None:
+    browser = request.cookies.get(browser_cookie(wiring.settings).name, "")
+    attempt = Attempt(username, _address(request), browser)
+    open_session = partial(_open_session, wiring, attempt, fields.get("password", ""))
+    try:
+        opened = await to_thread.run_sync(open_session, limiter=password_checks)
+    except TooManyFailures as error:
+        return _form(wiring, wanted=wanted, username=username, alert=str(error), status_code=429)
+    if opened is None:
         alert = "The user name or the password is wrong."
         return _form(wiring, wanted=wanted, username=username, alert=alert, status_code=401)
+    token, browser = opened
     response = RedirectResponse(local_path(wanted), status_code=303)
     session_cookie(wiring.settings).set(response, token, max_age=wiring.settings.session_length)
+    browser_cookie(wiring.settings).set(response, browser, max_age=_BROWSER_KNOWN)
     sign_in_cookie(wiring.settings).delete(response)
     return response
 
@@ -94,6 +98,14 @@ async def sign_out(request: Request, wiring: Wired) -> Response:
     response = RedirectResponse(SIGN_IN_PATH, status_code=303)
     cookie.delete(response)
     return response
+
+
+def _open_session(wiring: Wiring, attempt: Attempt, password: str) -> tuple[str, str] | None:
+    """Return the tokens of a session and of the browser; None if the password is wrong."""
+    db, limits = wiring.database, SessionLimits.of(wiring.settings)
+    open_session = partial(sessions.sign_in, db, attempt.username, password, limits, address=attempt.address)
+    token = throttled(db, wiring.throttle, attempt, open_session)
+    return None if token is None else (token, remember_browser(db, attempt.username, attempt.browser))
 
 
 def local_path(wanted: str) -> str:

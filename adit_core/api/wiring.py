@@ -4,12 +4,13 @@ FastAPI is handed it. Streamlit runs its pages as scripts, which can be handed n
 here.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from starlette.requests import Request
 
 from adit_core.db.engine import Database
 from adit_core.services.launching import Launcher
+from adit_core.services.sign_in_throttle import SignInThrottle
 from adit_core.settings import Settings
 
 
@@ -20,6 +21,7 @@ class Wiring:
     settings: Settings
     database: Database
     launcher: Launcher
+    throttle: SignInThrottle = field(default_factory=SignInThrottle)
 
 
 def wiring_of(request: Request) -> Wiring:

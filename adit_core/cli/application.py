@@ -28,6 +28,8 @@ _SUMMARIES = {
     "users": "Accounts.",
     "tokens": "Tokens, by which programs use the API.",
     "audit": "Who did what, and whether that was tampered with.",
+    "announcements": "What everybody who opens the dashboard is told.",
+    "maintenance": "Keep new jobs away while something is repaired.",
     "db": "The database.",
     "doctor": "Find out what is wrong, and what to do about it.",
     "reconcile": "Repair what a crash has left behind.",

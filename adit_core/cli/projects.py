@@ -121,6 +121,7 @@ def remove(ctx: typer.Context, name: Name, as_json: AsJson = False) -> None:
 
 @app.command()
 def allow(
+    ctx: typer.Context,
     name: Name,
     group: Annotated[str, typer.Argument(help="The group whose members may use it.")],
     *,
@@ -129,7 +130,7 @@ def allow(
 ) -> None:
     """Let the members of a group pseudonymize for a project; staff may for all."""
     with open_database() as db:
-        set_project_access(db, group, name, allowed=not forbid)
+        set_project_access(db, group, name, allowed=not forbid, actor=acting_user(ctx, db))
     done = f"Group {group} may {'not ' if forbid else ''}use project {name}."
     present({"project": name, "group": group, "allowed": not forbid}, lambda _: cell(done), as_json=as_json)
 

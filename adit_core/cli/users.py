@@ -56,6 +56,10 @@ def add_user(
     notify_by_email: Annotated[
         bool, typer.Option("--notify-by-email", help="An e-mail tells of the end of each job.")
     ] = False,
+    must_change_password: Annotated[
+        bool,
+        typer.Option("--must-change-password", help="The user has to choose another password first of all."),
+    ] = False,
     password_stdin: Annotated[
         bool, typer.Option("--password-stdin", help="Read the password from standard input, its first line.")
     ] = False,
@@ -76,6 +80,7 @@ def add_user(
             staff=staff,
             needs_approval=needs_approval,
             notify_by_email=notify_by_email,
+            must_change_password=must_change_password,
             actor=actor,
         )
     present(Account.of(user), lambda account: cell(f"Added the user {account.username}."), as_json=as_json)

@@ -3,6 +3,7 @@
 Truth about jobs lives here: Prefect schedules and shows, but a job's state is what these tables say.
 """
 
+from adit_core.db.announcements import Announcement, Importance, Maintenance
 from adit_core.db.audit import AuditEvent, AuditSeal
 from adit_core.db.events import JobEvent
 from adit_core.db.held import HeldInstance, ReviewStatus
@@ -25,9 +26,10 @@ from adit_core.db.submissions import Submission
 from adit_core.db.tasks import SeriesProgress, Task, TaskKind, TaskStatus
 from adit_core.db.tokens import ApiToken, TokenScope
 from adit_core.db.uploads import Upload, UploadedSeries, UploadedStudy
-from adit_core.db.users import Group, GroupPermission, Membership, Permission, User, WebSession
+from adit_core.db.users import Group, GroupPermission, KnownBrowser, Membership, Permission, User, WebSession
 
 __all__ = [
+    "Announcement",
     "ApiToken",
     "AuditEvent",
     "AuditSeal",
@@ -38,11 +40,14 @@ __all__ = [
     "Group",
     "GroupPermission",
     "HeldInstance",
+    "Importance",
     "Job",
     "JobEnd",
     "JobEvent",
     "JobKind",
     "JobStatus",
+    "KnownBrowser",
+    "Maintenance",
     "MassTransferOptions",
     "Membership",
     "NodeAccess",

@@ -13,9 +13,11 @@ class AuditAction(StrEnum):
 
     SIGNED_IN = "signed in"
     SIGN_IN_FAILED = "sign-in failed"
+    SIGN_IN_REFUSED = "sign-in refused after failures"
     SIGNED_OUT = "signed out"
     USER_ADDED = "user added"
     USER_CHANGED = "user changed"
+    SESSIONS_ENDED = "sessions ended"
     GROUP_CHANGED = "group changed"
     TOKEN_CREATED = "token created"  # noqa: S105 - a word
     TOKEN_REVOKED = "token revoked"  # noqa: S105 - a word
@@ -28,6 +30,10 @@ class AuditAction(StrEnum):
     PROFILE_ADDED = "connection profile added"
     PROFILE_REPLACED = "connection profile replaced"
     PROFILE_REMOVED = "connection profile removed"
+    ANNOUNCED = "announcement added"
+    ANNOUNCEMENT_REMOVED = "announcement removed"
+    MAINTENANCE_BEGUN = "maintenance begun"
+    MAINTENANCE_ENDED = "maintenance ended"
     QUERIED = "queried"
     RETRIEVED = "retrieved"
     STORED = "stored"

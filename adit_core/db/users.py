@@ -41,6 +41,10 @@ class User(Table, table=True):
     """Jobs of this user start UNVERIFIED; those of staff never do."""
     notify_by_email: bool = False
     """Whether an e-mail tells of the end of each job."""
+    time_zone: str = Field(default="", max_length=64)
+    """In which moments are shown, by its name in the IANA database; empty for that of the browser."""
+    must_change_password: bool = False
+    """Whether somebody else chose the password, so that the user can do nothing before choosing one."""
     created_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
 
 
@@ -75,3 +79,14 @@ class WebSession(Table, table=True):
     created_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
     last_seen_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
     expires_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class KnownBrowser(Table, table=True):
+    """A browser in which a user has signed in before. Only the SHA-256 of its cookie is kept.
+
+    Guessing by strangers does not keep the user out of it; see `adit_core.services.sign_in_throttle`.
+    """
+
+    token_hash: str = Field(max_length=64, primary_key=True)
+    user_id: int = Field(foreign_key="user.id", primary_key=True, ondelete="CASCADE")
+    last_used_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)

@@ -144,6 +144,59 @@ def remove_member(
     return show_group(db, group_id)
 
 
+def set_members(
+    db: Database, group_id: int, usernames: Collection[str], *, actor: User | str = audit.SYSTEM
+) -> GroupView:
+    """Say who is a member of a group, replacing what was said before.
+
+    Raises:
+        NotFound: There is no such group, or no such user.
+    """
+    users = {user.id: user.username for user in (get_user(db, username) for username in usernames)}
+    with db.session() as session:
+        group = _existing(session, group_id)
+        session.exec(delete(Membership).where(col(Membership.group_id) == group_id))
+        session.add_all(Membership(user_id=user_id, group_id=group_id) for user_id in users)
+        _record(session, actor, group, "members", ", ".join(sorted(users.values())) or "nobody")
+        session.commit()
+    return show_group(db, group_id)
+
+
+def set_all_node_access(
+    db: Database,
+    group_id: int,
+    *,
+    sources: Collection[str],
+    destinations: Collection[str],
+    actor: User | str = audit.SYSTEM,
+) -> GroupView:
+    """Say which nodes a group may use as what, replacing what was said of all nodes before.
+
+    Raises:
+        NotFound: There is no such group, or no such node.
+    """
+    nodes = {name: get_node(db, name).id for name in sorted({*sources, *destinations})}
+    with db.session() as session:
+        group = _existing(session, group_id)
+        session.exec(delete(NodeAccess).where(col(NodeAccess.group_id) == group_id))
+        session.add_all(
+            NodeAccess(
+                group_id=group_id,
+                node_id=node_id,
+                as_source=name in sources,
+                as_destination=name in destinations,
+            )
+            for name, node_id in nodes.items()
+        )
+        said = (
+            f"from {', '.join(sorted(sources)) or 'none'}",
+            f"to {', '.join(sorted(destinations)) or 'none'}",
+        )
+        _record(session, actor, group, "nodes", "; ".join(said))
+        session.commit()
+    return show_group(db, group_id)
+
+
 def set_node_access(
     db: Database, group_id: int, access: UsableBy, *, actor: User | str = audit.SYSTEM
 ) -> GroupView:

@@ -24,6 +24,7 @@ from adit_core.services.history import record_of_job
 from adit_core.services.job_access import asker, job_states, visible
 from adit_core.services.job_status import OPEN_JOBS, count_tasks, lock_job, settle_job
 from adit_core.services.launching import Launcher, launch_job
+from adit_core.services.maintenance import require_no_maintenance
 from adit_core.services.rights import require_again
 from adit_core.services.task_status import end_tasks, reset_tasks
 
@@ -235,6 +236,7 @@ def _begin_anew(
 ) -> None:
     with db.reading() as session:
         job = visible(session.get(Job, job_id), user, job_id)
+    require_no_maintenance(db, user)
     require_again(db, user, job)
     with _acting(db, user, job_id, action, address) as acting:
         message = _IN_THE_HISTORY[action]

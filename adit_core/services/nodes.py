@@ -1,9 +1,7 @@
 """Nodes: adding them, finding them, and who may use them as what."""
 
-import re
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
-from pathlib import Path
 
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col, select
@@ -14,15 +12,17 @@ from adit_core.db.engine import Database
 from adit_core.dicom.node import Node, QueryRoot, ServerNode, Service, WebService
 from adit_core.errors import InputProblem, InvalidInput, NotFound, refuse
 from adit_core.services import audit
+from adit_core.services.node_problems import (
+    address_problems,
+    ae_title_problems,
+    max_associations_problems,
+    name_problems,
+    path_problems,
+)
 from adit_core.services.profiles import assignable_profile_id, profile_value
 from adit_core.services.storage import Storage, folder_value, set_storage
 from adit_core.services.web_nodes import set_web_services, url_problems, web_row, web_value
 
-# The default character repertoire without backslash and control characters (PS3.5 6.2, VR AE).
-_AE_TITLE = re.compile(r"[ -\[\]-~]{1,16}")
-_NAME = re.compile(r"[^\x00-\x1f\x7f]{1,64}")
-_HOST = re.compile(r"[A-Za-z0-9._:%-]{1,255}")
-_MOST_ASSOCIATIONS = 100
 _DEFAULT_SERVICES = frozenset({Service.FIND, Service.GET, Service.STORE})
 KINDS_IN_WORDS = {
     NodeKind.SERVER: "an archive that speaks DIMSE",
@@ -77,11 +77,11 @@ def add_server(
     # Spaces around an AE title are not significant (PS3.5 6.2).
     called, calling = ae_title.strip(" "), calling_ae_title.strip(" ")
     refuse(
-        *_name_problems(name),
-        *_ae_title_problems("ae_title", called),
-        *_ae_title_problems("calling_ae_title", calling),
-        *_address_problems(host, port),
-        *_max_associations_problems(max_associations),
+        *name_problems(name),
+        *ae_title_problems("ae_title", called),
+        *ae_title_problems("calling_ae_title", calling),
+        *address_problems(host, port),
+        *max_associations_problems(max_associations),
     )
     node = DicomNode(
         kind=NodeKind.SERVER,
@@ -94,7 +94,7 @@ def add_server(
         max_associations=max_associations,
         allows_direct_move=allows_direct_move,
     )
-    _set_services(node, frozenset(services))
+    set_services(node, frozenset(services))
     return _add(db, node, actor, connection_profile)
 
 
@@ -126,7 +126,7 @@ def add_web_server(
         NotFound: There is no connection profile of that name.
     """
     url, paths = base_url.strip(), dict(prefixes)
-    refuse(*_name_problems(name), *url_problems(url, paths), *_max_associations_problems(max_associations))
+    refuse(*name_problems(name), *url_problems(url, paths), *max_associations_problems(max_associations))
     node = web_row(
         name.strip(),
         base_url=url,
@@ -159,7 +159,7 @@ def add_folder(
     Raises:
         InvalidInput: With all that is wrong.
     """
-    refuse(*_name_problems(name), *_path_problems(path), *_max_associations_problems(max_associations))
+    refuse(*name_problems(name), *path_problems(path), *max_associations_problems(max_associations))
     node = DicomNode(kind=NodeKind.FOLDER, name=name.strip(), path=path, max_associations=max_associations)
     set_storage(db, node, storage or Storage())
     return _add(db, node, actor)
@@ -188,12 +188,12 @@ def change_server(
         NotFound: There is no such node, or no such connection profile.
         InvalidInput: The node is something else.
     """
-    node = _node_of_kind(db, name, NodeKind.SERVER)
+    node = node_of_kind(db, name, NodeKind.SERVER)
     if services is not None:
-        _set_services(node, frozenset(services))
+        set_services(node, frozenset(services))
     if query_root is not None:
         node.query_root = query_root
-    return _change(db, node, actor, connection_profile)
+    return save_node(db, node, actor, connection_profile)
 
 
 def change_web_server(
@@ -205,10 +205,10 @@ def change_web_server(
     actor: User | str = audit.SYSTEM,
 ) -> DicomNode:
     """Change how an archive is reached by DICOMweb, and return it; see `change_server`."""
-    node = _node_of_kind(db, name, NodeKind.WEB)
+    node = node_of_kind(db, name, NodeKind.WEB)
     if services is not None:
         set_web_services(node, frozenset(services))
-    return _change(db, node, actor, connection_profile)
+    return save_node(db, node, actor, connection_profile)
 
 
 def list_nodes(db: Database) -> list[DicomNode]:
@@ -325,7 +325,8 @@ def _named(name: str, nodes: list[DicomNode]) -> DicomNode:
     raise NotFound(f"There is no node called {name}. Known nodes: {known}.")
 
 
-def _node_of_kind(db: Database, name: str, kind: NodeKind) -> DicomNode:
+def node_of_kind(db: Database, name: str, kind: NodeKind) -> DicomNode:
+    """Return a node of that name and kind; raises NotFound, or InvalidInput if it is something else."""
     node = get_node(db, name)
     if node.kind is not kind:
         problem = f"{name} is {KINDS_IN_WORDS[node.kind]}, not {KINDS_IN_WORDS[kind]}."
@@ -348,7 +349,8 @@ def _add(db: Database, node: DicomNode, actor: User | str, connection_profile: s
     return node
 
 
-def _change(db: Database, node: DicomNode, actor: User | str, connection_profile: str | None) -> DicomNode:
+def save_node(db: Database, node: DicomNode, actor: User | str, connection_profile: str | None) -> DicomNode:
+    """Write a row that was changed; `connection_profile` None leaves its profile as it is."""
     with db.session() as session:
         if connection_profile is not None:
             _set_profile(session, node, connection_profile)
@@ -362,43 +364,9 @@ def _set_profile(session: Session, node: DicomNode, name: str) -> None:
     node.connection_profile_id = assignable_profile_id(session, name) if name else None
 
 
-def _set_services(node: DicomNode, services: frozenset[Service]) -> None:
+def set_services(node: DicomNode, services: frozenset[Service]) -> None:
+    """Say what a server supports."""
     node.supports_find = Service.FIND in services
     node.supports_get = Service.GET in services
     node.supports_move = Service.MOVE in services
     node.supports_store = Service.STORE in services
-
-
-def _name_problems(name: str) -> list[InputProblem]:
-    if name.strip() and _NAME.fullmatch(name):
-        return []
-    return [InputProblem("A node needs a name of 1 to 64 characters, in one line.", field="name")]
-
-
-def _ae_title_problems(field: str, title: str) -> list[InputProblem]:
-    if _AE_TITLE.fullmatch(title):
-        return []
-    rule = "1 to 16 characters of ASCII that are not all spaces, without backslash"
-    return [InputProblem(f"This cannot be an AE title; use {rule}.", field=field)]
-
-
-def _address_problems(host: str, port: int) -> list[InputProblem]:
-    problems = []
-    if not _HOST.fullmatch(host):
-        problems.append(InputProblem("Give a host name or an IP address.", field="host"))
-    if not 1 <= port <= 65535:
-        problems.append(InputProblem("A port is a number from 1 to 65535.", field="port"))
-    return problems
-
-
-def _path_problems(path: str) -> list[InputProblem]:
-    if Path(path).is_absolute() and "\x00" not in path:
-        return []
-    return [InputProblem("Give an absolute path, one that begins with a slash.", field="path")]
-
-
-def _max_associations_problems(number: int) -> list[InputProblem]:
-    if 1 <= number <= _MOST_ASSOCIATIONS:
-        return []
-    message = f"Studies to be moved at the same time: from 1 to {_MOST_ASSOCIATIONS}."
-    return [InputProblem(message, field="max_associations")]

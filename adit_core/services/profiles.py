@@ -1,5 +1,9 @@
 """Connection profiles: named ways to talk to servers, with what proves who we are to them."""
 
+from collections.abc import Collection
+from dataclasses import replace
+from enum import StrEnum
+
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, select
 from sqlmodel.sql.expression import SelectOfScalar
@@ -27,6 +31,15 @@ _SHORTEST_PDU, _LONGEST_PDU = 4096, 1 << 28
 _MOST_ATTEMPTS = 100
 _LONGEST_DELAY = 60.0
 _MOST_UPLOADS = 16
+
+
+class ProfileSecret(StrEnum):
+    """What of a profile is never shown once it is there."""
+
+    CREDENTIALS = "credentials"
+    PROXY = "proxy"
+    CERTIFICATE = "certificate"
+    """Our own certificate, with its private key."""
 
 
 def add_profile(
@@ -72,6 +85,30 @@ def replace_profile(
         _record(session, AuditAction.PROFILE_REPLACED, actor, name)
         session.commit()
     return row
+
+
+def revise_profile(
+    db: Database,
+    name: str,
+    profile: values.ConnectionProfile,
+    *,
+    keep: Collection[ProfileSecret],
+    actor: User | str = audit.SYSTEM,
+) -> ConnectionProfile:
+    """Replace a profile but for the secrets in `keep`, which stay although nobody is shown them.
+
+    Raises what `replace_profile` raises, and SecretUnreadable also if one that is to stay cannot be read.
+    """
+    if keep:
+        known = profile_value(db, get_profile(db, name).id)
+        if ProfileSecret.CREDENTIALS in keep:
+            profile = replace(profile, credentials=known.credentials)
+        if ProfileSecret.PROXY in keep:
+            profile = replace(profile, proxy=known.proxy)
+        if ProfileSecret.CERTIFICATE in keep and profile.tls is not None and known.tls is not None:
+            tls = replace(profile.tls, certificate=known.tls.certificate, private_key=known.tls.private_key)
+            profile = replace(profile, tls=tls)
+    return replace_profile(db, name, profile, actor=actor)
 
 
 def remove_profile(db: Database, name: str, *, actor: User | str = audit.SYSTEM) -> None:

@@ -2,11 +2,11 @@
 
 import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, fields
 
 from sqlalchemy.exc import IntegrityError
-from sqlmodel import Session, col, select
+from sqlmodel import Session, col, delete, select
 
 from adit_core.db import Group, Job, Membership, PatientLink, ProjectAccess, PseudonymProject, User
 from adit_core.db.audit import AuditAction
@@ -131,7 +131,9 @@ def may_use_project(db: Database, user: User, project: PseudonymProject) -> bool
     return any(usable.id == project.id for usable in usable_projects(db, user))
 
 
-def set_project_access(db: Database, group_name: str, project_name: str, *, allowed: bool) -> None:
+def set_project_access(
+    db: Database, group_name: str, project_name: str, *, allowed: bool, actor: User | str = audit.SYSTEM
+) -> None:
     """Say whether a group may pseudonymize for a project.
 
     Raises:
@@ -147,7 +149,59 @@ def set_project_access(db: Database, group_name: str, project_name: str, *, allo
             session.merge(access)
         elif (known := session.get(ProjectAccess, (group.id, project.id))) is not None:
             session.delete(known)
+        audit.record(
+            session,
+            AuditAction.GROUP_CHANGED,
+            actor=actor,
+            object_kind="group",
+            object_id=group.name,
+            changed="projects",
+            about=f"{project.name}: {'allowed' if allowed else 'not at all'}",
+        )
         session.commit()
+
+
+def set_project_groups(
+    db: Database, project_name: str, group_names: Collection[str], *, actor: User | str = audit.SYSTEM
+) -> None:
+    """Say which groups may pseudonymize for a project, replacing what was said before.
+
+    Raises:
+        NotFound: There is no such project, or one of the groups does not exist.
+    """
+    with db.session() as session:
+        project = find_project(session, project_name)
+        groups = session.exec(select(Group).where(col(Group.name).in_(group_names))).all()
+        missing = sorted(frozenset(group_names) - {group.name for group in groups})
+        if missing:
+            raise NotFound(f"There is no group called {missing[0]}.")
+        session.exec(delete(ProjectAccess).where(col(ProjectAccess.project_id) == project.id))
+        session.add_all(ProjectAccess(group_id=group.id, project_id=project.id) for group in groups)
+        audit.record(
+            session,
+            AuditAction.PROJECT_CHANGED,
+            actor=actor,
+            object_kind="project",
+            object_id=project.name,
+            groups=", ".join(sorted(group_names)) or "none",
+        )
+        session.commit()
+
+
+def groups_of_project(db: Database, name: str) -> list[str]:
+    """Return the names of the groups whose members may pseudonymize for a project.
+
+    Raises:
+        NotFound: There is no such project.
+    """
+    with db.reading() as session:
+        project = find_project(session, name)
+        chosen = (
+            select(Group.name)
+            .join(ProjectAccess, col(ProjectAccess.group_id) == col(Group.id))
+            .where(ProjectAccess.project_id == project.id)
+        )
+        return list(session.exec(chosen.order_by(Group.name)))
 
 
 def profile_named(name: str) -> DeidProfile:

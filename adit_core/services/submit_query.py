@@ -13,6 +13,7 @@ from adit_core.errors import InputProblem, refuse
 from adit_core.services import audit
 from adit_core.services.approval import initial_message, initial_status
 from adit_core.services.launching import Launcher, launch_job
+from adit_core.services.maintenance import require_no_maintenance
 from adit_core.services.nodes import get_node
 from adit_core.services.once import OnceKey, remember
 from adit_core.services.query_cells import is_selective
@@ -101,6 +102,7 @@ def require_allowed_query(
     """
     owner = user_of_id(db, owner_id)
     node = get_node(db, source)
+    require_no_maintenance(db, owner)
     require_query(db, owner, source=node, urgent=urgent)
     require_searchable(node)
     refuse(*_query_problems(query), *_root_problems(node, query), *name_problems(name))

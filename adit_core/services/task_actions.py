@@ -24,6 +24,7 @@ from adit_core.services.job_access import asker, may_see
 from adit_core.services.job_actions import give_new_run
 from adit_core.services.job_status import OPEN_JOBS, lock_job, settle_job
 from adit_core.services.launching import Launcher, launch_job
+from adit_core.services.maintenance import require_no_maintenance
 from adit_core.services.rights import require_again
 from adit_core.services.task_status import reset_tasks
 
@@ -64,6 +65,7 @@ def reset_task(db: Database, launcher: Launcher, user: User, task_id: int, *, ad
     """
     with db.reading() as session:
         job, _ = _found(session, user, task_id)
+    require_no_maintenance(db, user)
     require_again(db, user, job)
     with _acting(db, user, task_id, TaskAction.RESET, address) as acting:
         session, job = acting.session, acting.job

@@ -139,11 +139,16 @@ def token_for_password(
     """Make a token of the user whom name and password belong to; None if they do not.
 
     It has all scopes that are of use to the user. What fails is written to the audit trail, too.
+
+    Raises:
+        NotAllowed: Somebody else chose the password, and the user has to change it first.
     """
     user = check_password(db, username, password)
     if user is None:
         record_failure(db, username, address=address)
         return None
+    if user.must_change_password:
+        raise NotAllowed("Choose a password of your own first: sign in to the dashboard.")
     scopes = frozenset(TokenScope) - (frozenset() if user.is_staff else {TokenScope.ADMIN})
     return create_token(db, user, name="sign-in", scopes=scopes, lifetime=lifetime, address=address)
 

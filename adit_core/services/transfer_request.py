@@ -23,6 +23,7 @@ from adit_core.errors import InputProblem, refuse
 from adit_core.services import audit
 from adit_core.services.approval import initial_message, initial_status
 from adit_core.services.launching import Launcher, launch_job
+from adit_core.services.maintenance import require_no_maintenance
 from adit_core.services.nodes import get_node
 from adit_core.services.once import OnceKey, remember
 from adit_core.services.projects import get_project
@@ -88,6 +89,7 @@ def require_allowed(
     source = None if request.source is None else get_node(db, request.source)
     destination = get_node(db, request.destination)
     project = get_project(db, request.project) if request.project else None
+    require_no_maintenance(db, owner)
     require_transfer(
         db, owner, source=source, destination=destination, project=project, urgent=request.urgent
     )

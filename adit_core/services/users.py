@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import cache
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pwdlib import PasswordHash
 from pwdlib.hashers.argon2 import Argon2Hasher
@@ -40,6 +41,7 @@ def create_user(
     staff: bool = False,
     needs_approval: bool = False,
     notify_by_email: bool = False,
+    must_change_password: bool = False,
     actor: User | str = audit.SYSTEM,
 ) -> User:
     """Add an account and return it.
@@ -53,6 +55,7 @@ def create_user(
         staff: Staff see and act on everybody's jobs, and administer.
         needs_approval: Jobs of this user run only once a member of staff has verified them.
         notify_by_email: An e-mail tells of the end of each job.
+        must_change_password: The user can do nothing before choosing another password.
         actor: Who adds it.
 
     Raises:
@@ -73,6 +76,7 @@ def create_user(
         is_staff=staff,
         needs_approval=needs_approval,
         notify_by_email=notify_by_email,
+        must_change_password=must_change_password and password is not None,
     )
     try:
         with db.session() as session:
@@ -95,6 +99,7 @@ class UserChanges:
     is_active: bool | None = None
     needs_approval: bool | None = None
     notify_by_email: bool | None = None
+    time_zone: str | None = None
 
 
 def change_user(
@@ -108,7 +113,7 @@ def change_user(
             the own account.
     """
     user_id = get_user(db, username).id
-    refuse(*_own_account_problems(user_id, changes, actor))
+    refuse(*_own_account_problems(user_id, changes, actor), *_zone_problems(changes.time_zone))
     wanted = {name: value for name, value in asdict(changes).items() if value is not None}
     with db.session() as session:
         user = session.get_one(User, user_id)
@@ -150,8 +155,24 @@ def check_password(db: Database, username: str, password: str) -> User | None:
     return user
 
 
-def set_password(db: Database, username: str, password: str, *, actor: User | str = audit.SYSTEM) -> None:
+def set_password(
+    db: Database,
+    username: str,
+    password: str,
+    *,
+    must_change: bool = False,
+    kept_session: str = "",
+    actor: User | str = audit.SYSTEM,
+) -> None:
     """Give a user a new password, and sign the user out everywhere.
+
+    Args:
+        db: Where the account is kept.
+        username: The user.
+        password: The new one.
+        must_change: Whether the user can do nothing before choosing another one.
+        kept_session: The id of a session in which the user stays signed in; empty for none.
+        actor: Who gives it.
 
     Raises:
         InvalidInput: The password is too short or too long.
@@ -161,8 +182,16 @@ def set_password(db: Database, username: str, password: str, *, actor: User | st
     user = get_user(db, username)
     new_hash = _hasher.hash(password)
     with db.session() as session:
-        _store_hash(session, user.id, new_hash)
-        session.exec(delete(WebSession).where(col(WebSession.user_id) == user.id))
+        session.exec(
+            update(User)
+            .where(col(User.id) == user.id)
+            .values(password_hash=new_hash, must_change_password=must_change)
+        )
+        session.exec(
+            delete(WebSession).where(
+                col(WebSession.user_id) == user.id, col(WebSession.token_hash) != kept_session
+            )
+        )
         audit.record(
             session,
             AuditAction.USER_CHANGED,
@@ -293,6 +322,14 @@ def _email_problems(email: str, *, is_needed: bool) -> list[InputProblem]:
     if email and not _EMAIL.fullmatch(email):
         return [InputProblem("This is no e-mail address; give one such as ada@hospital.org.", field="email")]
     return _length_problems("email", email, 254)
+
+
+def _zone_problems(name: str | None) -> Iterator[InputProblem]:
+    try:
+        if name:
+            ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError):
+        yield InputProblem("There is no such time zone; write it as Europe/Berlin.", field="time_zone")
 
 
 def _length_problems(field: str, text: str, longest: int) -> list[InputProblem]:

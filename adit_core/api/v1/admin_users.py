@@ -30,6 +30,7 @@ class User(Shown):
     is_active: bool
     needs_approval: bool
     notify_by_email: bool
+    must_change_password: bool
     created_at: datetime
 
 
@@ -44,6 +45,8 @@ class NewUser(Given):
     is_staff: bool = False
     needs_approval: bool = False
     notify_by_email: bool = False
+    must_change_password: bool = False
+    """Whether the user can do nothing before choosing another password."""
 
 
 class ChangedUser(Given):
@@ -61,6 +64,8 @@ class NewPassword(Given):
     """A new password."""
 
     password: Password
+    must_change: bool = False
+    """Whether the user can do nothing before choosing another one."""
 
 
 class NodeAccess(Shown):
@@ -120,6 +125,7 @@ def add_account(wiring: Wired, caller: Administrator, user: NewUser) -> User:
         staff=user.is_staff,
         needs_approval=user.needs_approval,
         notify_by_email=user.notify_by_email,
+        must_change_password=user.must_change_password,
         actor=caller.user,
     )
     return User.model_validate(added)
@@ -141,7 +147,7 @@ def change_account(wiring: Wired, caller: Administrator, username: Username, cha
 @router.put("/users/{username}/password", status_code=204)
 def change_password(wiring: Wired, caller: Administrator, username: Username, given: NewPassword) -> None:
     """Give a user a new password, and sign the user out everywhere."""
-    set_password(wiring.database, username, given.password, actor=caller.user)
+    set_password(wiring.database, username, given.password, must_change=given.must_change, actor=caller.user)
 
 
 @router.get("/groups")

@@ -15,6 +15,7 @@ from adit_core.api.v1.callers import Anybody, Wired
 from adit_core.api.v1.values import Given, Id, JobName, Shown
 from adit_core.db import Permission, TokenScope
 from adit_core.errors import NotAllowed
+from adit_core.services.sign_in_throttle import Attempt, throttled
 from adit_core.services.tokens import (
     LONGEST_LIFE,
     NewToken,
@@ -104,7 +105,7 @@ def show_me(wiring: Wired, caller: Anybody) -> Me:
 async def sign_in(request: Request, wiring: Wired, given: Password) -> FreshToken:
     """Get a token for a user name and a password. It lasts as long as a session of the dashboard."""
     require_pace(request.app.state.sign_in_limiter, address_of(request))
-    sign_in = partial(
+    check = partial(
         token_for_password,
         wiring.database,
         given.username,
@@ -112,6 +113,8 @@ async def sign_in(request: Request, wiring: Wired, given: Password) -> FreshToke
         lifetime=timedelta(seconds=wiring.settings.session_length),
         address=address_of(request),
     )
+    attempt = Attempt(given.username, address_of(request))
+    sign_in = partial(throttled, wiring.database, wiring.throttle, attempt, check)
     made = await to_thread.run_sync(sign_in, limiter=password_checks)
     if made is None:
         raise HTTPException(401, "The user name or the password is wrong.")

@@ -174,23 +174,23 @@ def remove(wiring: Wired, caller: Administrator, name: Name) -> None:
 @router.put("/{name}/groups/{group}", status_code=204)
 def allow(
     wiring: Wired,
-    _caller: Administrator,
+    caller: Administrator,
     name: Name,
     group: Annotated[str, Path(max_length=150, pattern=r"^[^\x00-\x1f\x7f/]+$")],
 ) -> None:
     """Let the members of a group pseudonymize for a project."""
-    set_project_access(wiring.database, group, name, allowed=True)
+    set_project_access(wiring.database, group, name, allowed=True, actor=caller.user)
 
 
 @router.delete("/{name}/groups/{group}", status_code=204)
 def forbid(
     wiring: Wired,
-    _caller: Administrator,
+    caller: Administrator,
     name: Name,
     group: Annotated[str, Path(max_length=150, pattern=r"^[^\x00-\x1f\x7f/]+$")],
 ) -> None:
     """Take that back."""
-    set_project_access(wiring.database, group, name, allowed=False)
+    set_project_access(wiring.database, group, name, allowed=False, actor=caller.user)
 
 
 @router.post("/{name}/dry-run")

@@ -6,6 +6,7 @@ from adit_core.api.v1 import (
     admin_nodes,
     admin_profiles,
     admin_users,
+    announcements,
     audit,
     held,
     jobs,
@@ -21,7 +22,7 @@ from adit_core.api.v1 import (
 
 _MODULES = (
     *(me, nodes, search, submit, jobs, progress, tasks, uploads),
-    *(projects, held, audit, admin_users, admin_nodes, admin_profiles),
+    *(projects, held, audit, admin_users, admin_nodes, admin_profiles, announcements),
 )
 
 router = APIRouter(prefix="/v1")

@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "9c47e0b2d815"
-down_revision = "f0b83d915c42"
+down_revision = "3b9d61f7a2ce"
 branch_labels = None
 depends_on = None
 
