@@ -39,6 +39,9 @@ class ViewedInstance:
     """None if there are no frames to be shown."""
     why_no_frames: str = ""
 
+    def __del__(self) -> None:
+        self.file.close()
+
     @property
     def attributes(self) -> list[ShownAttribute]:
         """What the instance says, without its pixels."""
@@ -105,9 +108,13 @@ def view_instance(
         )
         session.commit()
     file = TemporaryFile()  # noqa: SIM115 - whoever looks at the instance keeps it open
-    with origin_at(db, node, receiver) as origin:
-        origin.fetch_into(instance, file)
-    return _viewed(file)
+    try:
+        with origin_at(db, node, receiver) as origin:
+            origin.fetch_into(instance, file)
+        return _viewed(file)
+    except BaseException:
+        file.close()
+        raise
 
 
 def _viewed(file: BinaryIO) -> ViewedInstance:

@@ -49,6 +49,8 @@ def show_changes(user: User, node: str, study: StudyReference) -> None:
                 receiver=receiver_address(wiring.settings),
                 address=address(),
             )
+            # What would leave comes first: that is what there is to see.
+            found.sort(key=lambda one: bool(one.filtered or one.failure))
             st.session_state[_MADE] = (question, found)
     match st.session_state.get(_MADE):
         case (asked, found) if asked == question:

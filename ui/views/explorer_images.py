@@ -6,6 +6,8 @@ from adit_core.api.wiring import connected
 from adit_core.db import User
 from adit_core.dicom.frames import Window
 from adit_core.dicom.query import InstanceResult, SeriesResult
+from adit_core.services.nodes import NodeRole, get_node
+from adit_core.services.rights import require_node
 from adit_core.services.routes import receiver_address
 from adit_core.services.search import MOST_RESULTS
 from adit_core.services.sessions import Principal
@@ -29,12 +31,9 @@ _PRESETS = {
     "Mediastinum": Window(50, 350),
 }
 """Windows of CT in Hounsfield units."""
-_COLUMNS = (
-    Column("Tag", width="8rem"),
-    Column("Attribute", width="18rem"),
-    Column("VR", width="3.5rem"),
-    Column("Value"),
-)
+_COLUMNS = (Column("Attribute", width="50%"), Column("Value"))
+_INSIDE = "> "
+"""Before the name of an attribute, once for each sequence that it is inside of."""
 
 
 def show_series(node: str, series: SeriesResult) -> None:
@@ -43,6 +42,9 @@ def show_series(node: str, series: SeriesResult) -> None:
     @live(seconds=None)
     def show_instances(watcher: Principal) -> None:
         user = watcher.user
+        # The page around it, which asks for this as well, is not run again with it.
+        db = connected().database
+        require_node(db, user, get_node(db, node), NodeRole.SOURCE)
         instances = known_instances(user, node, series.reference, limit=MOST_RESULTS, address=address())
         if not instances:
             st.info("The archive tells of no instance of this series.", icon=":material/search_off:")
@@ -147,9 +149,10 @@ def _show_attributes(viewed: ViewedInstance) -> None:
         Row(
             f"{at}",
             (
-                Text(one.tag, code=True),
-                Text("    " * one.depth + one.name, (one.path,) if wanted and one.depth else ()),
-                Text(one.vr, code=True),
+                Text(
+                    _INSIDE * one.depth + one.name,
+                    (f"{one.tag} {one.vr}", *([one.path] if wanted and one.depth else [])),
+                ),
                 Text(one.value),
             ),
         )

@@ -65,7 +65,7 @@ def choose_study(studies: Sequence[StudyResult], *, most: int) -> StudyResult | 
                 Link(_day(study.study_date) or "no date", _HERE),
                 Text(study.reference.patient_id, code=True),
                 Text(study.patient_name),
-                Text(study.study_description),
+                Link(study.study_description, _HERE) if study.study_description else Text(""),
                 Text(", ".join(sorted(study.modalities))),
                 Text(study.accession_number, code=True),
                 _count(study.number_of_instances),
@@ -84,7 +84,7 @@ def choose_series(series: Sequence[SeriesResult]) -> SeriesResult | None:
             (
                 Link("none" if one.series_number is None else str(one.series_number), _HERE),
                 Text(one.modality),
-                Text(one.series_description),
+                Link(one.series_description, _HERE) if one.series_description else Text(""),
                 Text(one.reference.series_instance_uid, code=True),
                 _count(one.number_of_instances),
             ),

@@ -99,7 +99,8 @@ def _show_counts(summary: UploadSummary) -> None:
 
 
 def _show_studies(summary: UploadSummary) -> None:
-    rows = tuple(Row(study.study_instance_uid, _cells(study)) for study in summary.studies[:_MOST_LISTED])
+    studies = sorted(summary.studies, key=lambda study: (study.patient_id, str(study.study_date or "")))
+    rows = tuple(Row(study.study_instance_uid, _cells(study)) for study in studies[:_MOST_LISTED])
     table(Grid("Studies that were recognised", _STUDY_COLUMNS, rows), key="studies")
     if len(summary.studies) > _MOST_LISTED:
         st.caption(f"The first {_MOST_LISTED} of {number(len(summary.studies))} studies are listed.")
