@@ -62,13 +62,17 @@ def test_a_folder_is_uploaded_and_arrives_in_an_archive(
     assert orthanc_destination.contents() == instances_in(tmp_path / "CD")
 
 
-def test_an_upload_that_holds_nothing_says_why(web: WebProcess, visit: Visit, tmp_path: Path):
+def test_what_is_dropped_and_holds_nothing_is_refused_with_the_reason(web: WebProcess, visit: Visit):
     user = web.add_user()
     make_group(web.db, user, permissions=(Permission.TRANSFER,))
-    (tmp_path / "notes.txt").write_text("no DICOM")
 
     page = visit("/upload", user=user)
-    page.locator("input.files-input").set_input_files(tmp_path / "notes.txt")
+    expect(page.get_by_role("button", name="Choose a folder")).to_be_visible()
+    dropped = page.evaluate_handle(
+        "() => { const files = new DataTransfer();"
+        " files.items.add(new File(['no DICOM'], 'notes.txt')); return files; }"
+    )
+    page.locator(".drop").dispatch_event("drop", {"dataTransfer": dropped})
 
     expect(page.get_by_role("alert")).to_contain_text("There is no instance in what was uploaded.")
     expect(page.get_by_role("button", name="Choose a folder")).to_be_visible()

@@ -29,10 +29,10 @@ export default function ({ parentElement, data, setTriggerValue }) {
     event.preventDefault();
     drop.classList.remove("over");
     // Before anything is awaited: the list is emptied when this function returns to the browser.
-    const entries = [...event.dataTransfer.items].map((item) => item.webkitGetAsEntry()).filter(Boolean);
+    const dropped = [...event.dataTransfer.items].filter((item) => item.kind === "file").map(entryOrFile);
     if (underWay.has(parentElement)) return;
     try {
-      begin((await Promise.all(entries.map(filesBelow))).flat());
+      begin((await Promise.all(dropped.map(filesBelow))).flat());
     } catch {
       complain(parentElement, "What was dropped cannot be read. Choose it by the button instead.");
     }
@@ -41,7 +41,13 @@ export default function ({ parentElement, data, setTriggerValue }) {
   return () => underWay.get(parentElement)?.abort();
 }
 
+// What does not lie on a disk, such as an attachment of a mail, has no entry.
+function entryOrFile(item) {
+  return item.webkitGetAsEntry() ?? item.getAsFile();
+}
+
 async function filesBelow(entry) {
+  if (entry instanceof File) return [{ file: entry, name: entry.name }];
   if (entry.isFile) {
     const file = await new Promise((resolve, reject) => entry.file(resolve, reject));
     return [{ file, name: entry.fullPath.replace(/^\//, "") }];
