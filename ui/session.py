@@ -41,6 +41,11 @@ def note_activity() -> Principal | None:
     return find_active_principal(wiring.database, _session_id(), SessionLimits.of(wiring.settings))
 
 
+def count_as_activity() -> None:
+    """Count what the user just did as activity; for callbacks of inputs in a part that renews itself."""
+    note_activity()
+
+
 def live(*, seconds: float | None) -> Callable[[Callable[[Principal], None]], Callable[[], None]]:
     """Make a part of a page renew itself every so many `seconds`; with None it is shown as it is.
 

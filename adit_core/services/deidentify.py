@@ -4,7 +4,7 @@ To the destination, study, series and instances have the names and descriptions 
 them; the account stays in those of the source (:mod:`adit_core.dicom.changing`).
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 
@@ -191,6 +191,11 @@ class StudyDeidentifier:
             return Dataset()
 
 
+def released_as(regions: Sequence[Rectangle]) -> Blank:
+    """Return what becomes of the pixels of what a reviewer released with these regions blanked."""
+    return Blank(tuple(regions), "reviewer", clears_all_text=True)
+
+
 def _reviewed(usual: BurnedInPolicy, released: Mapping[str, tuple[Rectangle, ...]]) -> BurnedInPolicy:
     """Return the policy that lets go what a reviewer released, blanked where the reviewer said."""
 
@@ -200,7 +205,7 @@ def _reviewed(usual: BurnedInPolicy, released: Mapping[str, tuple[Rectangle, ...
             return usual(header)
         if not regions:
             return None
-        decision = Blank(regions, "reviewer", clears_all_text=True)
+        decision = released_as(regions)
         return lambda dataset: apply(decision, dataset)
 
     return policy

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
+from typing import BinaryIO
 
 from pydicom import dcmread
 from pydicom.dataset import Dataset
@@ -41,15 +42,25 @@ class Origin:
         Raises:
             NotFound: The source did not hand it out.
         """
+        file = BytesIO()
+        self.fetch_into(instance, file)
+        file.seek(0)
+        with quiet_pydicom():
+            return dcmread(file)
+
+    def fetch_into(self, instance: InstanceResult, file: BinaryIO) -> None:
+        """Write an instance into an empty file that can be read again, as Part 10 says.
+
+        Raises:
+            NotFound: The source did not hand it out.
+        """
         uid = instance.reference.sop_instance_uid
         series = instance.reference.series
-        wanted = _Wanted(uid)
+        wanted = _Wanted(uid, file)
         part = SeriesPart(series, (instance,), whole=False)
         self.source.retrieve(RetrieveRequest(series.study, (part,), whole=False), wanted)
-        if wanted.header is None:
+        if not wanted.is_complete:
             raise NotFound(f"The source did not hand out instance {uid}.")
-        with quiet_pydicom():
-            return dcmread(BytesIO(encode_file_header(wanted.header) + bytes(wanted.data)))
 
 
 @contextmanager
@@ -77,22 +88,25 @@ def origin_in(folder: FolderNode) -> Iterator[Origin]:
 
 
 class _Wanted:
-    """Takes in one instance, whatever else comes."""
+    """Writes one instance into a file, whatever else comes."""
 
-    def __init__(self, sop_instance_uid: str) -> None:
-        self.header: InstanceHeader | None = None
-        """Of the instance, once it is complete."""
-        self.data = bytearray()
+    def __init__(self, sop_instance_uid: str, file: BinaryIO) -> None:
+        self.is_complete = False
         self._uid = sop_instance_uid
-        self._arriving: InstanceHeader | None = None
+        self._file = file
+        self._is_arriving = False
 
     def begin(self, header: InstanceHeader) -> None:
-        self._arriving = header if header.sop_instance_uid == self._uid and self.header is None else None
+        self._is_arriving = header.sop_instance_uid == self._uid and not self.is_complete
+        if self._is_arriving:
+            self._file.seek(0)
+            self._file.truncate()
+            self._file.write(encode_file_header(header))
 
     def write(self, fragment: bytes | bytearray | memoryview) -> None:
-        if self._arriving is not None:
-            self.data += fragment
+        if self._is_arriving:
+            self._file.write(fragment)
 
     def end(self) -> None:
-        self.header = self._arriving or self.header
-        self._arriving = None
+        self.is_complete = self.is_complete or self._is_arriving
+        self._is_arriving = False

@@ -28,12 +28,14 @@ from adit_core.db import (
 from adit_core.db.audit import AuditAction
 from adit_core.db.columns import utc_now
 from adit_core.db.engine import Database
+from adit_core.deid.pixels.policy import apply
 from adit_core.deid.pixels.preview import preview_png
 from adit_core.deid.pixels.regions import Rectangle
 from adit_core.dicom.references import SeriesReference
 from adit_core.dicom.subscription import ReceiverAddress
 from adit_core.errors import ActionNotPossible, InputProblem, NotFound, refuse
 from adit_core.services import audit
+from adit_core.services.deidentify import released_as
 from adit_core.services.execute_transfer import study_of
 from adit_core.services.fetch_instance import Origin, origin_at, origin_in
 from adit_core.services.job_actions import give_new_run
@@ -62,6 +64,16 @@ class HeldView:
     status: ReviewStatus
     held_at: datetime
     reviewed_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class HeldPicture:
+    """A frame of a held-back instance, and how large the image is that it was made of."""
+
+    png: bytes
+    rows: int
+    columns: int
+    frames: int
 
 
 def list_held(
@@ -114,11 +126,35 @@ def picture_of_held(
         NodeClosed: The source may not be used now.
         DeidentificationFailed: The pixels cannot be decoded, so nobody can look at them.
     """
-    with db.session() as session:
-        held, task, job = _found(session, _reviewable(db, user), held_id)
-        _record(session, AuditAction.INSTANCE_VIEWED, user, held, task, address=address)
-        session.commit()
-    return preview_png(_fetched(db, held, task, job, receiver), regions, frame=frame)
+    return preview_png(_looked_at(db, user, held_id, receiver, address=address), regions, frame=frame)
+
+
+def look_at_held(
+    db: Database,
+    user: User,
+    held_id: int,
+    *,
+    receiver: ReceiverAddress | None,
+    frame: int = 0,
+    address: str = "",
+) -> HeldPicture:
+    """Return a frame of a held-back instance as the source has it. Raises what `picture_of_held` raises."""
+    return _picture(_looked_at(db, user, held_id, receiver, address=address), frame)
+
+
+def foresee_release(
+    db: Database,
+    user: User,
+    held_id: int,
+    blank: Sequence[Rectangle],
+    *,
+    receiver: ReceiverAddress | None,
+    frame: int = 0,
+    address: str = "",
+) -> HeldPicture:
+    """Return a frame as it would leave with these regions blanked. Raises what `picture_of_held` raises."""
+    dataset = _looked_at(db, user, held_id, receiver, address=address)
+    return _picture(apply(released_as(blank), dataset) if blank else dataset, frame)
 
 
 def release_held(
@@ -234,6 +270,21 @@ def _found(
 def _reviewable(db: Database, user: User) -> list[PseudonymProject]:
     require_permission(db, user, Permission.REVIEW_HELD_INSTANCES)
     return usable_projects(db, user)
+
+
+def _looked_at(
+    db: Database, user: User, held_id: int, receiver: ReceiverAddress | None, *, address: str
+) -> Dataset:
+    with db.session() as session:
+        held, task, job = _found(session, _reviewable(db, user), held_id)
+        _record(session, AuditAction.INSTANCE_VIEWED, user, held, task, address=address)
+        session.commit()
+    return _fetched(db, held, task, job, receiver)
+
+
+def _picture(dataset: Dataset, frame: int) -> HeldPicture:
+    png = preview_png(dataset, frame=frame)
+    return HeldPicture(png, int(dataset.Rows), int(dataset.Columns), int(dataset.get("NumberOfFrames") or 1))
 
 
 def _fetched(

@@ -166,6 +166,16 @@ def unused_upload(db: Database, user: User, upload_id: str) -> Upload:
     return upload
 
 
+def describe_upload(db: Database, user: User, upload_id: str) -> UploadSummary:
+    """Return what was recognised in an upload that no job transfers yet; what was refused is forgotten.
+
+    Raises:
+        NotFound: There is none, or it has been removed.
+    """
+    upload = unused_upload(db, user, upload_id)
+    return UploadSummary(upload.id, upload.studies)
+
+
 def use_upload(session: Session, upload: Upload, job_id: int) -> None:
     """Make an upload the source of a job; raises NotFound if it was made that of another one meanwhile."""
     free = (col(Upload.id) == upload.id, col(Upload.job_id).is_(None), col(Upload.removed_at).is_(None))

@@ -1,0 +1,121 @@
+"""The page Upload: what was recognised, and having it transferred once."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlmodel import col, delete, select
+
+from adit_core.db import GroupPermission, Job, JobKind, Permission, Upload, User
+from adit_core.db.engine import Database
+from adit_core.services.uploads import UploadLimits, files_below, receive_upload
+from deployments.demo.studies import write_study
+from tests.factories import ct_study
+from tests.look_pages import component_data, open_upload, tables
+from tests.rows import allow, load, make_folder, make_group, make_user
+from tests.web_pages import Dashboard, buttons, press, said
+
+HEAD = ct_study(3, rows=16, key="uploaded head")
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    """An empty SQLite database; the service is tested on both."""
+    db = Database(f"sqlite:///{tmp_path / 'adit.sqlite'}")
+    db.upgrade()
+    yield db
+    db.dispose()
+
+
+@pytest.fixture
+def ada(dashboard: Dashboard) -> User:
+    """A user who may transfer to a folder, without pseudonyms."""
+    user = make_user(dashboard.db)
+    granted = (Permission.TRANSFER, Permission.TRANSFER_UNPSEUDONYMIZED)
+    allow(
+        dashboard.db,
+        make_group(dashboard.db, user, permissions=granted),
+        make_folder(dashboard.db),
+        as_destination=True,
+    )
+    return user
+
+
+@pytest.fixture
+def upload_id(dashboard: Dashboard, ada: User, tmp_path: Path) -> str:
+    files = files_below([path.parent for path in write_study(HEAD, tmp_path / "studies")[:1]])
+    limits = UploadLimits(1 << 30, 100)
+    return receive_upload(dashboard.db, ada, files, root=tmp_path / "uploads", limits=limits).id
+
+
+def test_the_browser_is_told_where_to_send_files_and_how_many(dashboard: Dashboard, ada: User):
+    told = component_data(open_upload(dashboard, ada), "csrfToken")
+
+    assert (told["path"], told["csrfHeader"]) == ("/api/v1/uploads", "X-CSRF-Token")
+    assert (told["mostFiles"], bool(told["csrfToken"])) == (dashboard.settings.upload_max_files, True)
+
+
+def test_who_may_not_transfer_is_told_so(dashboard: Dashboard):
+    page = open_upload(dashboard, make_user(dashboard.db, "eve"))
+
+    assert "You lack the permission to transfer. An administrator can give it" in said(page)
+    assert not page.get("bidi_component")
+
+
+def test_an_upload_is_shown_and_transferred_once(dashboard: Dashboard, ada: User, upload_id: str):
+    page = open_upload(dashboard, ada, upload=upload_id)
+
+    assert {one.label: one.value for one in page.metric} == {
+        "Patients": "1",
+        "Studies": "1",
+        "Series": "1",
+        "Instances": "3",
+        "Modalities": "CT",
+    }
+    ((patient_id, *_),) = tables(page)["Studies that were recognised"]
+    assert patient_id == HEAD.patient_id
+    page.selectbox("destination").select("Export")
+    page.selectbox("project").select("No, leave them as they are")
+    page.text_input("name").input("From a CD")
+    press(page, "Submit")
+
+    job_id = page.session_state["went to"]
+    job = load(dashboard.db, Job, job_id)
+    assert (job.kind, job.name, job.owner_id) == (JobKind.UPLOAD, "From a CD", ada.id)
+    assert load(dashboard.db, Upload, upload_id).job_id == job_id
+    assert "upload" not in page.query_params
+
+
+def test_a_submission_without_a_choice_says_what_is_missing(dashboard: Dashboard, ada: User, upload_id: str):
+    page = open_upload(dashboard, ada, upload=upload_id)
+
+    assert "Choose a destination." in said(press(page, "Submit"))
+    page.selectbox("destination").select("Export")
+    assert "Choose whether, and for which project, to pseudonymize." in said(press(page, "Submit"))
+    with dashboard.db.reading() as session:
+        assert session.exec(select(Job)).all() == []
+
+
+def test_whoever_must_pseudonymize_is_not_offered_to_leave_it(
+    dashboard: Dashboard, upload_id: str, ada: User
+):
+    with dashboard.db.session() as session:
+        unwanted = col(GroupPermission.permission) == Permission.TRANSFER_UNPSEUDONYMIZED
+        session.exec(delete(GroupPermission).where(unwanted))
+        session.commit()
+
+    assert open_upload(dashboard, ada, upload=upload_id).selectbox("project").options == []
+
+
+def test_an_upload_can_be_discarded(dashboard: Dashboard, ada: User, upload_id: str):
+    page = press(open_upload(dashboard, ada, upload=upload_id), "Discard")
+
+    assert load(dashboard.db, Upload, upload_id).removed_at is not None
+    assert component_data(page, "csrfToken")
+
+
+def test_the_upload_of_another_user_is_not_shown(dashboard: Dashboard, upload_id: str):
+    page = open_upload(dashboard, make_user(dashboard.db, "root", staff=True), upload=upload_id)
+
+    assert f"There is no upload {upload_id}" in said(page)
+    assert buttons(page) == {"Upload something"}
