@@ -103,8 +103,17 @@ def _selective_page() -> None:
 
 
 def rows(page: AppTest) -> list[dict[str, Any]]:
-    """Return the rows of the table, each by the titles of its columns, as one would read them."""
-    (table,) = [json.loads(element.proto.json) for element in page.get("bidi_component")]
+    """Return the rows of the only table, each by the titles of its columns, as one would read them."""
+    (only,) = tables(page)
+    return only
+
+
+def tables(page: AppTest) -> list[list[dict[str, Any]]]:
+    """Return the rows of all tables."""
+    return [_rows(json.loads(element.proto.json)) for element in page.get("bidi_component")]
+
+
+def _rows(table: dict[str, Any]) -> list[dict[str, Any]]:
     titles = [column["title"] for column in table["columns"]]
     return [
         dict(zip(titles, map(_words, row["cells"]), strict=True))
