@@ -37,9 +37,17 @@ class Dashboard:
     settings: Settings
     launcher: FakeLauncher = field(default_factory=FakeLauncher)
 
+    def home(self, user: User) -> AppTest:
+        """Open the whole dashboard, as it is opened by those who name no page."""
+        return self._opened(AppTest.from_file(_SCRIPT, default_timeout=_TIMEOUT), user, {})
+
     def jobs(self, user: User, **query: str) -> AppTest:
-        """Open the whole dashboard at the list."""
-        return self._opened(AppTest.from_file(_SCRIPT, default_timeout=_TIMEOUT), user, query)
+        """Open the list."""
+        return self._opened(AppTest.from_function(_jobs_page, default_timeout=_TIMEOUT), user, query)
+
+    def selective(self, user: User) -> AppTest:
+        """Open the page for selective transfers."""
+        return self._opened(AppTest.from_function(_selective_page, default_timeout=_TIMEOUT), user, {})
 
     def without_session(self, user: dict[str, Any]) -> AppTest:
         """Open the whole dashboard as somebody whom the gate did not let in."""
@@ -82,9 +90,46 @@ def _job_page() -> None:
         job.show(session.signed_in(), open_jobs=open_jobs)
 
 
+def _jobs_page() -> None:
+    import streamlit as st
+
+    from ui import session
+    from ui.components.sentences import errors_as_sentences
+    from ui.views import jobs
+
+    def open_job(job_id: int) -> None:
+        st.session_state["went to"] = job_id
+
+    with errors_as_sentences():
+        jobs.show(session.signed_in(), open_job=open_job)
+
+
+def _selective_page() -> None:
+    import streamlit as st
+
+    from ui import session
+    from ui.components.sentences import errors_as_sentences
+    from ui.views import selective
+
+    def open_job(job_id: int) -> None:
+        st.session_state["went to"] = job_id
+
+    with errors_as_sentences():
+        selective.show(session.signed_in(), open_job=open_job)
+
+
 def rows(page: AppTest) -> list[dict[str, Any]]:
-    """Return the rows of the table, each by the titles of its columns, as one would read them."""
-    (table,) = [json.loads(element.proto.json) for element in page.get("bidi_component")]
+    """Return the rows of the only table, each by the titles of its columns, as one would read them."""
+    (only,) = tables(page)
+    return only
+
+
+def tables(page: AppTest) -> list[list[dict[str, Any]]]:
+    """Return the rows of all tables."""
+    return [_rows(json.loads(element.proto.json)) for element in page.get("bidi_component")]
+
+
+def _rows(table: dict[str, Any]) -> list[dict[str, Any]]:
     titles = [column["title"] for column in table["columns"]]
     return [
         dict(zip(titles, map(_words, row["cells"]), strict=True))
@@ -164,3 +209,18 @@ def another_job(db: Database, like: Job, **fields: Any) -> Job:
         session.add(Task(job_id=job.id, patient_id="P1", study_instance_uid="1.2.1"))
         session.commit()
     return job
+
+
+def select_rows(page: AppTest, *keys: str) -> AppTest:
+    """Select rows of the table that has boxes, by their keys, and nothing else."""
+    return _tell_table(page, {"selected": list(keys)})
+
+
+def _tell_table(page: AppTest, state: dict[str, Any]) -> AppTest:
+    """Run the page as when the table's script tells what was done in it, for which AppTest has no words."""
+    (table,) = page.get("bidi_component")
+    states = page._tree.get_widget_states()
+    told = states.widgets.add()
+    told.id = table.proto.id
+    told.json_value = json.dumps(state)
+    return page._run(states)

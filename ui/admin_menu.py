@@ -10,7 +10,7 @@ from adit_core.services.sessions import Principal
 from ui.views import account, announcements, audit, deid_profiles, groups, nodes, projects, users
 
 Sections = dict[str, list[tuple[Page, str]]]
-"""Pages and their icons, below the names of their sections; the name may be empty."""
+"""Pages and their icons, below the names of their sections; a name may be empty."""
 
 _ADMINISTRATION: tuple[tuple[str, ModuleType, str], ...] = (
     ("Users", users, "person"),
@@ -34,7 +34,7 @@ def admin_sections(principal: Principal) -> Sections:
         for title, module, icon in _ADMINISTRATION
     ]
     profile = st.Page(_shown(account, principal), title="Profile", url_path="profile")
-    return {"Administration": administration, "": [(profile, "account_circle")]}
+    return {"Administration": administration, "Account": [(profile, "account_circle")]}
 
 
 def show_sections(sections: Sections) -> None:

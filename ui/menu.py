@@ -1,5 +1,7 @@
 """The pages and the ways between them."""
 
+from collections.abc import Callable
+
 import streamlit as st
 from streamlit.navigation.page import Page
 
@@ -7,57 +9,107 @@ from adit_core.api.wiring import connected
 from adit_core.db import Permission
 from adit_core.services.rights import has_permission
 from adit_core.services.sessions import Principal
+from ui.admin_menu import Sections, admin_sections, show_sections
 from ui.components.sign_out import sign_out_form
-from ui.views import explorer, job, jobs, review, upload
+from ui.views import batch, explorer, home, job, jobs, mass, query, review, selective, upload
 
 
 def chosen_page(principal: Principal) -> Page:
     """Show the menu, and return the page that the address names."""
-
-    def show_jobs() -> None:
-        jobs.show(principal, open_job=open_job)
-
-    def show_job() -> None:
-        job.show(principal, open_jobs=open_jobs)
-
-    def show_upload() -> None:
-        upload.show(principal, open_job=open_job)
-
-    def show_explorer() -> None:
-        explorer.show(principal, open_transfer=open_transfer if "selective" in by_path else None)
-
-    def show_review() -> None:
-        review.show(principal)
-
-    def open_transfer() -> None:
-        st.switch_page(by_path["selective"])
-
-    def open_job(job_id: int) -> None:
-        st.switch_page(job_page, query_params={"id": str(job_id)})
-
-    def open_jobs() -> None:
-        st.switch_page(jobs_page)
-
-    jobs_page = st.Page(show_jobs, title="Jobs", url_path="jobs", default=True)
-    job_page = st.Page(show_job, title="Job", url_path="job", visibility="hidden")
-    upload_page = st.Page(show_upload, title="Upload", url_path="upload")
-    explorer_page = st.Page(show_explorer, title="Explorer", url_path="explorer")
-    review_page = st.Page(show_review, title="Review", url_path="review")
-    pages = [jobs_page, job_page, upload_page, explorer_page, review_page]
-    by_path = {page.url_path: page for page in pages}
+    ways = _Ways()
+    sections = {**_sections(principal, ways), **admin_sections(principal)}
+    pages = [page for entries in sections.values() for page, _ in entries]
+    ways.pages = {page.url_path: page for page in pages}
+    # Not with icons of the pages: Streamlit would fetch those from another host for the browser's tab.
     page = st.navigation(pages, position="hidden")
     with st.sidebar:
-        # Not as icons of the pages: Streamlit would fetch those from another host for the browser's tab.
-        st.page_link(jobs_page, icon=":material/swap_horiz:")
-        _link_for(principal, Permission.TRANSFER, upload_page, icon=":material/upload:")
-        st.page_link(explorer_page, icon=":material/travel_explore:")
-        _link_for(principal, Permission.REVIEW_HELD_INSTANCES, review_page, icon=":material/rate_review:")
+        show_sections(sections)
         st.space("medium")
         sign_out_form(principal)
     return page
 
 
-def _link_for(principal: Principal, permission: Permission, page: Page, *, icon: str) -> None:
-    """Show the way to a page to those who have what it takes; it says so itself to others."""
-    if has_permission(connected().database, principal.user, permission):
-        st.page_link(page, icon=icon)
+class _Ways:
+    """Leads from page to page. The pages are entered once all of them have been made."""
+
+    pages: dict[str, Page]
+
+    def to_job(self, job_id: int) -> None:
+        st.switch_page(self.pages["job"], query_params={"id": str(job_id)})
+
+    def to_jobs(self) -> None:
+        st.switch_page(self.pages["jobs"])
+
+    def to_selective(self) -> None:
+        st.switch_page(self.pages["selective"])
+
+    def to_batch(self, query_id: int, source: str) -> None:
+        st.switch_page(self.pages["batch"], query_params={"from": str(query_id), "source": source})
+
+
+def _sections(principal: Principal, ways: _Ways) -> Sections:
+    transfers_hidden = not _may(principal, Permission.TRANSFER)
+    review_hidden = not _may(principal, Permission.REVIEW_HELD_INSTANCES)
+
+    def show_home() -> None:
+        started_by = [page for page, _ in sections["Transfer"] if page.visibility == "visible"]
+        home.show(principal, open_job=ways.to_job, ways=started_by)
+
+    def show_jobs() -> None:
+        jobs.show(principal, open_job=ways.to_job)
+
+    def show_job() -> None:
+        job.show(principal, open_jobs=ways.to_jobs, open_batch=ways.to_batch)
+
+    def show_selective() -> None:
+        selective.show(principal, open_job=ways.to_job)
+
+    def show_batch() -> None:
+        batch.show(principal, open_job=ways.to_job)
+
+    def show_query() -> None:
+        query.show(principal, open_job=ways.to_job)
+
+    def show_mass() -> None:
+        mass.show(principal, open_job=ways.to_job)
+
+    def show_upload() -> None:
+        upload.show(principal, open_job=ways.to_job)
+
+    def show_explorer() -> None:
+        explorer.show(principal, open_transfer=ways.to_selective)
+
+    def show_review() -> None:
+        review.show(principal)
+
+    sections: Sections = {
+        "": [
+            (_page(show_home, "Home", "home", default=True), "home"),
+            (_page(show_jobs, "Jobs", "jobs"), "swap_horiz"),
+            (_page(show_job, "Job", "job", hidden=True), ""),
+        ],
+        "Transfer": [
+            (_page(show_selective, "Selective transfer", "selective"), "checklist"),
+            (_page(show_batch, "Batch transfer", "batch"), "table_rows"),
+            (_page(show_query, "Batch query", "query"), "manage_search"),
+            (_page(show_mass, "Mass transfer", "mass"), "date_range"),
+            (_page(show_upload, "Upload", "upload", hidden=transfers_hidden), "upload"),
+        ],
+        "Look": [
+            (_page(show_explorer, "Explorer", "explorer"), "travel_explore"),
+            (_page(show_review, "Review", "review", hidden=review_hidden), "rate_review"),
+        ],
+    }
+    return sections
+
+
+def _page(
+    show: Callable[[], None], title: str, path: str, *, default: bool = False, hidden: bool = False
+) -> Page:
+    return st.Page(
+        show, title=title, url_path=path, default=default, visibility="hidden" if hidden else "visible"
+    )
+
+
+def _may(principal: Principal, permission: Permission) -> bool:
+    return has_permission(connected().database, principal.user, permission)

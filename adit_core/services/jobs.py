@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from sqlalchemy import or_
 from sqlmodel import Session, col, select
 
 from adit_core.db import (
@@ -65,6 +66,8 @@ def list_jobs(
     user: User,
     *,
     all_users: bool = False,
+    owner: str = "",
+    text: str = "",
     statuses: Collection[JobStatus] = (),
     kinds: Collection[JobKind] = (),
     limit: int = 50,
@@ -76,6 +79,8 @@ def list_jobs(
         db: Where they are kept.
         user: Who asks.
         all_users: Everybody's jobs; for staff only.
+        owner: Only jobs of the user of this name; empty for all.
+        text: Only jobs that have this in their name, or as their number; empty for all.
         statuses: Only jobs that have one of these; empty for all.
         kinds: Only jobs that are one of these; empty for all.
         limit: At most so many.
@@ -89,6 +94,11 @@ def list_jobs(
     chosen = select(Job).order_by(col(Job.id).desc()).limit(limit)
     if not all_users:
         chosen = chosen.where(Job.owner_id == user.id)
+    if owner:
+        chosen = chosen.join(User, col(User.id) == col(Job.owner_id)).where(User.username == owner)
+    if text:
+        named = col(Job.name).icontains(text, autoescape=True)
+        chosen = chosen.where(or_(named, col(Job.id) == int(text)) if _may_be_id(text) else named)
     if statuses:
         chosen = chosen.where(col(Job.status).in_(statuses))
     if kinds:
@@ -98,6 +108,10 @@ def list_jobs(
     who = asker(db, user)
     with db.reading() as session:
         return _views(session, who, session.exec(chosen).all())
+
+
+def _may_be_id(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) < 19
 
 
 def show_job(db: Database, user: User, job_id: int) -> JobView:

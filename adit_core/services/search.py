@@ -33,6 +33,11 @@ from adit_core.services.routes import searcher_of
 
 Result = TypeVar("Result")
 
+
+def _go_on(_: object) -> bool:
+    return True
+
+
 MOST_RESULTS = 1000
 """By default a query ends after so many results; if there are as many, there may be more."""
 
@@ -59,6 +64,7 @@ def find_studies(
     *,
     limit: int = MOST_RESULTS,
     address: str = "",
+    on_found: Callable[[StudyResult], bool] = _go_on,
 ) -> list[StudyResult]:
     """Ask an archive for studies, and remember them.
 
@@ -69,6 +75,7 @@ def find_studies(
         query: What to look for.
         limit: End the query after so many results.
         address: The network address that the request came from.
+        on_found: Is told of each study at once; the query ends as soon as it answers False.
 
     Raises:
         NotFound: There is no such node.
@@ -77,7 +84,7 @@ def find_studies(
         AditError: It did not answer as it should.
     """
     search = _Search(db, user, node_name, limit=limit, address=address)
-    studies = search.run("studies", lambda searcher: searcher.find_studies(query))
+    studies = search.run("studies", lambda searcher: _while_wanted(searcher.find_studies(query), on_found))
     with db.session() as session:
         _remember_studies(session, search.node, studies)
         session.commit()
@@ -192,6 +199,13 @@ class _Search:
                 results=results,
             )
             session.commit()
+
+
+def _while_wanted(results: Iterator[Result], on_found: Callable[[Result], bool]) -> Iterator[Result]:
+    for result in results:
+        yield result
+        if not on_found(result):
+            return
 
 
 def require_searchable(node: DicomNode) -> None:

@@ -94,8 +94,8 @@ def require_allowed(
         db, owner, source=source, destination=destination, project=project, urgent=request.urgent
     )
     refuse(
-        *([] if source is None else _source_problems(source)),
-        *_destination_problems(source, destination),
+        *([] if source is None else source_problems(source)),
+        *destination_problems(source, destination),
         *problems,
         *name_problems(request.name),
         *_pseudonym_problems(db, project, wishes),
@@ -170,7 +170,8 @@ def write_and_launch(
     return job.id
 
 
-def _source_problems(node: DicomNode) -> Iterator[InputProblem]:
+def source_problems(node: DicomNode) -> Iterator[InputProblem]:
+    """Yield why studies cannot be taken from a node."""
     if node.kind is NodeKind.FOLDER:
         if node.storage is not StorageForm.FILES:
             problem = f"{node.name} holds no DICOM files; choose an archive or another folder."
@@ -182,7 +183,8 @@ def _source_problems(node: DicomNode) -> Iterator[InputProblem]:
         yield InputProblem(f"{node.name} does not support C-FIND with C-GET or C-MOVE.", field="source")
 
 
-def _destination_problems(source: DicomNode | None, node: DicomNode) -> Iterator[InputProblem]:
+def destination_problems(source: DicomNode | None, node: DicomNode) -> Iterator[InputProblem]:
+    """Yield why studies cannot be brought from `source`, None for what was uploaded, to a node."""
     if source is not None and node.id == source.id:
         yield InputProblem(f"{node.name} is the source, too; choose another node.", field="destination")
     elif node.kind is NodeKind.SERVER and not node.supports_store:

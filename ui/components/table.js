@@ -2,10 +2,22 @@
 
 const LONG = 24; // What has more characters may be broken anywhere; a date or a PatientID may not.
 
-export default function ({ parentElement, data, setTriggerValue }) {
+export default function ({ parentElement, data, setTriggerValue, setStateValue }) {
   const place = parentElement.querySelector(".scroll");
-  renewGrid(place, data);
+  // What is selected is known here first; the server is told, and tells it only to a new table.
+  place.selected ??= new Set(data.selected ?? []);
+  place.grid = data;
+  renewSorted(place);
+  place.onchange = (event) => {
+    const box = event.target.closest("input[data-select]");
+    if (!box) return;
+    select(place.selected, box.dataset.select, box.checked);
+    showSelection(place);
+    setStateValue("selected", [...place.selected]);
+  };
   place.onclick = (event) => {
+    const title = event.target.closest("button[data-column]");
+    if (title) return sortBy(place, Number(title.dataset.column));
     const link = event.target.closest("a[data-row]");
     const asksForTab = event.ctrlKey || event.metaKey || event.shiftKey || event.altKey;
     if (!link || asksForTab) return;
@@ -17,7 +29,9 @@ export default function ({ parentElement, data, setTriggerValue }) {
 function renewGrid(place, grid) {
   const table = place.querySelector(":scope > table") ?? place.appendChild(emptyTable());
   table.setAttribute("aria-label", grid.caption);
-  renew(table.tHead, [{ state: JSON.stringify(grid.columns), build: () => headRow(grid.columns) }]);
+  const hasBoxes = grid.rows.some((row) => row.selectable);
+  const head = { state: JSON.stringify([grid.columns, hasBoxes]), build: () => headRow(grid.columns, hasBoxes) };
+  renew(table.tHead, [head]);
   renew(table.tBodies[0], grid.rows.flatMap((row) => bodyRows(row, grid.columns)));
 }
 
@@ -34,20 +48,71 @@ function renew(parent, wanted) {
   while (parent.children.length > wanted.length) parent.lastElementChild.remove();
 }
 
+// A row in details has a key that begins with that of the row above it, and a slash.
+function select(selected, key, isSelected) {
+  if (isSelected) selected.add(key);
+  else selected.delete(key);
+  for (const other of [...selected]) if (other.startsWith(`${key}/`)) selected.delete(other);
+}
+
+function showSelection(place) {
+  for (const box of place.querySelectorAll("input[data-select]")) {
+    const key = box.dataset.select;
+    const above = key.includes("/") && place.selected.has(key.split("/")[0]);
+    box.checked = above || place.selected.has(key);
+    box.disabled = above;
+    box.indeterminate = !box.checked && [...place.selected].some((other) => other.startsWith(`${key}/`));
+  }
+}
+
+function sortBy(place, column) {
+  const isSame = place.sorting?.column === column;
+  place.sorting = { column, direction: isSame ? -place.sorting.direction : 1 };
+  renewSorted(place);
+}
+
+function renewSorted(place) {
+  const { rows, columns } = place.grid;
+  const { column, direction } = place.sorting ?? {};
+  const sorted = column === undefined ? rows : [...rows].sort(
+    (one, other) => direction * compared(one.cells[column], other.cells[column], columns[column])
+  );
+  renewGrid(place, { ...place.grid, rows: sorted });
+  if (column !== undefined) {
+    const title = place.querySelector(`th:has(> button[data-column="${column}"])`);
+    for (const other of place.querySelectorAll("th[aria-sort]")) other.removeAttribute("aria-sort");
+    title?.setAttribute("aria-sort", direction > 0 ? "ascending" : "descending");
+  }
+  showSelection(place);
+}
+
+function compared(one, other, column) {
+  if (column.numeric) return Number(one.value.replaceAll(",", "")) - Number(other.value.replaceAll(",", ""));
+  return one.value.localeCompare(other.value, undefined, { numeric: true });
+}
+
 function emptyTable() {
   const table = element("table");
   table.append(element("thead"), element("tbody"));
   return table;
 }
 
-function headRow(columns) {
+function headRow(columns, hasBoxes) {
   const row = element("tr");
-  for (const column of columns) {
-    const cell = element("th", { scope: "col", className: sideOf(column), textContent: column.title });
+  if (hasBoxes) row.append(element("td", { className: "box" }));
+  columns.forEach((column, index) => {
+    const cell = element("th", { scope: "col", className: sideOf(column) });
     if (column.width) cell.style.width = column.width;
+    cell.append(column.sortable ? sortButton(column, index) : column.title);
     row.append(cell);
-  }
+  });
   return row;
+}
+
+function sortButton(column, index) {
+  const button = element("button", { type: "button", textContent: column.title, title: "Sort by this" });
+  button.dataset.column = index;
+  return button;
 }
 
 function bodyRows({ details, ...row }, columns) {
@@ -57,17 +122,26 @@ function bodyRows({ details, ...row }, columns) {
     build: () => bodyRow(row, columns, isOpen),
   };
   if (!isOpen) return [own];
-  return [own, { state: JSON.stringify(details), build: () => detailsRow(details, columns.length) }];
+  return [own, { state: JSON.stringify(details), build: () => detailsRow(details, columns.length + (row.selectable ? 1 : 0)) }];
 }
 
 function bodyRow(row, columns, isOpen) {
   const line = element("tr", { className: isOpen ? "open" : "" });
+  if (row.selectable) line.append(boxOf(row));
   row.cells.forEach((cell, index) => {
     const place = element("td", { className: sideOf(columns[index]) });
     place.append(...CONTENTS[cell.kind](cell, row, isOpen));
     line.append(place);
   });
   return line;
+}
+
+function boxOf(row) {
+  const place = element("td", { className: "box" });
+  const box = element("input", { type: "checkbox", ariaLabel: row.selectable });
+  box.dataset.select = row.key;
+  place.append(box);
+  return place;
 }
 
 function detailsRow(details, width) {

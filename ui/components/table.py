@@ -4,11 +4,13 @@ Rows that did not change are left alone when the table is shown again, so that a
 itself neither flickers nor loses what the user has selected or focused.
 """
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+import streamlit as st
 from streamlit.components.v2 import component
 
 _HERE = Path(__file__).parent
@@ -37,6 +39,8 @@ class Column:
     title: str
     numeric: bool = False
     width: str = ""
+    sortable: bool = False
+    """Whether a click on its title sorts by it; only rows that are all there should be sorted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,12 +102,41 @@ class Row:
     key: str
     cells: tuple[Cell, ...]
     details: Grid | None = None
+    selectable: str = ""
+    """What the box for selecting the row is called for those who cannot see it; empty for no box."""
 
 
 def table(grid: Grid, *, key: str) -> str | None:
     """Show a table, told from others by `key`; return the key of the row of which a link was just clicked."""
     answer: Any = _render(key=key, data=asdict(grid), on_picked_change=_rerun_only)
     return answer.picked
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What was done in a table with boxes."""
+
+    picked: str | None
+    """The key of the row of which a link was just clicked."""
+    selected: tuple[str, ...]
+    """The keys of the rows that are selected. That of a row in details is below that of its row."""
+
+
+def selection_table(grid: Grid, *, key: str, on_change: Callable[[], None]) -> Choice:
+    """Show a table whose rows have boxes for selecting them, and return what is selected.
+
+    A row that is selected stands for all rows in its details. `on_change` is called when a choice changed.
+    """
+    before: Any = st.session_state.get(key)
+    selected = list(before.selected or ()) if before is not None else []
+    answer: Any = _render(
+        key=key,
+        data={**asdict(grid), "selected": selected},
+        default={"selected": selected},
+        on_picked_change=_rerun_only,
+        on_selected_change=on_change,
+    )
+    return Choice(answer.picked, tuple(map(str, answer.selected or ())))
 
 
 def _rerun_only() -> None:

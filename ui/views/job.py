@@ -17,6 +17,7 @@ from ui.components.times import duration, moment
 from ui.components.url import number_in_url
 from ui.session import live, renew_page
 from ui.views.job_actions import offer_actions
+from ui.views.job_exports import offer_export, offer_link
 from ui.views.job_history import show_history
 from ui.views.job_rows import offer_results, show_rows
 from ui.views.job_tasks import show_tasks
@@ -52,7 +53,10 @@ def show(principal: Principal, *, open_jobs: Callable[[], None]) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.title(_title(job), anchor=False, width="stretch")
         offer_actions(job, wiring, leave=open_jobs)
-        if _is_query(job):
+        offer_link(wiring.settings, job_id)
+        if not _is_query(job):
+            offer_export(wiring.database, principal.user, job_id)
+        else:
             offer_results(wiring.database, principal.user, job_id)
     st.caption(_facts(job))
 

@@ -24,15 +24,21 @@ def show(principal: Principal, *, open_job: Callable[[int], None]) -> None:
     """Show the user's jobs, or to staff who ask for it everybody's; `open_job` goes to the page of one."""
     st.title("Jobs", anchor=False)
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
-        statuses = _choose_statuses()
+        text = _choose_text()
+        kinds = _choose_kinds()
         all_users = _choose_users(principal)
+        owner = _choose_owner() if all_users else ""
+    statuses = _choose_statuses()
 
     def listed(user: User) -> list[JobView]:
         return list_jobs(
             connected().database,
             user,
             all_users=all_users,
+            owner=owner,
+            text=text,
             statuses=statuses,
+            kinds=kinds,
             limit=_PAGE_LENGTH + 1,
             before_id=number_in_url("before"),
         )
@@ -45,9 +51,9 @@ def show(principal: Principal, *, open_job: Callable[[int], None]) -> None:
         if is_live != _any_open(jobs):
             renew_page()
         if not jobs:
-            _explain_emptiness(filtered=bool(statuses) or "before" in st.query_params)
+            _explain_emptiness(filtered=any((statuses, kinds, owner, text, "before" in st.query_params)))
             return
-        picked = table(_grid(jobs[:_PAGE_LENGTH], all_users=all_users), key="jobs")
+        picked = table(jobs_grid(jobs[:_PAGE_LENGTH], all_users=all_users), key="jobs")
         if picked is not None:
             open_job(int(picked))
         _offer_pages(jobs)
@@ -59,6 +65,45 @@ def _choose_users(principal: Principal) -> bool:
     if not principal.user.is_staff:
         return False
     return st.toggle("Jobs of all users", key="all", bind="query-params", on_change=_go_to_newest)
+
+
+def _choose_owner() -> str:
+    chosen = st.text_input(
+        "Owner",
+        key="owner",
+        bind="query-params",
+        on_change=_go_to_newest,
+        placeholder="Anybody",
+        width=150,
+        help="A user name.",
+    )
+    return chosen.strip()
+
+
+def _choose_text() -> str:
+    chosen = st.text_input(
+        "Name or number",
+        key="text",
+        bind="query-params",
+        on_change=_go_to_newest,
+        placeholder="Any",
+        width=190,
+        help="Part of the name, or the number. It gets into the address: no patient data, please.",
+    )
+    return chosen.strip()
+
+
+def _choose_kinds() -> Sequence[JobKind]:
+    return st.multiselect(
+        "Kind",
+        tuple(JobKind),
+        format_func=str.capitalize,
+        key="kind",
+        bind="query-params",
+        on_change=_go_to_newest,
+        placeholder="Any",
+        width=280,
+    )
 
 
 def _choose_statuses() -> Sequence[JobStatus]:
@@ -78,7 +123,8 @@ def _any_open(jobs: Sequence[JobView]) -> bool:
     return any(job.status in OPEN_JOBS for job in jobs)
 
 
-def _grid(jobs: Sequence[JobView], *, all_users: bool) -> Grid:
+def jobs_grid(jobs: Sequence[JobView], *, all_users: bool) -> Grid:
+    """Return a table of jobs, with their owners if they are of `all_users`."""
     return Grid(
         "Jobs, the newest first",
         (
@@ -133,11 +179,10 @@ def _explain_emptiness(*, filtered: bool) -> None:
         else:
             st.markdown("**There are no jobs yet.**", width="content")
             st.markdown(
-                "A job moves the studies of a spreadsheet from one archive to another. "
-                "Submit one on the command line, and watch it here. This says how:",
+                "A job moves studies from one archive to another, or asks an archive about many patients. "
+                "Start one in the menu, such as a selective transfer, and watch it here.",
                 width="content",
             )
-            st.code("adit submit --help", language=None, width="content")
 
 
 def _offer_pages(jobs: Sequence[JobView]) -> None:
@@ -164,4 +209,7 @@ def _go_to_newest() -> None:
 
 def _show_all() -> None:
     st.session_state["status"] = []
+    st.session_state["kind"] = []
+    st.session_state["text"] = ""
+    st.session_state["owner"] = ""
     _go_to_newest()

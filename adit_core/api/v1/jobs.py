@@ -42,12 +42,18 @@ def list_some(
     status: Annotated[list[JobStatus] | None, Query(description="Only these.")] = None,
     kind: Annotated[list[JobKind] | None, Query(description="Only these.")] = None,
     all_users: Annotated[bool, Query(description="Everybody's jobs; for staff only.")] = False,
+    owner: Annotated[str, Query(max_length=150, description="Only jobs of the user of this name.")] = "",
+    text: Annotated[
+        str, Query(max_length=150, description="Only jobs with this in their name, or as their number.")
+    ] = "",
 ) -> Page[Job]:
     """List jobs, the newest first."""
     jobs = list_jobs(
         wiring.database,
         caller.user,
         all_users=all_users,
+        owner=owner,
+        text=text,
         statuses=status or (),
         kinds=kind or (),
         limit=paging.limit,

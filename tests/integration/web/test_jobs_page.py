@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from sqlmodel import col, update
 
-from adit_core.db import JobStatus, TaskStatus, User, WebSession
+from adit_core.db import JobKind, JobStatus, TaskStatus, User, WebSession
 from tests.rows import make_job, make_user
 from tests.web_pages import Dashboard, another_job, markup, press, rows, said, set_job, set_task
 
@@ -84,7 +84,7 @@ def test_an_empty_list_says_what_to_do(dashboard: Dashboard):
     page = dashboard.jobs(make_user(dashboard.db, "ada"))
 
     assert "There are no jobs yet." in said(page)
-    assert "adit " in page.code[0].value
+    assert "Start one in the menu" in said(page)
     assert not page.exception
 
 
@@ -141,3 +141,28 @@ def test_somebody_who_is_staff_no_more_loses_the_jobs_of_others_at_once(dashboar
 
     assert not page.get("bidi_component")
     assert not page.toggle
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize(
+    ("asked", "found"),
+    [
+        ({"text": "liver"}, ["bob"]),
+        ({"text": "100%"}, []),
+        ({"owner": "cyd"}, ["cyd"]),
+        ({"kind": "Mass transfer"}, ["cyd"]),
+        ({"text": "1"}, ["bob"]),
+        ({"text": "liver", "owner": "cyd"}, []),
+    ],
+)
+def test_the_address_says_which_name_owner_and_kind_are_wanted(
+    dashboard: Dashboard, asked: dict[str, str], found: list[str]
+):
+    staff = make_user(dashboard.db, "staff", staff=True)
+    make_job(dashboard.db, owner=make_user(dashboard.db, "bob"), name="Liver lesions")
+    make_job(dashboard.db, owner=make_user(dashboard.db, "cyd"), kind=JobKind.MASS_TRANSFER)
+
+    page = dashboard.jobs(staff, all="true", **asked)
+
+    assert [row["Owner"] for row in (rows(page) if found else [])] == found
+    assert not page.exception

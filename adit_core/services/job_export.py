@@ -1,0 +1,52 @@
+"""The studies of a transfer, with what became of each, as a spreadsheet for people."""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+
+from adit_core.db import Task, User
+from adit_core.db.engine import Database
+from adit_core.services.jobs import list_tasks
+from adit_core.services.text_sheet import SheetFormat, encode_sheet
+
+COLUMNS = (
+    *("Row", "Status", "PatientID", "Pseudonym", "StudyInstanceUID", "SeriesInstanceUID"),
+    *("Planned", "Delivered", "Filtered", "Failed", "Bytes", "Attempts", "Started", "Ended", "Message"),
+)
+"""Times are UTC; a study of which chosen series are wanted names them in one cell."""
+_AT_ONCE = 1000
+
+
+def export_tasks(db: Database, user: User, job_id: int, form: SheetFormat) -> bytes:
+    """Return the tasks of a job as a spreadsheet.
+
+    Raises:
+        NotFound: There is no such job, or it is not the user's to see.
+    """
+    return encode_sheet(COLUMNS, map(_cells, _all_tasks(db, user, job_id)), form)
+
+
+def _all_tasks(db: Database, user: User, job_id: int) -> Iterator[Task]:
+    after_id = None
+    while tasks := list_tasks(db, user, job_id, limit=_AT_ONCE, after_id=after_id):
+        yield from tasks
+        after_id = tasks[-1].id
+
+
+def _cells(task: Task) -> Sequence[str]:
+    return (
+        ", ".join(map(str, task.rows)),
+        task.status.value,
+        task.patient_id,
+        task.pseudonym,
+        task.study_instance_uid,
+        ", ".join(task.series_instance_uids),
+        *map(str, (task.planned, task.delivered, task.filtered, task.failed)),
+        *map(str, (task.bytes_sent, task.attempts)),
+        _moment(task.started_at),
+        _moment(task.ended_at),
+        task.message,
+    )
+
+
+def _moment(at: datetime | None) -> str:
+    return at.strftime("%Y-%m-%d %H:%M:%S UTC") if at else ""

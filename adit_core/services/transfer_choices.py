@@ -1,0 +1,51 @@
+"""What a user may choose from when ordering a transfer between nodes."""
+
+from dataclasses import dataclass
+
+from adit_core.db import DicomNode, Permission, PseudonymProject, User
+from adit_core.db.engine import Database
+from adit_core.services.nodes import NodeRole, usable_nodes
+from adit_core.services.projects import usable_projects
+from adit_core.services.rights import require_permission
+from adit_core.services.transfer_request import destination_problems, source_problems
+from adit_core.services.users import permissions_of
+
+
+@dataclass(frozen=True, slots=True)
+class TransferChoices:
+    """Nodes and projects by name, and what else the user may decide."""
+
+    sources: tuple[DicomNode, ...]
+    destinations: tuple[DicomNode, ...]
+    projects: tuple[PseudonymProject, ...]
+    may_stay_identified: bool
+    """Whether studies may leave with the patients' names."""
+    may_be_urgent: bool
+
+    def destinations_from(self, source_name: str) -> tuple[DicomNode, ...]:
+        """Return the destinations that studies of a source may be brought to."""
+        sources = [node for node in self.sources if node.name == source_name]
+        return tuple(
+            node
+            for node in self.destinations
+            if not any(True for source in sources for _ in destination_problems(source, node))
+        )
+
+
+def transfer_choices(db: Database, user: User) -> TransferChoices:
+    """Return what `user` may choose from.
+
+    Raises:
+        NotAllowed: The user may transfer nothing.
+    """
+    require_permission(db, user, Permission.TRANSFER)
+    permissions = frozenset(Permission) if user.is_staff else permissions_of(db, user)
+    sources = usable_nodes(db, user, NodeRole.SOURCE)
+    destinations = usable_nodes(db, user, NodeRole.DESTINATION)
+    return TransferChoices(
+        sources=tuple(node for node in sources if not list(source_problems(node))),
+        destinations=tuple(node for node in destinations if not list(destination_problems(None, node))),
+        projects=tuple(usable_projects(db, user)),
+        may_stay_identified=Permission.TRANSFER_UNPSEUDONYMIZED in permissions,
+        may_be_urgent=Permission.PROCESS_URGENTLY in permissions,
+    )

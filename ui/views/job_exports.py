@@ -1,0 +1,37 @@
+"""What can be taken along from a job: its address, and its studies as a spreadsheet."""
+
+import streamlit as st
+
+from adit_core.db import User
+from adit_core.db.engine import Database
+from adit_core.services.job_export import export_tasks
+from adit_core.services.text_sheet import SheetFormat
+from adit_core.settings import Settings
+
+_FILES = {
+    SheetFormat.XLSX: "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+    SheetFormat.CSV: "text/csv",
+}
+"""The media types of what can be downloaded."""
+
+
+def offer_link(settings: Settings, job_id: int) -> None:
+    """Show the address of the job, to be copied and sent to somebody."""
+    with st.popover("Copy link", type="tertiary", icon=":material/link:"):
+        st.code(f"{settings.web_url.rstrip('/')}/job?id={job_id}", language=None)
+        st.caption("Whoever opens it has to sign in, and to be allowed to see the job.")
+
+
+def offer_export(db: Database, user: User, job_id: int) -> None:
+    """Offer the studies of a job, with what became of each, as a file of either kind."""
+    with st.popover("Export", type="tertiary", icon=":material/download:"):
+        st.caption("The studies of the job, with counts and messages. The file holds PatientIDs.")
+        for form, media_type in _FILES.items():
+            st.download_button(
+                f"Studies (.{form})",
+                lambda form=form: export_tasks(db, user, job_id, form),
+                file_name=f"job-{job_id}-studies.{form}",
+                mime=media_type,
+                key=f"studies-{form}",
+                on_click="ignore",
+            )
