@@ -18,14 +18,18 @@ def require_staff(user: User) -> None:
         raise NotAllowed("Only staff may do this.")
 
 
+def has_permission(db: Database, user: User, permission: Permission) -> bool:
+    """Tell whether `user` has `permission`; staff have all, closed accounts none."""
+    return user.is_active and (user.is_staff or permission in permissions_of(db, user))
+
+
 def require_permission(db: Database, user: User, permission: Permission) -> None:
     """Do nothing if `user` has `permission`; staff have all.
 
     Raises:
         NotAllowed: The user lacks it, or the account is closed.
     """
-    granted = user.is_active and (user.is_staff or permission in permissions_of(db, user))
-    if not granted:
+    if not has_permission(db, user, permission):
         raise NotAllowed(
             f"You lack the permission to {permission.value}. An administrator can give it to your group."
         )
