@@ -77,8 +77,8 @@ class Draft:
         return self._mark
 
 
-def dropped_sheet(help: str) -> Draft | None:  # noqa: A002
-    """Ask for a file, and return the draft of it.
+def dropped_sheet(explanation: str) -> Draft | None:
+    """Ask for a file, and return the draft of it; the explanation is there as long as there is none.
 
     Raises:
         InvalidInput: It cannot be read.
@@ -88,9 +88,10 @@ def dropped_sheet(help: str) -> Draft | None:  # noqa: A002
         _SUFFIXES,
         key="file",
         max_upload_size=MAX_BYTES >> 20,
-        help=help,
+        help=explanation,
     )
     if file is None:
+        st.caption(explanation)
         return None
     return _draft(
         file.file_id, lambda: Draft(file.file_id, file.name, open_sheet(file.getvalue(), file.name))

@@ -19,6 +19,8 @@ _MOST = 100
 """Problems that are shown at once, and rows."""
 _ROWS_BELOW_HEADER = 3
 """Rows that are shown to tell what a column of a wrong header is."""
+_ROW_HEIGHT = 64
+"""Pixels, so that a problem has two lines."""
 _ROW, _COLUMN, _PROBLEM, _VALUE, _LEAVE_OUT = "Row", "Column", "What is wrong", "Value", "Leave out"
 
 
@@ -50,7 +52,8 @@ def _say(problems: Sequence[InputProblem], draft: Draft) -> None:
     rows = len({problem.row for problem in problems if problem.row is not None and problem.row > HEADER_ROW})
     for problem in problems:
         if problem.row is None or problem.row == HEADER_ROW:
-            st.error(verbatim(str(problem)), icon=":material/error:")
+            words = str(problem)
+            st.error(verbatim(words[:1].upper() + words[1:]), icon=":material/error:")
     if not rows:
         return
     where = "1 row" if rows == 1 else f"{number(rows)} rows"
@@ -80,10 +83,11 @@ def _edit_cells(draft: Draft, cells: Sequence[WrongCell]) -> dict[Place, str]:
         column_order=[_ROW, _COLUMN, _VALUE, _PROBLEM],
         column_config={
             _ROW: st.column_config.NumberColumn(width=60, format="%d"),
-            _COLUMN: st.column_config.TextColumn(width=150),
-            _VALUE: st.column_config.TextColumn(f"{_VALUE} ✎", width=260, help="Click twice to change it."),
+            _COLUMN: st.column_config.TextColumn(width=140),
+            _VALUE: st.column_config.TextColumn(width=220, help="Click twice to change it."),
             _PROBLEM: st.column_config.TextColumn(width="large"),
         },
+        row_height=_ROW_HEIGHT,
         alt="Wrong cells with their row, column, value and problem",
     )
     return {
@@ -102,15 +106,18 @@ def _edit_rows(
     header_is_wrong = any(problem.row == HEADER_ROW for problem in problems)
     below = list(sheet.rows.index[:_ROWS_BELOW_HEADER]) if header_is_wrong else [*wrong]
     shown = _grid(sheet, [HEADER_ROW, *below], wrong)
+    letters = [str(index) for index in range(len(sheet.header))]
     columns = {
         str(index): st.column_config.TextColumn(_letters(index), help=title or None)
         for index, title in enumerate(sheet.header)
     }
-    with st.expander("Whole rows", expanded=is_open, icon=":material/table_rows:"):
+    label = "Row 1 with the names of the columns" if header_is_wrong else "Whole rows"
+    with st.expander(label, expanded=is_open, icon=":material/table_rows:"):
         edited = st.data_editor(
             shown,
             key=f"rows-{draft.version}",
             disabled=[_PROBLEM, "_index"],
+            column_order=letters if header_is_wrong else [_LEAVE_OUT, _PROBLEM, *letters],
             column_config={
                 "_index": st.column_config.NumberColumn(_ROW, format="%d"),
                 _LEAVE_OUT: st.column_config.CheckboxColumn(width=80, help="The row is not read any more."),

@@ -28,9 +28,9 @@ from ui.views.transfer_preview import offer_preview
 
 _EXAMPLE = ("0012345", "1.2.840.113619.2.1", "", "", "yes")
 _HELP = (
-    "A CSV file or an Excel workbook (.xlsx), with a row for each study or series. It needs the columns "
-    "PatientID and StudyInstanceUID; SeriesInstanceUID, Pseudonym and Transfer (yes or no) are optional, "
-    "others are ignored."
+    "Drop a CSV file or an Excel workbook (.xlsx) here, with a row for each study or series. It needs the "
+    "columns PatientID and StudyInstanceUID; SeriesInstanceUID, Pseudonym and Transfer (yes or no) are "
+    "optional, others are ignored."
 )
 
 

@@ -25,8 +25,8 @@ from ui.views.transfer_options import choose_name, choose_node, choose_urgent
 
 _EXAMPLES = {"PatientID": "0012345", "From": "2024-01-01", "Until": "2024-12-31", "Modality": "CT, MR"}
 _HELP = (
-    "A CSV file or an Excel workbook (.xlsx), with a question in each row. Columns are those of the template "
-    "or any other keyword of DICOM. Put # before the name of a column to have it ignored."
+    "Drop a CSV file or an Excel workbook (.xlsx) here, with a question in each row. Columns are those of "
+    "the template or any other keyword of DICOM. Put # before the name of a column to have it ignored."
 )
 _CELLS = """
 - Text may hold the wildcards `*` (any characters) and `?` (one character); names are written `Miller^Susan`.

@@ -149,8 +149,9 @@ def _choose_project(db: Database, user: User) -> str | None:
     chosen = st.selectbox(
         "Pseudonymization",
         names,
-        index=0 if len(names) == 1 else None,
-        placeholder="Choose a project",
+        # That names leave is for the user to say.
+        index=0 if len(names) == 1 and projects else None,
+        placeholder="Choose",
         format_func=lambda name: name or "None: with the patients' names",
         key="project",
         help="The project says how studies are de-identified, and links patients to their pseudonyms.",
