@@ -19,8 +19,8 @@ _MOST = 100
 """Problems that are shown at once, and rows."""
 _ROWS_BELOW_HEADER = 3
 """Rows that are shown to tell what a column of a wrong header is."""
-_ROW_HEIGHT = 64
-"""Pixels, so that a problem has two lines."""
+_MOST_SENTENCES = 8
+"""Different problems that are said in full."""
 _ROW, _COLUMN, _PROBLEM, _VALUE, _LEAVE_OUT = "Row", "Column", "What is wrong", "Value", "Leave out"
 
 
@@ -60,9 +60,23 @@ def _say(problems: Sequence[InputProblem], draft: Draft) -> None:
     more = f" The first {_MOST} problems are shown; the others follow." if len(problems) > _MOST else ""
     st.error(
         f"There is something to correct in {where} of {verbatim(draft.name)}. "
-        f"Correct it here and check again, or correct the file and drop it again.{more}",
+        f"Correct it here and check again, or correct the file and drop it again.{more}\n\n"
+        + "\n".join(f"- {line}" for line in _sentences(problems)),
         icon=":material/error:",
     )
+
+
+def _sentences(problems: Sequence[InputProblem]) -> list[str]:
+    """Return each of the problems of rows once, with where it is; tables cut long ones off."""
+    places: dict[tuple[str, str], list[int]] = {}
+    for problem in problems:
+        if problem.row is not None and problem.row > HEADER_ROW:
+            places.setdefault((problem.field or "", problem.message), []).append(problem.row)
+    lines = []
+    for (column, message), rows in list(places.items())[:_MOST_SENTENCES]:
+        where = f"Row {rows[0]}" if len(rows) == 1 else f"Row {rows[0]} and {number(len(rows) - 1)} more"
+        lines.append(f"{where}{', ' if column else ''}{verbatim(column)}: {verbatim(message)}")
+    return lines
 
 
 def _edit_cells(draft: Draft, cells: Sequence[WrongCell]) -> dict[Place, str]:
@@ -87,7 +101,6 @@ def _edit_cells(draft: Draft, cells: Sequence[WrongCell]) -> dict[Place, str]:
             _VALUE: st.column_config.TextColumn(width=220, help="Click twice to change it."),
             _PROBLEM: st.column_config.TextColumn(width="large"),
         },
-        row_height=_ROW_HEIGHT,
         alt="Wrong cells with their row, column, value and problem",
     )
     return {

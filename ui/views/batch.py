@@ -61,10 +61,6 @@ def _chosen_sheet(db: Database, user: User) -> Draft | None:
         if draft is None and query_id is not None:
             name = f"the results of job {query_id}"
             draft = handed_sheet(f"job {query_id}", name, lambda: results_sheet(db, user, query_id))
-            st.info(
-                f"These are {name}. Results that cannot be transferred are left out.",
-                icon=":material/manage_search:",
-            )
     if draft is None:
         offer_template("batch-transfer", COLUMNS, _EXAMPLE)
     return draft
@@ -90,7 +86,8 @@ def _show_batch(draft: Draft, batch: BatchFile | None, problems: tuple[InputProb
     if problems:
         edit_sheet(draft, problems)
     elif batch is not None:
-        st.success(f"{verbatim(draft.title)}: {_amount(batch)}.", icon=":material/check_circle:")
+        left_out = " Rows that say no are left out." if len(draft.sheet.rows) > _rows(batch) else ""
+        st.success(f"{verbatim(draft.title)}: {_amount(batch)}.{left_out}", icon=":material/check_circle:")
     show_sheet(draft)
 
 
@@ -101,6 +98,10 @@ def _amount(batch: BatchFile) -> str:
     return (
         f"{_many(len(batch.studies), 'study', 'studies')} of {_many(patients, 'patient', 'patients')}{chosen}"
     )
+
+
+def _rows(batch: BatchFile) -> int:
+    return sum(len(study.rows) for study in batch.studies)
 
 
 def _many(count: int, one: str, several: str) -> str:

@@ -52,7 +52,8 @@ def choose_transfer(db: Database, user: User) -> TransferRequest | None:
             )
             if chosen is None
         ]
-        st.caption(f"Choose {' and '.join(missing)} to go on.")
+        listed = " and ".join(filter(None, (", ".join(missing[:-1]), missing[-1])))
+        st.caption(f"Choose {listed} to go on.")
         return None
     return TransferRequest(
         owner_id=user.id,
