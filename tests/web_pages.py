@@ -86,8 +86,11 @@ def _job_page() -> None:
     def open_jobs() -> None:
         st.session_state["went to"] = "jobs"
 
+    def open_batch(query_id: int, source: str) -> None:
+        st.session_state["went to"] = f"batch of {query_id} from {source}"
+
     with errors_as_sentences():
-        job.show(session.signed_in(), open_jobs=open_jobs)
+        job.show(session.signed_in(), open_jobs=open_jobs, open_batch=open_batch)
 
 
 def _jobs_page() -> None:

@@ -39,6 +39,7 @@ from adit_core.services.query_columns import (
     column_of,
 )
 from adit_core.services.query_results import AnsweredRow, all_rows
+from adit_core.services.spreadsheet import Spreadsheet, sheet_of_records
 from adit_core.services.text_sheet import SheetFormat, encode_sheet
 
 QUERY_ROW, OUTCOME, MESSAGE = "QueryRow", "Outcome", "Message"
@@ -65,6 +66,19 @@ def export_results(db: Database, user: User, job_id: int, form: SheetFormat) -> 
     lines = list(result_lines(db, user, job_id))
     header = header_of(lines)
     return encode_sheet(header, ([line.get(column, "") for column in header] for line in lines), form)
+
+
+def results_sheet(db: Database, user: User, job_id: int) -> Spreadsheet:
+    """Return the results of a batch query as the sheet that `export_results` would write.
+
+    Raises:
+        NotFound: There is no such job, or it is not the user's to see.
+        ActionNotPossible: It is no query.
+        InvalidInput: There are more than a spreadsheet may have.
+    """
+    lines = list(result_lines(db, user, job_id))
+    header = header_of(lines)
+    return sheet_of_records([{column: line.get(column, "") for column in header} for line in lines])
 
 
 def result_lines(db: Database, user: User, job_id: int) -> Iterator[Line]:

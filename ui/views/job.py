@@ -19,7 +19,7 @@ from ui.session import live, renew_page
 from ui.views.job_actions import offer_actions
 from ui.views.job_exports import offer_export, offer_link
 from ui.views.job_history import show_history
-from ui.views.job_rows import offer_results, show_rows
+from ui.views.job_rows import offer_results, offer_transfer, show_rows
 from ui.views.job_tasks import show_tasks
 from ui.views.task_actions import show_task_question
 
@@ -41,8 +41,14 @@ _MEANINGS_OF_QUERY = _MEANINGS | {
 }
 
 
-def show(principal: Principal, *, open_jobs: Callable[[], None]) -> None:
-    """Show the job that the address names; `open_jobs` goes back to the list."""
+def show(
+    principal: Principal, *, open_jobs: Callable[[], None], open_batch: Callable[[int, str], None]
+) -> None:
+    """Show the job that the address names.
+
+    `open_jobs` goes back to the list; `open_batch` goes to a batch transfer of what a query found, from a
+    source.
+    """
     if st.button("All jobs", type="tertiary", icon=":material/arrow_back:"):
         open_jobs()
     job_id = number_in_url("id")
@@ -58,6 +64,7 @@ def show(principal: Principal, *, open_jobs: Callable[[], None]) -> None:
             offer_export(wiring.database, principal.user, job_id)
         else:
             offer_results(wiring.database, principal.user, job_id)
+            offer_transfer(wiring.database, principal.user, job, open_batch)
     st.caption(_facts(job))
 
     @live(seconds=_RENEWAL if job.status in OPEN_JOBS else None)

@@ -1,13 +1,18 @@
 """The rows of a query, what was found for each, and all of it as a spreadsheet."""
 
+from collections.abc import Callable
+
 import streamlit as st
 
-from adit_core.db import QueryResult, RowStatus, User
+from adit_core.db import Permission, QueryResult, RowStatus, User
 from adit_core.db.engine import Database
+from adit_core.services.job_status import OPEN_JOBS
+from adit_core.services.jobs import JobView
 from adit_core.services.query_export import export_results
-from adit_core.services.query_results import AnsweredRow, list_rows
-from adit_core.services.text_sheet import SheetFormat
+from adit_core.services.query_results import AnsweredRow, count_outcomes, list_rows
+from adit_core.services.rights import has_permission
 from ui.components.amounts import number
+from ui.components.sheet import MEDIA_TYPES
 from ui.components.table import Badge, Column, Grid, Link, Row, Text, Tone, table
 from ui.components.url import number_in_url
 from ui.session import note_activity
@@ -36,16 +41,11 @@ _RESULT_COLUMNS = (
     Column("UID"),
     Column("Instances", numeric=True, width="5.5rem"),
 )
-_FILES = {
-    SheetFormat.XLSX: "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
-    SheetFormat.CSV: "text/csv",
-}
-"""The media types of what can be downloaded."""
 
 
 def offer_results(db: Database, user: User, job_id: int) -> None:
     """Show a button for each kind of file that the results can be downloaded as."""
-    for form, media_type in _FILES.items():
+    for form, media_type in MEDIA_TYPES.items():
         st.download_button(
             f"Results (.{form})",
             lambda form=form: export_results(db, user, job_id, form),
@@ -55,6 +55,25 @@ def offer_results(db: Database, user: User, job_id: int) -> None:
             key=f"results-{form}",
             on_click="ignore",
         )
+
+
+def offer_transfer(db: Database, user: User, job: JobView, open_batch: Callable[[int, str], None]) -> None:
+    """Show a button that brings the results of a query that is over into a batch transfer.
+
+    `open_batch` goes there.
+    """
+    if job.status in OPEN_JOBS or not has_permission(db, user, Permission.TRANSFER):
+        return
+    found = count_outcomes(db, user, job.id).get(RowStatus.FOUND, 0)
+    if st.button(
+        "Transfer these",
+        icon=":material/send:",
+        type="primary",
+        key="transfer-results",
+        disabled=not found,
+        help=None if found else "Nothing was found that could be transferred.",
+    ):
+        open_batch(job.id, job.source or "")
 
 
 def show_rows(db: Database, user: User, job_id: int) -> None:

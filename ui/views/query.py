@@ -1,0 +1,143 @@
+"""Batch query: asking an archive about the rows of a spreadsheet."""
+
+from collections.abc import Callable
+
+import streamlit as st
+
+from adit_core.api.wiring import Wiring, connected
+from adit_core.db import Permission, User
+from adit_core.db.engine import Database
+from adit_core.errors import InputProblem, InvalidInput
+from adit_core.services.nodes import NodeRole
+from adit_core.services.query_columns import KNOWN_COLUMNS
+from adit_core.services.query_file import QueryFile, query_of_sheet
+from adit_core.services.rights import require_permission
+from adit_core.services.sessions import Principal
+from adit_core.services.submit_query import submit_batch_query
+from adit_core.services.validation import check_batch_query
+from ui.components.amounts import number
+from ui.components.sentences import errors_as_sentences, verbatim
+from ui.components.sheet import Draft, dropped_sheet, forget_sheet, offer_template, show_sheet
+from ui.components.sheet_editor import edit_sheet
+from ui.components.submitting import fingerprint, offer_submission
+from ui.session import address
+from ui.views.transfer_options import choose_name, choose_node, choose_urgent
+
+_EXAMPLES = {"PatientID": "0012345", "From": "2024-01-01", "Until": "2024-12-31", "Modality": "CT, MR"}
+_HELP = (
+    "Drop a CSV file or an Excel workbook (.xlsx) here, with a question in each row. Columns are those of "
+    "the template or any other keyword of DICOM. Put # before the name of a column to have it ignored."
+)
+_CELLS = """
+- Text may hold the wildcards `*` (any characters) and `?` (one character); names are written `Miller^Susan`.
+- Text between slashes, such as `/chest|thorax/`, is a regular expression.
+- `From` and `Until` are the first and the last day of the study: `2024-01-31`, `20240131` or `31.01.2024`.
+- Several modalities are separated by commas: `CT, MR`.
+- A row finds series if it has `SeriesInstanceUID`, `SeriesDescription` or `SeriesNumber`, else studies.
+- `Pseudonym` asks for nothing: it is what the patient is to be called after a transfer of the results.
+"""
+
+
+def show(principal: Principal, *, open_job: Callable[[int], None]) -> None:
+    """Show the form; `open_job` goes to the page of the job that was submitted."""
+    st.title("Batch query", anchor=False)
+    wiring, user = connected(), principal.user
+    require_permission(wiring.database, user, Permission.QUERY)
+    file_part = st.container()
+    with file_part:
+        draft = _chosen_sheet()
+    if draft is None:
+        return
+    st.subheader("Query", anchor=False)
+    left, right = st.columns(2, gap="medium")
+    with left:
+        source = choose_node(wiring.database, user, NodeRole.SOURCE)
+    with right:
+        name = choose_name()
+    urgent = choose_urgent(wiring.database, user)
+    query, problems = _checked(wiring.database, user, draft, source, name=name, urgent=urgent)
+    with file_part:
+        _show_query(draft, query, problems)
+    if source is None:
+        st.caption("Choose a source to go on.")
+    elif query is not None and not problems:
+        _offer(wiring, user, draft, query, open_job, source=source, name=name, urgent=urgent)
+
+
+def _chosen_sheet() -> Draft | None:
+    draft = None
+    with errors_as_sentences():
+        draft = dropped_sheet(_HELP)
+    if draft is None:
+        offer_template(
+            "batch-query", tuple(KNOWN_COLUMNS), tuple(_EXAMPLES.get(name, "") for name in KNOWN_COLUMNS)
+        )
+        with st.expander("What a cell may hold", icon=":material/help:"):
+            st.markdown(_CELLS)
+    return draft
+
+
+def _checked(
+    db: Database, user: User, draft: Draft, source: str | None, *, name: str, urgent: bool
+) -> tuple[QueryFile | None, tuple[InputProblem, ...]]:
+    """Return the questions, and what is wrong with them, or with the archive that is to be asked."""
+    reading = draft.read(query_of_sheet)
+    if reading.content is None or source is None:
+        return reading.content, reading.problems
+    with errors_as_sentences():
+        try:
+            check_batch_query(db, user.id, source, reading.content, name=name, urgent=urgent)
+        except InvalidInput as error:
+            return reading.content, error.problems
+        return reading.content, ()
+    return None, ()
+
+
+def _show_query(draft: Draft, query: QueryFile | None, problems: tuple[InputProblem, ...]) -> None:
+    if problems:
+        edit_sheet(draft, problems)
+    elif query is not None:
+        st.success(f"{verbatim(draft.title)}: {_amount(query)}.", icon=":material/check_circle:")
+    show_sheet(draft)
+
+
+def _amount(query: QueryFile) -> str:
+    rows = len(query.questions)
+    return f"{number(rows)} {'row' if rows == 1 else 'rows'} to ask about"
+
+
+def _offer(
+    wiring: Wiring,
+    user: User,
+    draft: Draft,
+    query: QueryFile,
+    open_job: Callable[[int], None],
+    *,
+    source: str,
+    name: str,
+    urgent: bool,
+) -> None:
+    st.subheader("Summary", anchor=False)
+    passing = " The job is urgent." if urgent else ""
+    st.markdown(f"{_amount(query)} in **{verbatim(source)}**.{passing} Nothing is transferred.")
+    with errors_as_sentences():
+        job_id = offer_submission(
+            "Query",
+            wiring.database,
+            user.id,
+            fingerprint("query", source, name, urgent, draft.mark),
+            lambda once: submit_batch_query(
+                wiring.database,
+                wiring.launcher,
+                owner_id=user.id,
+                source=source,
+                query=query,
+                name=name,
+                urgent=urgent,
+                address=address(),
+                once=once,
+            ),
+        )
+        if job_id is not None:
+            forget_sheet()
+            open_job(job_id)
