@@ -48,33 +48,15 @@ class _Ways:
 
 
 def _sections(principal: Principal, ways: _Ways) -> Sections:
-    transfers_hidden = not _may(principal, Permission.TRANSFER)
-    review_hidden = not _may(principal, Permission.REVIEW_HELD_INSTANCES)
+    def leading_to_jobs(show: Callable[..., None]) -> Callable[[], None]:
+        return lambda: show(principal, open_job=ways.to_job)
 
     def show_home() -> None:
-        started_by = [page for page, _ in sections["Transfer"] if page.visibility == "visible"]
-        home.show(principal, open_job=ways.to_job, ways=started_by)
-
-    def show_jobs() -> None:
-        jobs.show(principal, open_job=ways.to_job)
+        starts = [page for page, _ in transfer if page.visibility == "visible"]
+        home.show(principal, open_job=ways.to_job, ways=starts)
 
     def show_job() -> None:
         job.show(principal, open_jobs=ways.to_jobs, open_batch=ways.to_batch)
-
-    def show_selective() -> None:
-        selective.show(principal, open_job=ways.to_job)
-
-    def show_batch() -> None:
-        batch.show(principal, open_job=ways.to_job)
-
-    def show_query() -> None:
-        query.show(principal, open_job=ways.to_job)
-
-    def show_mass() -> None:
-        mass.show(principal, open_job=ways.to_job)
-
-    def show_upload() -> None:
-        upload.show(principal, open_job=ways.to_job)
 
     def show_explorer() -> None:
         explorer.show(principal, open_transfer=ways.to_selective)
@@ -82,25 +64,27 @@ def _sections(principal: Principal, ways: _Ways) -> Sections:
     def show_review() -> None:
         review.show(principal)
 
-    sections: Sections = {
+    may_upload = _may(principal, Permission.TRANSFER)
+    may_review = _may(principal, Permission.REVIEW_HELD_INSTANCES)
+    transfer = [
+        (_page(leading_to_jobs(selective.show), "Selective transfer", "selective"), "checklist"),
+        (_page(leading_to_jobs(batch.show), "Batch transfer", "batch"), "table_rows"),
+        (_page(leading_to_jobs(query.show), "Batch query", "query"), "manage_search"),
+        (_page(leading_to_jobs(mass.show), "Mass transfer", "mass"), "date_range"),
+        (_page(leading_to_jobs(upload.show), "Upload", "upload", hidden=not may_upload), "upload"),
+    ]
+    return {
         "": [
             (_page(show_home, "Home", "home", default=True), "home"),
-            (_page(show_jobs, "Jobs", "jobs"), "swap_horiz"),
+            (_page(leading_to_jobs(jobs.show), "Jobs", "jobs"), "swap_horiz"),
             (_page(show_job, "Job", "job", hidden=True), ""),
         ],
-        "Transfer": [
-            (_page(show_selective, "Selective transfer", "selective"), "checklist"),
-            (_page(show_batch, "Batch transfer", "batch"), "table_rows"),
-            (_page(show_query, "Batch query", "query"), "manage_search"),
-            (_page(show_mass, "Mass transfer", "mass"), "date_range"),
-            (_page(show_upload, "Upload", "upload", hidden=transfers_hidden), "upload"),
-        ],
+        "Transfer": transfer,
         "Look": [
             (_page(show_explorer, "Explorer", "explorer"), "travel_explore"),
-            (_page(show_review, "Review", "review", hidden=review_hidden), "rate_review"),
+            (_page(show_review, "Review", "review", hidden=not may_review), "rate_review"),
         ],
     }
-    return sections
 
 
 def _page(
