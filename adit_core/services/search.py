@@ -203,8 +203,10 @@ class _Search:
 
 def _while_wanted(results: Iterator[Result], on_found: Callable[[Result], bool]) -> Iterator[Result]:
     for result in results:
+        # Before it is handed on: whoever has enough does not come back.
+        goes_on = on_found(result)
         yield result
-        if not on_found(result):
+        if not goes_on:
             return
 
 

@@ -7,6 +7,7 @@ export default function ({ parentElement, data, setTriggerValue, setStateValue }
   // What is selected is known here first; the server is told, and tells it only to a new table.
   place.selected ??= new Set(data.selected ?? []);
   place.grid = data;
+  place.classList.toggle("selectable", data.rows.some((row) => row.selectable));
   renewSorted(place);
   place.onchange = (event) => {
     const box = event.target.closest("input[data-select]");
