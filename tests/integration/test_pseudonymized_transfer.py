@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.uid import RLELossless
@@ -34,7 +35,14 @@ from adit_core.deid.profile import builtin_profiles
 from adit_core.dicom.references import StudyReference
 from adit_core.errors import ActionNotPossible, InvalidInput, NotAllowed, NotFound
 from adit_core.services.dry_run import dry_run
-from adit_core.services.held import list_held, picture_of_held, reject_held, release_held
+from adit_core.services.held import (
+    foresee_release,
+    list_held,
+    look_at_held,
+    picture_of_held,
+    reject_held,
+    release_held,
+)
 from adit_core.services.preview import preview_studies
 from adit_core.services.submit_mass import submit_mass_transfer
 from adit_core.services.submit_selective import PickedStudy
@@ -312,6 +320,13 @@ def test_a_reviewer_looks_at_what_is_held_back_and_lets_it_go_blanked(
     assert picture.startswith(b"\x89PNG")
 
     region = Rectangle(left=0, top=0, width=32, height=8)
+    seen = look_at_held(way.db, way.user, held.id, receiver=None)
+    foreseen = foresee_release(way.db, way.user, held.id, [region], receiver=None)
+    before, after = (np.asarray(Image.open(BytesIO(one.png))) for one in (seen, foreseen))
+    assert (seen.rows, seen.columns, seen.frames) == (*before.shape[:2], 3)
+    assert before[:8].any(), "there is something to be blanked"
+    assert not after[:8].any()
+    assert after[8:].any()  # brighter or darker than before, as grey values are spread anew
     with pytest.raises(InvalidInput, match="no pixels"):
         release_held(way.db, way.launcher, way.user, [held.id], blank=[region._replace(width=0)])
     release_held(way.db, way.launcher, way.user, [held.id], blank=[region])

@@ -1,7 +1,10 @@
 """The attributes of an instance in lines that people read."""
 
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sequence import Sequence
+from pydicom.tag import BaseTag
+from pydicom.uid import ExplicitVRLittleEndian
 
 from adit_core.dicom.attributes import attributes_of
 from tests.factories import dataset
@@ -12,7 +15,7 @@ def test_items_follow_their_sequence_and_bytes_are_only_counted() -> None:
     source = dataset(PatientID="4711", ImageType=["ORIGINAL", "PRIMARY"], PixelData=b"\0\0\0\0")
     source.RequestAttributesSequence = Sequence([item])
     source.file_meta = FileMetaDataset()
-    source.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.1"
+    source.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
 
     lines = attributes_of(source, most=100)
 
@@ -37,8 +40,8 @@ def test_what_cannot_be_read_is_told_and_hides_nothing_else() -> None:
     source.add_new(0x00100020, "LO", "4711")
     source.add_new(0x00090010, "LO", "ACME")
     source.add_new(0x00091001, "UN", b"secret")
-    raw = Dataset.from_json('{"00280010": {"vr": "US", "Value": [16]}}')
-    source.update(raw)
+    source.add_new(0x00280010, "US", 16)
+    source[0x00280011] = RawDataElement(BaseTag(0x00280011), "US", 3, b"odd", 0, False, True)
 
     values = {line.tag: line.value for line in attributes_of(source, most=100)}
 
@@ -47,6 +50,7 @@ def test_what_cannot_be_read_is_told_and_hides_nothing_else() -> None:
         "(0009,1001)": "6 bytes",
         "(0010,0020)": "4711",
         "(0028,0010)": "16",
+        "(0028,0011)": "cannot be read",
     }
 
 

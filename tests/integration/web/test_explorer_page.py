@@ -1,6 +1,7 @@
 """The page Explorer: what archives hold, for who may read them."""
 
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -78,8 +79,8 @@ def test_studies_are_found_by_their_keys(dashboard: Dashboard, ada: User, patien
 
 def test_a_range_of_dates_that_is_reversed_is_refused(dashboard: Dashboard, ada: User):
     page = open_explorer(dashboard, ada)
-    page.date_input("date-from").set_value("2024-02-02")
-    page.date_input("date-until").set_value("2024-02-01")
+    page.date_input("date-from").set_value(date(2024, 2, 2))
+    page.date_input("date-until").set_value(date(2024, 2, 1))
 
     assert "The first day of the range is after its last one." in said(press(page, "Search"))
 
