@@ -108,7 +108,7 @@ def test_who_guesses_is_shut_out_but_not_the_user_who_can_sign_out_in_another_ta
     expect(stranger.get_by_role("alert")).to_have_text(re.compile("too many wrong passwords. Wait 1[45] min"))
 
     tab = mine.context.new_page()
-    tab.goto("/jobs")
+    tab.goto("/")
     tab.get_by_role("button", name="Sign out").click()
     expect(tab.get_by_role("heading", name="ADIT")).to_be_visible()
     mine.get_by_role("link", name="Profile", exact=True).click()

@@ -43,7 +43,7 @@ def show(principal: Principal) -> None:
         "About", _KINDS, format_func=lambda word: word.capitalize() or "Anything", on_change=_go_to_latest
     )
     object_id = first.text_input(
-        "Number, name or UID of it", on_change=_go_to_latest, help="Of the job, node, user … as a whole."
+        "Number or name", on_change=_go_to_latest, help="Of the job, node, user … as a whole."
     )
     with second.container(horizontal=True):
         clocks = f"By the clocks of {zone()}."

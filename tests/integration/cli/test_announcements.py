@@ -1,12 +1,8 @@
 """`adit announcements` and `adit maintenance`."""
 
-import pytest
-
 from adit_core.db import User
 from adit_core.services.maintenance import maintenance_now
 from tests.integration.cli.conftest import CommandLine
-
-pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 
 def test_announcements_are_added_listed_and_removed(cli: CommandLine, admin: User) -> None:
