@@ -74,6 +74,7 @@ def test_a_broken_spreadsheet_is_put_right_in_place_and_transferred(
     _drop(page, first, second | {"StudyInstanceUID": "1.2.840,5"}, third | {"PatientID": ""})
     expect(page.get_by_text("There is something to correct in 2 rows")).to_be_visible()
     _put_right(page, 0, second["StudyInstanceUID"])
+    expect(page.get_by_text("There is something to correct in 1 row of")).to_be_visible()
     _put_right(page, 1, third["PatientID"])
     expect(page.get_by_text("3 studies of 3 patients").first).to_be_visible()
 
