@@ -47,10 +47,13 @@ def _choose(page: Page, label: str, value: str) -> None:
 
 def _put_right(page: Page, row: int, text: str) -> None:
     """Type a text over the value in a row of the table of wrong cells."""
-    table = page.get_by_test_id("stDataFrame").first
+    table = page.get_by_role("region", name="Wrong cells")
+    expect(table.locator("canvas").first).to_be_visible()
     table.click(position={"x": _VALUE_AT, "y": _ROW_HEIGHT * (row + 1) + _ROW_HEIGHT // 2})
-    page.keyboard.type(text)
     page.keyboard.press("Enter")
+    page.locator(".gdg-input").fill(text)
+    page.keyboard.press("Enter")
+    expect(page.locator(".gdg-input")).to_have_count(0)
 
 
 def _row(study: StudySpec) -> dict[str, str]:
@@ -71,8 +74,8 @@ def test_a_broken_spreadsheet_is_put_right_in_place_and_transferred(
     _drop(page, first, second | {"StudyInstanceUID": "1.2.840,5"}, third | {"PatientID": ""})
     expect(page.get_by_text("There is something to correct in 2 rows")).to_be_visible()
     _put_right(page, 0, second["StudyInstanceUID"])
+    expect(page.get_by_text("There is something to correct in 1 row of")).to_be_visible()
     _put_right(page, 1, third["PatientID"])
-    page.get_by_role("button", name="Check again").click()
     expect(page.get_by_text("3 studies of 3 patients").first).to_be_visible()
 
     _choose(page, "Source", f"{archive.name} archive")

@@ -1,12 +1,13 @@
 """A spreadsheet that a page works on: dropped by the user, or handed over by another page."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 import streamlit as st
 
 from adit_core.errors import InputProblem, InvalidInput
+from adit_core.services.sheet_corrections import Place
 from adit_core.services.sheet_rows import open_sheet
 from adit_core.services.spreadsheet import MAX_BYTES, Spreadsheet
 from adit_core.services.text_sheet import SheetFormat, encode_sheet
@@ -34,21 +35,49 @@ class Reading(Generic[T]):
     problems: tuple[InputProblem, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Edits:
+    """What was changed in the tables that show what is wrong."""
+
+    texts: Mapping[Place, str]
+    left_out: tuple[int, ...] = ()
+
+    def __bool__(self) -> bool:
+        """Tell whether anything was changed."""
+        return bool(self.texts or self.left_out)
+
+
+_NO_EDITS = Edits({})
+
+
 @dataclass(slots=True)
 class Draft:
-    """A sheet as it is after the corrections so far."""
+    """A sheet as it is after the corrections so far.
+
+    The tables show `base` with the problems that it had, and stay as they are while the user corrects one
+    thing after the other; what is read meanwhile is `sheet`.
+    """
 
     origin: str
     """The file, or the job, that it is from."""
     name: str
     sheet: Spreadsheet
+    base: Spreadsheet = field(init=False)
+    shown: tuple[InputProblem, ...] = ()
+    """The problems that the tables show."""
+    edits: Edits = _NO_EDITS
+    """What makes `sheet` of `base`."""
     version: int = 0
-    """How often it was corrected."""
+    """How often the tables began anew."""
     _readings: dict[Callable[[Spreadsheet], object], Reading[object]] = field(default_factory=dict)
     _mark: str = ""
 
+    def __post_init__(self) -> None:
+        """Begin with what was read."""
+        self.base = self.sheet
+
     def read(self, reader: Callable[[Spreadsheet], T]) -> Reading[T]:
-        """Return what `reader` makes of it; it is asked once for each version."""
+        """Return what `reader` makes of it; it is asked once for each state of the sheet."""
         if reader not in self._readings:
             try:
                 self._readings[reader] = Reading(reader(self.sheet))
@@ -56,12 +85,19 @@ class Draft:
                 self._readings[reader] = Reading(None, error.problems)
         return self._readings[reader]  # type: ignore[return-value]
 
-    def correct(self, sheet: Spreadsheet) -> None:
-        """Go on with a sheet in which something was corrected."""
+    def correct(self, edits: Edits, sheet: Spreadsheet) -> None:
+        """Go on with the sheet that the edits make of the one that is shown."""
+        self.edits = edits
         self.sheet = sheet
-        self.version += 1
         self._readings.clear()
         self._mark = ""
+
+    def begin_anew(self, problems: tuple[InputProblem, ...] = ()) -> None:
+        """Have the tables show the sheet as it is now, and what is wrong with it."""
+        self.base = self.sheet
+        self.shown = problems
+        self.edits = _NO_EDITS
+        self.version += 1
 
     @property
     def title(self) -> str:

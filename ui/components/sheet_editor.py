@@ -8,12 +8,12 @@ import pandas as pd
 import streamlit as st
 
 from adit_core.errors import InputProblem
-from adit_core.services.sheet_corrections import Place, WrongCell, corrected, text_at, wrong_cells, wrong_rows
+from adit_core.services.sheet_corrections import WrongCell, corrected, text_at, wrong_cells, wrong_rows
 from adit_core.services.sheet_rows import HEADER_ROW
 from adit_core.services.spreadsheet import Spreadsheet
 from ui.components.amounts import number
 from ui.components.sentences import verbatim
-from ui.components.sheet import Draft
+from ui.components.sheet import Draft, Edits
 
 _MOST = 100
 """Problems that are shown at once, and rows."""
@@ -25,27 +25,62 @@ _ROW, _COLUMN, _PROBLEM, _VALUE, _LEAVE_OUT = "Row", "Column", "What is wrong", 
 
 
 def edit_sheet(draft: Draft, problems: Sequence[InputProblem]) -> None:
-    """Show what is wrong with the sheet; what the user corrects is checked when they are done.
+    """Show what is wrong with the sheet, and read it again whenever something was corrected.
 
-    Problems that belong to no row are said as sentences.
+    The tables stay as they are until nothing is wrong any more, or the user wants to see what is left.
+    Without problems, nothing is shown. Problems that belong to no row are said as sentences.
     """
-    _say(problems, draft)
-    in_rows = [problem for problem in problems if problem.row is not None]
-    if not in_rows:
+    if not problems:
+        if draft.edits:
+            draft.begin_anew()
         return
-    cells = wrong_cells(draft.sheet, in_rows)
-    with st.form(f"corrections-{draft.version}", border=True):
-        texts = _edit_cells(draft, cells[:_MOST]) if cells else {}
-        shown, edited = _edit_rows(draft, in_rows, is_open=len(cells) < len(in_rows))
-        done = st.form_submit_button("Check again", type="primary", icon=":material/rule:", key="check-again")
-    if done:
-        by_row = _changed(shown, edited)
-        left_out = [int(row) for row in edited.index[edited[_LEAVE_OUT].astype(bool)] if row > HEADER_ROW]
-        titles = {cell.place[1]: cell.column for cell in cells if cell.place[1] >= len(draft.sheet.header)}
-        if {**texts, **by_row} or left_out:
-            draft.correct(corrected(draft.sheet, {**texts, **by_row}, left_out=left_out, new_columns=titles))
-            st.rerun()
-        st.info("Nothing was changed. Click a value twice to change it.", icon=":material/edit:")
+    is_behind = set(draft.shown).isdisjoint(problems) if draft.edits else draft.shown != tuple(problems)
+    if is_behind:
+        draft.begin_anew(tuple(problems))
+    _say(problems, draft)
+    in_rows = [problem for problem in draft.shown if problem.row is not None]
+    if in_rows:
+        _edit(draft, in_rows)
+    if draft.edits and st.button("Show what is left to correct", key="what-is-left", icon=":material/rule:"):
+        draft.begin_anew(tuple(problems))
+        st.rerun()
+
+
+def take_edits(draft: Draft) -> None:
+    """Make the sheet what the user has made of it in the tables so far; to be called before it is read."""
+    problems = [problem for problem in draft.shown if problem.row is not None]
+    cells = wrong_cells(draft.base, problems)
+    texts = {
+        cells[position].place: _text(changed[_VALUE])
+        for position, changed in _changes(f"cells-{draft.version}")
+        if _VALUE in changed
+    }
+    rows = _rows(draft.base, problems)
+    left_out: list[int] = []
+    for position, changed in _changes(f"rows-{draft.version}"):
+        row = rows[position]
+        texts.update({(row, int(name)): _text(value) for name, value in changed.items() if name.isdecimal()})
+        if changed.get(_LEAVE_OUT) and row > HEADER_ROW:
+            left_out.append(row)
+    texts = {place: text for place, text in texts.items() if text != text_at(draft.base, place)}
+    edits = Edits(texts, tuple(left_out))
+    if edits != draft.edits:
+        width = len(draft.base.header)
+        titles = {cell.place[1]: cell.column for cell in cells if cell.place[1] >= width}
+        draft.correct(edits, corrected(draft.base, texts, left_out=left_out, new_columns=titles))
+
+
+def _changes(key: str) -> list[tuple[int, dict[str, Any]]]:
+    """Return by position what was changed in rows of a table, as Streamlit keeps it."""
+    state = st.session_state.get(key) or {}
+    return list(state["edited_rows"].items()) if "edited_rows" in state else []
+
+
+def _edit(draft: Draft, problems: Sequence[InputProblem]) -> None:
+    cells = wrong_cells(draft.base, problems)
+    if cells:
+        _edit_cells(draft, cells[:_MOST])
+    _edit_rows(draft, problems, is_open=len(cells) < len(problems))
 
 
 def _say(problems: Sequence[InputProblem], draft: Draft) -> None:
@@ -60,7 +95,7 @@ def _say(problems: Sequence[InputProblem], draft: Draft) -> None:
     more = f" The first {_MOST} problems are shown; the others follow." if len(problems) > _MOST else ""
     st.error(
         f"There is something to correct in {where} of {verbatim(draft.name)}. "
-        f"Correct it here and check again, or correct the file and drop it again.{more}\n\n"
+        f"Correct it here, or correct the file and drop it again.{more}\n\n"
         + "\n".join(f"- {line}" for line in _sentences(problems)),
         icon=":material/error:",
     )
@@ -79,8 +114,8 @@ def _sentences(problems: Sequence[InputProblem]) -> list[str]:
     return lines
 
 
-def _edit_cells(draft: Draft, cells: Sequence[WrongCell]) -> dict[Place, str]:
-    """Show each wrong cell with its problem; return the texts that were changed, by place."""
+def _edit_cells(draft: Draft, cells: Sequence[WrongCell]) -> None:
+    """Show each wrong cell with its problem."""
     frame = pd.DataFrame(
         {
             _ROW: [cell.place[0] for cell in cells],
@@ -89,7 +124,7 @@ def _edit_cells(draft: Draft, cells: Sequence[WrongCell]) -> dict[Place, str]:
             _VALUE: [cell.value for cell in cells],
         }
     )
-    edited = st.data_editor(
+    st.data_editor(
         frame,
         key=f"cells-{draft.version}",
         hide_index=True,
@@ -103,22 +138,13 @@ def _edit_cells(draft: Draft, cells: Sequence[WrongCell]) -> dict[Place, str]:
         },
         alt="Wrong cells with their row, column, value and problem",
     )
-    return {
-        cell.place: _text(value)
-        for cell, value in zip(cells, edited[_VALUE], strict=True)
-        if _text(value) != cell.value
-    }
 
 
-def _edit_rows(
-    draft: Draft, problems: Sequence[InputProblem], *, is_open: bool
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Show the wrong rows as a whole, below the header; return them as they were and as they are now."""
-    sheet = draft.sheet
-    wrong = dict(list(wrong_rows(problems).items())[:_MOST])
+def _edit_rows(draft: Draft, problems: Sequence[InputProblem], *, is_open: bool) -> None:
+    """Show the wrong rows as a whole, below the header."""
+    sheet = draft.base
     header_is_wrong = any(problem.row == HEADER_ROW for problem in problems)
-    below = list(sheet.rows.index[:_ROWS_BELOW_HEADER]) if header_is_wrong else [*wrong]
-    shown = _grid(sheet, [HEADER_ROW, *below], wrong)
+    shown = _grid(sheet, _rows(sheet, problems), wrong_rows(problems))
     letters = [str(index) for index in range(len(sheet.header))]
     columns = {
         str(index): st.column_config.TextColumn(_letters(index), help=title or None)
@@ -126,7 +152,7 @@ def _edit_rows(
     }
     label = "Row 1 with the names of the columns" if header_is_wrong else "Whole rows"
     with st.expander(label, expanded=is_open, icon=":material/table_rows:"):
-        edited = st.data_editor(
+        st.data_editor(
             shown,
             key=f"rows-{draft.version}",
             disabled=[_PROBLEM, "_index"],
@@ -139,7 +165,13 @@ def _edit_rows(
             },
             alt="The header and the wrong rows of the spreadsheet",
         )
-    return shown, edited
+
+
+def _rows(sheet: Spreadsheet, problems: Sequence[InputProblem]) -> list[int]:
+    """Return which rows are shown as a whole."""
+    if any(problem.row == HEADER_ROW for problem in problems):
+        return [HEADER_ROW, *map(int, sheet.rows.index[:_ROWS_BELOW_HEADER])]
+    return [HEADER_ROW, *list(wrong_rows(problems))[:_MOST]]
 
 
 def _grid(sheet: Spreadsheet, rows: Sequence[int], wrong: Mapping[int, Sequence[str]]) -> pd.DataFrame:
@@ -150,16 +182,6 @@ def _grid(sheet: Spreadsheet, rows: Sequence[int], wrong: Mapping[int, Sequence[
     for index in range(len(sheet.header)):
         cells[str(index)] = [text_at(sheet, (row, index)) for row in rows]
     return pd.DataFrame(cells, index=pd.Index(rows, name=_ROW))
-
-
-def _changed(shown: pd.DataFrame, edited: pd.DataFrame) -> dict[Place, str]:
-    return {
-        (int(row), int(column)): _text(edited.at[row, column])
-        for column in shown.columns
-        if column not in (_LEAVE_OUT, _PROBLEM)
-        for row in shown.index
-        if _text(edited.at[row, column]) != shown.at[row, column]
-    }
 
 
 def _text(value: object) -> str:

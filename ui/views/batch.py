@@ -20,7 +20,7 @@ from adit_core.services.validation import check_batch_transfer
 from ui.components.amounts import number
 from ui.components.sentences import errors_as_sentences, verbatim
 from ui.components.sheet import Draft, dropped_sheet, forget_sheet, handed_sheet, offer_template, show_sheet
-from ui.components.sheet_editor import edit_sheet
+from ui.components.sheet_editor import edit_sheet, take_edits
 from ui.components.submitting import fingerprint, offer_submission
 from ui.components.url import number_in_url
 from ui.views.transfer_options import choose_transfer, transfer_in_words
@@ -44,6 +44,7 @@ def show(principal: Principal, *, open_job: Callable[[int], None]) -> None:
         draft = _chosen_sheet(wiring.database, user)
     if draft is None:
         return
+    take_edits(draft)
     st.subheader("Transfer", anchor=False)
     request = choose_transfer(wiring.database, user)
     batch, problems = _checked(wiring.database, draft, request)
@@ -83,9 +84,8 @@ def _checked(
 
 
 def _show_batch(draft: Draft, batch: BatchFile | None, problems: tuple[InputProblem, ...]) -> None:
-    if problems:
-        edit_sheet(draft, problems)
-    elif batch is not None:
+    edit_sheet(draft, problems)
+    if batch is not None and not problems:
         left_out = " Rows that say no are left out." if len(draft.sheet.rows) > _rows(batch) else ""
         st.success(f"{verbatim(draft.title)}: {_amount(batch)}.{left_out}", icon=":material/check_circle:")
     show_sheet(draft)

@@ -18,7 +18,7 @@ from adit_core.services.validation import check_batch_query
 from ui.components.amounts import number
 from ui.components.sentences import errors_as_sentences, verbatim
 from ui.components.sheet import Draft, dropped_sheet, forget_sheet, offer_template, show_sheet
-from ui.components.sheet_editor import edit_sheet
+from ui.components.sheet_editor import edit_sheet, take_edits
 from ui.components.submitting import fingerprint, offer_submission
 from ui.session import address
 from ui.views.transfer_options import choose_name, choose_node, choose_urgent
@@ -48,6 +48,7 @@ def show(principal: Principal, *, open_job: Callable[[int], None]) -> None:
         draft = _chosen_sheet()
     if draft is None:
         return
+    take_edits(draft)
     st.subheader("Query", anchor=False)
     left, right = st.columns(2, gap="medium")
     with left:
@@ -94,9 +95,8 @@ def _checked(
 
 
 def _show_query(draft: Draft, query: QueryFile | None, problems: tuple[InputProblem, ...]) -> None:
-    if problems:
-        edit_sheet(draft, problems)
-    elif query is not None:
+    edit_sheet(draft, problems)
+    if query is not None and not problems:
         st.success(f"{verbatim(draft.title)}: {_amount(query)}.", icon=":material/check_circle:")
     show_sheet(draft)
 

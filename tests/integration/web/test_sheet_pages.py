@@ -91,11 +91,17 @@ def choose(page: AppTest, **chosen: Any) -> AppTest:
     return page.run()
 
 
-def check_again(page: AppTest, editor: str, **rows_: dict[str, Any]) -> AppTest:
-    """Change cells in one of the editors, by position and column, and have them checked."""
+def correct(page: AppTest, editor: str, **rows_: dict[str, Any]) -> AppTest:
+    """Change cells in one of the tables, by position and column."""
+    edit(page, editor, **rows_)
+    return page.run()
+
+
+def edit(page: AppTest, editor: str, **rows_: dict[str, Any]) -> None:
+    """Put into the state of the page what was changed; unlike a browser, the test keeps it for one run."""
     edited = {int(position.removeprefix("at")): cells for position, cells in rows_.items()}
-    page.session_state[editor] = {"edited_rows": edited, "added_rows": [], "deleted_rows": []}
-    return press(page, "Check again")
+    version = page.session_state["sheet"].version
+    page.session_state[f"{editor}-{version}"] = {"edited_rows": edited, "added_rows": [], "deleted_rows": []}
 
 
 def jobs(db: Database) -> list[Job]:
@@ -140,10 +146,14 @@ def test_what_is_wrong_is_put_right_in_place_and_transferred(
     assert "This is not a UID" in wrong["What is wrong"][0]
     assert "Transfer" not in buttons(page)
 
-    page = check_again(page, "cells-0", at0={"Value": "1.2.840.5"}, at1={"Value": "still*"})
+    page = correct(page, "cells", at0={"Value": "1.2.840.5"})
+    assert "something to correct in 1 row of" in said(page)
+    assert len(editors(page)[0].value) == 2, "the table stays as it is while it is worked on"
+    edit(page, "cells", at0={"Value": "1.2.840.5"}, at1={"Value": "still*"})
+    page = press(page, "Show what is left to correct")
     assert editors(page)[0].value[["Row", "Value"]].values.tolist() == [[4, "still*"]]
 
-    page = check_again(page, "cells-1", at0={"Value": "0009"})
+    page = correct(page, "cells", at0={"Value": "0009"})
     assert "3 studies of 3 patients" in said(page)
     page = press(page, "Transfer")
 
@@ -164,9 +174,9 @@ def test_a_column_is_renamed_and_a_row_left_out(dashboard: Dashboard, staff: Use
             {"Patient": "007", "StudyInstanceUID": STUDY}, {"Patient": "008", "StudyInstanceUID": "wrong"}
         ),
     )
-    assert "row 1, column PatientID" in said(page).replace("\\", "")
-    page = check_again(page, "rows-0", at0={"0": "PatientID"})
-    page = check_again(page, "rows-1", at1={"Leave out": True})
+    assert "Row 1, column PatientID" in said(page).replace("\\", "")
+    page = correct(page, "rows", at0={"0": "PatientID"})
+    page = correct(page, "rows", at1={"Leave out": True})
 
     assert "Studies\\.csv: 1 study of 1 patient" in "".join(box.value for box in page.success)
 
@@ -206,7 +216,7 @@ def test_a_member_chooses_among_what_the_group_may_use(dashboard: Dashboard, sta
     assert not page.toggle, "the group may not process urgently"
     # What the project asks for is put right in the same place, in a column that the file does not have.
     assert editors(page)[0].value[["Row", "Column"]].values.tolist() == [[2, "Pseudonym"]]
-    press(check_again(page, "cells-0", at0={"Value": "LIV-01"}), "Transfer")
+    press(correct(page, "cells", at0={"Value": "LIV-01"}), "Transfer")
 
     assert [task.pseudonym for task in tasks(db)] == ["LIV-01"]
 
@@ -266,8 +276,8 @@ def test_a_query_is_put_right_and_asked(dashboard: Dashboard, staff: User, open_
     assert list(whole.index) == [1, 2, 3]
     assert "This asks for too much." in whole["What is wrong"][3]
 
-    page.session_state["cells-0"] = {"edited_rows": {0: {"Value": "2024-12-01"}}}
-    page = check_again(page, "rows-0", at2={"0": "008"})
+    edit(page, "cells", at0={"Value": "2024-12-01"})
+    page = correct(page, "rows", at2={"0": "008"})
     page = press(choose(page, source="PACS"), "Query")
 
     assert not page.exception
