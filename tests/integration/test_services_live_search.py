@@ -16,7 +16,7 @@ from deployments.demo.studies import write_study
 from tests.factories import one_instance_studies
 from tests.rows import make_folder, make_job, make_user
 
-pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+pytestmark = pytest.mark.parametrize("backend", ["sqlite"])
 
 STUDIES = one_instance_studies(3)
 

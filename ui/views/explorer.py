@@ -35,7 +35,7 @@ class _Place:
     series: SeriesResult | None = None
 
 
-def show(principal: Principal, *, open_transfer: OpenTransfer | None) -> None:
+def show(principal: Principal, *, open_transfer: OpenTransfer) -> None:
     """Show the archives that the user may read; `open_transfer` goes to where studies are transferred."""
     st.title("Explorer", anchor=False)
     names = [node.name for node in usable_nodes(connected().database, principal.user, NodeRole.SOURCE)]
@@ -84,7 +84,7 @@ def _show_way(place: _Place) -> None:
             )
 
 
-def _show_place(place: _Place, user: User, open_transfer: OpenTransfer | None) -> None:
+def _show_place(place: _Place, user: User, open_transfer: OpenTransfer) -> None:
     if place.series is not None:
         show_series(place.node, place.series)
     elif place.study is not None:
@@ -99,9 +99,9 @@ def _show_place(place: _Place, user: User, open_transfer: OpenTransfer | None) -
             _go_and_show(replace(place, study=study))
 
 
-def _show_study(place: _Place, study: StudyResult, user: User, open_transfer: OpenTransfer | None) -> None:
+def _show_study(place: _Place, study: StudyResult, user: User, open_transfer: OpenTransfer) -> None:
     reference = study.reference
-    if open_transfer is not None and st.button(
+    if st.button(
         "Transfer this study",
         icon=":material/send:",
         help="Choose where to on the page of selective transfers.",

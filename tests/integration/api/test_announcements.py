@@ -8,7 +8,7 @@ from adit_core.services.sign_in_throttle import PER_PLACE
 from adit_core.services.users import create_user
 from tests.api import Api
 
-pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+pytestmark = pytest.mark.parametrize("backend", ["sqlite"])
 
 PASSWORD = "correct horse battery staple"
 

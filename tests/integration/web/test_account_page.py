@@ -12,7 +12,7 @@ from tests.rows import make_job
 from tests.web_pages import Dashboard, fill, press, said
 from tests.web_process import PASSWORD
 
-pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+pytestmark = pytest.mark.parametrize("backend", ["sqlite"])
 
 OTHER = "another good password"
 

@@ -22,7 +22,7 @@ from tests.rows import make_folder, make_server, make_user
 from tests.web_pages import Dashboard, fill, press, rows, said
 from tests.web_process import PASSWORD
 
-pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+pytestmark = pytest.mark.parametrize("backend", ["sqlite"])
 
 PAGES = ("users", "groups", "nodes", "deid_profiles", "projects", "announcements", "audit")
 

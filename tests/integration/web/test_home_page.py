@@ -13,7 +13,7 @@ from tests.projects import make_project
 from tests.rows import allow, make_folder, make_group, make_job, make_server, make_user
 from tests.web_pages import Dashboard, said, set_job, set_task, tables
 
-pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+pytestmark = pytest.mark.parametrize("backend", ["sqlite"])
 
 
 def test_somebody_new_is_told_what_to_do(dashboard: Dashboard):

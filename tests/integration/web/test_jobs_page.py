@@ -143,7 +143,7 @@ def test_somebody_who_is_staff_no_more_loses_the_jobs_of_others_at_once(dashboar
     assert not page.toggle
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("backend", ["sqlite"])
 @pytest.mark.parametrize(
     ("asked", "found"),
     [

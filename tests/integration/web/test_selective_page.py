@@ -16,7 +16,7 @@ from tests.projects import make_project
 from tests.rows import allow, make_folder, make_group, make_user
 from tests.web_pages import Dashboard, buttons, press, rows, said, select_rows
 
-pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+pytestmark = pytest.mark.parametrize("backend", ["sqlite"])
 
 HEAD = ct_study(2, key="head", patient_id="0001", description="CT head")
 FOOT = ct_study(1, key="foot", patient_id="0002", description="CT foot")
