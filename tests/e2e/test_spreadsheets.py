@@ -49,11 +49,13 @@ def _put_right(page: Page, row: int, text: str) -> None:
     """Type a text over the value in a row of the table of wrong cells."""
     table = page.get_by_role("region", name="Wrong cells")
     expect(table.locator("canvas").first).to_be_visible()
-    table.click(position={"x": _VALUE_AT, "y": _ROW_HEIGHT * (row + 1) + _ROW_HEIGHT // 2})
-    page.keyboard.press("Enter")
-    page.locator(".gdg-input").fill(text)
-    page.keyboard.press("Enter")
-    expect(page.locator(".gdg-input")).to_have_count(0)
+    cell = page.locator(".gdg-input")
+    # A page that is being drawn takes no clicks.
+    expect(page.get_by_test_id("stStatusWidget")).to_have_count(0)
+    table.dblclick(position={"x": _VALUE_AT, "y": _ROW_HEIGHT * (row + 1) + _ROW_HEIGHT // 2}, delay=50)
+    cell.fill(text)
+    cell.press("Enter")
+    expect(cell).to_have_count(0)
 
 
 def _row(study: StudySpec) -> dict[str, str]:
