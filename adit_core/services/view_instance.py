@@ -7,6 +7,7 @@ any length takes no memory, and nothing is left behind by a process that is kill
 from dataclasses import dataclass
 from tempfile import TemporaryFile
 from typing import BinaryIO
+from weakref import finalize
 
 from pydicom import dcmread
 from pydicom.dataset import Dataset
@@ -29,7 +30,7 @@ MOST_ATTRIBUTES = 2000
 _LONGEST_EDGE = 1024
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class ViewedInstance:
     """An instance that is looked at. It belongs to one thread at a time, and is closed when it is let go."""
 
@@ -39,8 +40,9 @@ class ViewedInstance:
     """None if there are no frames to be shown."""
     why_no_frames: str = ""
 
-    def __del__(self) -> None:
-        self.file.close()
+    def __post_init__(self) -> None:
+        # No __del__, which in a cycle may come after the file has been collected.
+        finalize(self, self.file.close)
 
     @property
     def attributes(self) -> list[ShownAttribute]:

@@ -41,13 +41,13 @@ def test_the_password_is_changed_by_who_knows_it(dashboard: Dashboard, ada: User
 def test_a_given_password_has_to_be_changed_before_anything_else(dashboard: Dashboard) -> None:
     eve = create_user(dashboard.db, username="eve", password=PASSWORD, must_change_password=True)
     make_job(dashboard.db, owner=eve)
-    page = dashboard.jobs(eve)
+    page = dashboard.home(eve)
     assert page.title[0].value == "Choose a password of your own"
     assert not page.get("bidi_component")
 
     change(page, PASSWORD, OTHER, OTHER)
 
-    assert page.title[0].value == "Jobs"
+    assert page.title[0].value == "Home"
     assert page.get("bidi_component")
     assert not get_user(dashboard.db, "eve").must_change_password
 

@@ -274,7 +274,7 @@ def test_announcements_and_maintenance_mode_are_switched(dashboard: Dashboard, r
 
     assert [row.message for row in current_announcements(dashboard.db)] == ["The *PACS* moves."]
     assert maintenance_now(dashboard.db) is not None
-    seen = dashboard.jobs(make_user(dashboard.db, "ada"))
+    seen = dashboard.home(make_user(dashboard.db, "ada"))
     assert "Back at 20:00" in seen.warning[0].value.replace("\\", "")
     assert seen.info[0].value == r"The \*PACS\* moves\."
 
@@ -301,7 +301,7 @@ def test_the_menu_offers_administration_to_staff_only(dashboard: Dashboard, root
     ada = make_user(dashboard.db, "ada")
 
     def links(user: User) -> set[str]:
-        return {link.proto.label for link in dashboard.jobs(user).get("page_link")}
+        return {link.proto.label for link in dashboard.home(user).get("page_link")}
 
     assert {"Users", "Audit", "Profile"} <= links(root)
     assert links(ada).isdisjoint({"Users", "Groups", "Nodes", "Profiles", "Projects", "Audit"})
