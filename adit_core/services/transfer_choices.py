@@ -32,13 +32,15 @@ class TransferChoices:
         )
 
 
-def transfer_choices(db: Database, user: User) -> TransferChoices:
+def transfer_choices(
+    db: Database, user: User, *, needed: Permission = Permission.TRANSFER
+) -> TransferChoices:
     """Return what `user` may choose from.
 
     Raises:
-        NotAllowed: The user may transfer nothing.
+        NotAllowed: The user lacks the permission that is `needed`.
     """
-    require_permission(db, user, Permission.TRANSFER)
+    require_permission(db, user, needed)
     permissions = frozenset(Permission) if user.is_staff else permissions_of(db, user)
     sources = usable_nodes(db, user, NodeRole.SOURCE)
     destinations = usable_nodes(db, user, NodeRole.DESTINATION)

@@ -67,11 +67,11 @@ def test_somebody_searches_selects_and_watches_the_transfer_to_its_end(
     expect(page.get_by_role("checkbox", name=re.compile("Select series"))).to_be_disabled()
     expect(page.get_by_text("Selected: 1 study")).to_be_visible()
     expect(page.get_by_text("Choose a destination.")).to_be_visible()
-    submit = page.get_by_role("button", name="Submit transfer")
+    submit = page.get_by_role("button", name="Transfer", exact=True)
     submit.scroll_into_view_if_needed()  # a list that is open closes when the page is scrolled
     for field, choice, missing in (
         ("Destination", "DESTINATION", "a destination."),
-        ("Pseudonymize", "None: with", "what to pseudonymize for."),
+        ("Pseudonymization", "None: with", "a pseudonymization."),
     ):
         page.get_by_role("combobox", name=field).click()
         page.get_by_role("option", name=choice).click()

@@ -13,6 +13,7 @@ import streamlit as st
 
 from adit_core.db.engine import Database
 from adit_core.services.once import OnceKey, submit_once
+from ui.session import note_activity
 
 _FORM = "form"
 """In the state of the browser's session: the name of what is being filled in."""
@@ -55,6 +56,7 @@ def offer_submission(
         if st.session_state.pop(_SUBMITTED, False):
             st.session_state.pop(_FORM, None)
         return None
+    note_activity()
     form = st.session_state.setdefault(_FORM, uuid4().hex)
     once = OnceKey(f"dashboard {form} {order[:32]}", order)
     submitted = submit_once(db, owner_id, once, lambda: submit(once))

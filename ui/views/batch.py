@@ -6,15 +6,15 @@ from dataclasses import replace
 import streamlit as st
 
 from adit_core.api.wiring import Wiring, connected
-from adit_core.db import Permission, User
+from adit_core.db import User
 from adit_core.db.engine import Database
 from adit_core.errors import InputProblem, InvalidInput
 from adit_core.services.batch_file import COLUMNS, BatchFile, batch_of_sheet
 from adit_core.services.preview import MOST_STUDIES, preview_studies
 from adit_core.services.query_export import results_sheet
-from adit_core.services.rights import require_permission
 from adit_core.services.sessions import Principal
 from adit_core.services.submit import batch_problems, batch_wishes, submit_batch_transfer
+from adit_core.services.transfer_choices import transfer_choices
 from adit_core.services.transfer_request import TransferRequest
 from adit_core.services.validation import check_batch_transfer
 from ui.components.amounts import number
@@ -38,7 +38,7 @@ def show(principal: Principal, *, open_job: Callable[[int], None]) -> None:
     """Show the form; `open_job` goes to the page of the job that was submitted."""
     st.title("Batch transfer", anchor=False)
     wiring, user = connected(), principal.user
-    require_permission(wiring.database, user, Permission.TRANSFER)
+    choices = transfer_choices(wiring.database, user)
     file_part = st.container()
     with file_part:
         draft = _chosen_sheet(wiring.database, user)
@@ -46,7 +46,7 @@ def show(principal: Principal, *, open_job: Callable[[int], None]) -> None:
         return
     take_edits(draft)
     st.subheader("Transfer", anchor=False)
-    request = choose_transfer(wiring.database, user)
+    request = choose_transfer(user, choices)
     batch, problems = _checked(wiring.database, draft, request)
     with file_part:
         _show_batch(draft, batch, problems)

@@ -7,12 +7,12 @@ from datetime import date
 import streamlit as st
 
 from adit_core.api.wiring import Wiring, connected
-from adit_core.db import MassTransferOptions, Partition, Permission, User
+from adit_core.db import MassTransferOptions, Partition, User
 from adit_core.errors import InputProblem, InvalidInput
 from adit_core.services.preview import MOST_STUDIES, preview_mass_transfer
-from adit_core.services.rights import require_permission
 from adit_core.services.sessions import Principal
 from adit_core.services.submit_mass import submit_mass_transfer
+from adit_core.services.transfer_choices import transfer_choices
 from adit_core.services.transfer_request import TransferRequest
 from adit_core.services.validation import check_mass_transfer
 from ui.components.amounts import number
@@ -27,14 +27,14 @@ def show(principal: Principal, *, open_job: Callable[[int], None]) -> None:
     """Show the form; `open_job` goes to the page of the job that was submitted."""
     st.title("Mass transfer", anchor=False)
     wiring, user = connected(), principal.user
-    require_permission(wiring.database, user, Permission.TRANSFER)
+    choices = transfer_choices(wiring.database, user)
     search = None
     try:
         search = choose_search()
     except InvalidInput as error:
         _say(error.problems)
     st.subheader("Transfer", anchor=False)
-    request = choose_transfer(wiring.database, user)
+    request = choose_transfer(user, choices)
     if search is None or request is None:
         return
     with errors_as_sentences():

@@ -8,12 +8,11 @@ from adit_core.api.wiring import Wiring, connected
 from adit_core.db import Permission, User
 from adit_core.db.engine import Database
 from adit_core.errors import InputProblem, InvalidInput
-from adit_core.services.nodes import NodeRole
 from adit_core.services.query_columns import KNOWN_COLUMNS
 from adit_core.services.query_file import QueryFile, query_of_sheet
-from adit_core.services.rights import require_permission
 from adit_core.services.sessions import Principal
 from adit_core.services.submit_query import submit_batch_query
+from adit_core.services.transfer_choices import transfer_choices
 from adit_core.services.validation import check_batch_query
 from ui.components.amounts import number
 from ui.components.sentences import errors_as_sentences, verbatim
@@ -21,7 +20,7 @@ from ui.components.sheet import Draft, dropped_sheet, forget_sheet, offer_templa
 from ui.components.sheet_editor import edit_sheet, take_edits
 from ui.components.submitting import fingerprint, offer_submission
 from ui.session import address
-from ui.views.transfer_options import choose_name, choose_node, choose_urgent
+from ui.views.transfer_options import choose_name, choose_source, choose_urgent
 
 _EXAMPLES = {"PatientID": "0012345", "From": "2024-01-01", "Until": "2024-12-31", "Modality": "CT, MR"}
 _HELP = (
@@ -42,7 +41,7 @@ def show(principal: Principal, *, open_job: Callable[[int], None]) -> None:
     """Show the form; `open_job` goes to the page of the job that was submitted."""
     st.title("Batch query", anchor=False)
     wiring, user = connected(), principal.user
-    require_permission(wiring.database, user, Permission.QUERY)
+    choices = transfer_choices(wiring.database, user, needed=Permission.QUERY)
     file_part = st.container()
     with file_part:
         draft = _chosen_sheet()
@@ -52,10 +51,10 @@ def show(principal: Principal, *, open_job: Callable[[int], None]) -> None:
     st.subheader("Query", anchor=False)
     left, right = st.columns(2, gap="medium")
     with left:
-        source = choose_node(wiring.database, user, NodeRole.SOURCE)
+        source = choose_source(choices)
     with right:
         name = choose_name()
-    urgent = choose_urgent(wiring.database, user)
+    urgent = choose_urgent(choices)
     query, problems = _checked(wiring.database, user, draft, source, name=name, urgent=urgent)
     with file_part:
         _show_query(draft, query, problems)

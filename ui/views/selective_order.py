@@ -5,46 +5,48 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import streamlit as st
-from streamlit.delta_generator import DeltaGenerator
 
 from adit_core.api.wiring import Wiring, connected
-from adit_core.db import TransferOptions
 from adit_core.errors import AditError, InvalidInput
 from adit_core.services.live_search import LiveSearch
-from adit_core.services.once import OnceKey, submit_once
+from adit_core.services.preview import MOST_STUDIES, TransferPreview, preview_studies
 from adit_core.services.sessions import Principal
-from adit_core.services.submit_selective import PickedStudy, submit_selective_transfer
+from adit_core.services.submit_selective import (
+    PickedStudy,
+    merged_picks,
+    picked_problems,
+    picked_wishes,
+    submit_selective_transfer,
+)
 from adit_core.services.transfer_choices import TransferChoices, transfer_choices
 from adit_core.services.transfer_request import TransferRequest
 from adit_core.services.validation import check_selective_transfer
 from ui.components.amounts import number
 from ui.components.sentences import errors_as_sentences, verbatim
-from ui.session import address, note_activity
-from ui.views.selective_preview import offer_preview
+from ui.components.submitting import fingerprint, offer_submission
+from ui.session import address
 from ui.views.selective_results import Picked
+from ui.views.transfer_options import (
+    choose_destination,
+    choose_name,
+    choose_options,
+    choose_project,
+    choose_urgent,
+)
+from ui.views.transfer_preview import offer_preview
 
-_UNCHANGED = "None: with the patients' names"
 _MOST_PSEUDONYMS = 12
 """Patients whose pseudonyms can be typed here; for more, a spreadsheet is the better place."""
-_FORMS = {
-    "files": "DICOM files",
-    "7z": "encrypted 7z archives, with the password of the node",
-    "zip": "encrypted zip archives, with the password of the node",
-    "nifti": "NIfTI volumes",
-}
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """A transfer that could be submitted."""
+    """A transfer that could be submitted, unless something is missing."""
 
     request: TransferRequest
     studies: tuple[PickedStudy, ...]
-
-    @property
-    def digest(self) -> str:
-        """Tell it from all other orders, without telling what it says."""
-        return hashlib.sha256(repr((self.request, self.studies)).encode()).hexdigest()
+    missing: tuple[str, ...]
+    """What the user still has to do, in sentences."""
 
 
 def show_order(
@@ -52,63 +54,56 @@ def show_order(
 ) -> None:
     """Ask how the selected studies are to be transferred, and offer to have it done."""
     wiring = connected()
-    choices = transfer_choices(wiring.database, watcher.user)
+    db = wiring.database
     st.subheader("Transfer", anchor=False)
-    order = _ask(search, picked, choices, watcher)
+    order = _ask(search, picked, transfer_choices(db, watcher.user), watcher)
     st.markdown(_summary(search, picked, order), width="stretch")
-    problems = _problems(wiring, order, picked)
+    problems = _problems(wiring, order)
+    mark = fingerprint("selective", search.key, order.request, order.studies)
     if not problems:
-        offer_preview(order.request, order.studies, order.digest)
-    with st.container(horizontal=True, vertical_alignment="center"):
-        submitted = st.button(
-            "Submit transfer",
-            type="primary",
-            icon=":material/send:",
+        offer_preview(
+            "Preview",
+            mark,
+            lambda: _look_ahead(wiring, order),
+            help=f"Asks both nodes about up to {MOST_STUDIES} studies. Nothing is transferred.",
+        )
+    with st.container(horizontal=True, vertical_alignment="center"), errors_as_sentences():
+        job_id = offer_submission(
+            "Transfer",
+            db,
+            watcher.user.id,
+            mark,
+            lambda once: submit_selective_transfer(
+                db, wiring.launcher, replace(order.request, once=once), order.studies
+            ),
             disabled=bool(problems),
-            on_click=_note,
-            key="submit",
         )
         if problems:
             st.markdown(f"**Not possible yet.** {' '.join(problems)}", width="stretch")
-    if submitted and not problems:
-        with errors_as_sentences():
-            open_job(_submit(wiring, search, order))
+        if job_id is not None:
+            open_job(job_id)
+
+
+def _look_ahead(wiring: Wiring, order: Order) -> TransferPreview:
+    return preview_studies(
+        wiring.database,
+        order.request,
+        merged_picks(order.studies),
+        *picked_problems(order.studies),
+        wishes=picked_wishes(order.studies),
+    )
 
 
 def _ask(search: LiveSearch, picked: Sequence[Picked], choices: TransferChoices, watcher: Principal) -> Order:
-    first, second, third = st.columns(3)
-    destinations = {node.name: node for node in choices.destinations_from(search.node_name)}
-    destination = first.selectbox(
-        "Destination",
-        list(destinations),
-        index=None,
-        key="order-destination",
-        placeholder="Choose a node",
-        help="The node that is to have the studies. "
-        "Whether a folder gets DICOM files, encrypted archives or NIfTI volumes is a setting of the node.",
-    )
-    node = destinations.get(destination or "")
-    if node is not None and node.path:
-        first.caption(f"It keeps them as {_FORMS[node.storage.value]}.")
-    project = _ask_project(second, choices)
-    name = third.text_input(
-        "Name of the job",
-        key="order-name",
-        max_chars=150,
-        help="To find it again. No patient data, please.",
-    )
-    excluded = third.multiselect(
-        "Leave out modalities",
-        sorted({modality for each in picked for modality in each.study.modalities}),
-        key="order-excluded",
-        accept_new_options=True,
-        placeholder="None",
-        help="Series of these are counted as filtered.",
-    )
-    urgent = choices.may_be_urgent and first.toggle(
-        "Urgent", key="order-urgent", help="The job passes others that wait."
-    )
-    pseudonyms = _ask_pseudonyms(picked) if project else {}
+    left, right = st.columns(2, gap="medium")
+    with left:
+        destination = choose_destination(choices, search.node_name)
+        name = choose_name()
+    with right:
+        project = choose_project(choices)
+        urgent = choose_urgent(choices)
+    with st.expander("More options", icon=":material/tune:"):
+        options = choose_options()
     request = TransferRequest(
         owner_id=watcher.user.id,
         source=search.node_name,
@@ -116,30 +111,16 @@ def _ask(search: LiveSearch, picked: Sequence[Picked], choices: TransferChoices,
         project=project or "",
         name=name,
         urgent=urgent,
-        options=TransferOptions(excluded_modalities=tuple(excluded)),
+        options=options,
         address=address(),
     )
-    return Order(request, tuple(_studies(picked, pseudonyms)))
-
-
-def _ask_project(place: DeltaGenerator, choices: TransferChoices) -> str | None:
-    """Return the name of the project; empty for none, and None if nothing was chosen."""
-    projects = {project.name: project for project in choices.projects}
-    offered = [*projects, *([_UNCHANGED] if choices.may_stay_identified else [])]
-    chosen = place.selectbox(
-        "Pseudonymize for project",
-        offered,
-        index=0 if len(offered) == 1 else None,
-        key="order-project",
-        placeholder="Choose a project",
-        help="The project says what is removed and replaced, and which trial protocol is written.",
+    pseudonyms = _ask_pseudonyms(picked) if project else {}
+    missing = (
+        *([] if picked else ["Select at least one study or series in the table."]),
+        *([] if destination else ["Choose a destination."]),
+        *([] if project is not None else ["Choose a pseudonymization."]),
     )
-    if chosen is None or chosen == _UNCHANGED:
-        return "" if chosen else None
-    project = projects[chosen]
-    trial = " ".join(filter(None, (project.trial_protocol_id, project.trial_protocol_name)))
-    place.caption(f"Trial protocol: {verbatim(trial)}" if trial else "The project writes no trial protocol.")
-    return chosen
+    return Order(request, tuple(_studies(picked, pseudonyms)), missing)
 
 
 def _ask_pseudonyms(picked: Sequence[Picked]) -> dict[str, str]:
@@ -192,15 +173,10 @@ def _summary(search: LiveSearch, picked: Sequence[Picked], order: Order) -> str:
     return f"Selected: {', '.join(parts)} {of}, from **{verbatim(search.node_name)}**{to}."
 
 
-def _problems(wiring: Wiring, order: Order, picked: Sequence[Picked]) -> list[str]:
+def _problems(wiring: Wiring, order: Order) -> Sequence[str]:
     """Return in sentences why the order cannot be submitted."""
-    missing = [
-        *([] if picked else ["Select at least one study or series in the table."]),
-        *([] if order.request.destination else ["Choose a destination."]),
-        *([] if st.session_state.get("order-project") else ["Choose what to pseudonymize for."]),
-    ]
-    if missing:
-        return missing
+    if order.missing:
+        return order.missing
     try:
         check_selective_transfer(wiring.database, order.request, order.studies)
     except InvalidInput as error:
@@ -215,19 +191,3 @@ def _in_words(message: str, row: int | None, order: Order) -> str:
     if row is None:
         return message
     return f"Study of patient {order.studies[row - 1].patient_id}: {message}"
-
-
-def _note() -> None:
-    note_activity()
-
-
-def _submit(wiring: Wiring, search: LiveSearch, order: Order) -> int:
-    """Submit an order, which of one search is done once however often somebody clicks; return its job."""
-    once = OnceKey(f"selective-{search.key}-{order.digest[:32]}", order.digest)
-    request = replace(order.request, once=once)
-    return submit_once(
-        wiring.database,
-        request.owner_id,
-        once,
-        lambda: submit_selective_transfer(wiring.database, wiring.launcher, request, order.studies),
-    ).job_id

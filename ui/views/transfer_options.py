@@ -4,12 +4,9 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from adit_core.db import DicomNode, NodeKind, Permission, PseudonymProject, StorageForm, TransferOptions, User
-from adit_core.db.engine import Database
+from adit_core.db import DicomNode, NodeKind, PseudonymProject, StorageForm, TransferOptions, User
 from adit_core.db.projects import PseudonymSource
-from adit_core.services.nodes import NodeRole, usable_nodes
-from adit_core.services.projects import usable_projects
-from adit_core.services.rights import has_permission
+from adit_core.services.transfer_choices import TransferChoices
 from adit_core.services.transfer_request import TransferRequest
 from ui.components.sentences import verbatim
 from ui.session import address
@@ -28,20 +25,20 @@ _PSEUDONYMS = {
 }
 
 
-def choose_transfer(db: Database, user: User) -> TransferRequest | None:
+def choose_transfer(user: User, choices: TransferChoices) -> TransferRequest | None:
     """Show the choices, and return what was chosen; None as long as something is missing."""
     left, right = st.columns(2, gap="medium")
     with left:
-        source = choose_node(db, user, NodeRole.SOURCE)
+        source = choose_source(choices)
     with right:
-        destination = choose_node(db, user, NodeRole.DESTINATION)
+        destination = choose_destination(choices, source)
     with left:
-        project = _choose_project(db, user)
+        project = choose_project(choices)
     with right:
         name = choose_name()
     with st.expander("More options", icon=":material/tune:"):
-        options = _choose_options()
-    urgent = choose_urgent(db, user)
+        options = choose_options()
+    urgent = choose_urgent(choices)
     if source is None or destination is None or project is None:
         missing = [
             word
@@ -67,21 +64,30 @@ def choose_transfer(db: Database, user: User) -> TransferRequest | None:
     )
 
 
-def choose_node(db: Database, user: User, role: NodeRole) -> str | None:
-    """Show the nodes that the user may use in a role, and return the name of the chosen one."""
-    nodes = usable_nodes(db, user, role)
-    label = role.value.capitalize()
-    if not nodes:
+def choose_source(choices: TransferChoices) -> str | None:
+    """Ask for the node that has the studies, and return its name."""
+    if not choices.sources:
         st.info(
-            f"You have access to no {role.value}. An administrator can give it to your group.",
+            "There is no source that you may use. An administrator can give your group access to one.",
             icon=":material/lock:",
         )
         return None
-    chosen = _choose(label, [node.name for node in nodes], key=role.value)
-    if role is NodeRole.DESTINATION:
-        for node in nodes:
-            if node.name == chosen:
-                st.caption(_stored(node))
+    return _choose("Source", [node.name for node in choices.sources], key="source")
+
+
+def choose_destination(choices: TransferChoices, source: str | None) -> str | None:
+    """Ask for the node that is to have the studies, and return its name."""
+    nodes = choices.destinations if source is None else choices.destinations_from(source)
+    if not nodes:
+        st.info(
+            "There is no destination that you may use. An administrator can give your group access to one.",
+            icon=":material/lock:",
+        )
+        return None
+    chosen = _choose("Destination", [node.name for node in nodes], key="destination")
+    for node in nodes:
+        if node.name == chosen:
+            st.caption(_stored(node))
     return chosen
 
 
@@ -96,9 +102,9 @@ def choose_name() -> str:
     )
 
 
-def choose_urgent(db: Database, user: User) -> bool:
+def choose_urgent(choices: TransferChoices) -> bool:
     """Ask those who may pass others whether they want to."""
-    if not has_permission(db, user, Permission.PROCESS_URGENTLY):
+    if not choices.may_be_urgent:
         return False
     return st.toggle("Urgent", key="urgent", help="The job starts before jobs that are not urgent.")
 
@@ -135,10 +141,11 @@ def _stored(node: DicomNode) -> str:
     return _STORED[node.storage] if node.kind is NodeKind.FOLDER else "It is an archive."
 
 
-def _choose_project(db: Database, user: User) -> str | None:
-    projects = usable_projects(db, user)
+def choose_project(choices: TransferChoices) -> str | None:
+    """Ask what studies are pseudonymized for; return the project's name, and an empty one for nothing."""
+    projects = choices.projects
     names = [project.name for project in projects]
-    if has_permission(db, user, Permission.TRANSFER_UNPSEUDONYMIZED):
+    if choices.may_stay_identified:
         names.append(_UNCHANGED)
     if not names:
         st.info(
@@ -174,7 +181,8 @@ def _project_in_words(project: PseudonymProject) -> str:
     )
 
 
-def _choose_options() -> TransferOptions:
+def choose_options() -> TransferOptions:
+    """Ask for what is rarely needed."""
     excluded = st.multiselect(
         "Modalities to leave out",
         MODALITIES,

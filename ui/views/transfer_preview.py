@@ -9,6 +9,7 @@ from ui.components.amounts import data_size, number
 from ui.components.sentences import errors_as_sentences, verbatim
 from ui.components.table import Column, Grid, Row, Text, table
 from ui.components.times import duration
+from ui.session import note_activity
 
 _PREVIEW = "preview"
 """In the state of the browser's session: what was looked at last, and what came of it."""
@@ -26,6 +27,7 @@ _COLUMNS = (
 def offer_preview(label: str, order: str, look: Callable[[], TransferPreview], *, help: str) -> None:  # noqa: A002
     """Show a button that looks ahead, and what came of it as long as the `order` stays the same."""
     if st.button(label, key="look", icon=":material/visibility:", help=help):
+        note_activity()
         st.session_state.pop(_PREVIEW, None)
         with errors_as_sentences(), st.spinner("Asking both nodes …"):
             st.session_state[_PREVIEW] = (order, look())

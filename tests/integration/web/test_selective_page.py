@@ -83,10 +83,10 @@ def test_nothing_about_patients_gets_into_the_address(scene: Scene):
 
 def test_selected_studies_are_submitted_once_however_often_it_is_asked(scene: Scene):
     page = select_rows(scene.found(), HEAD.study_instance_uid)
-    page.selectbox(key="order-destination").set_value("Research").run()
+    page.selectbox(key="project").set_value("").run()
 
-    press(page, "Submit transfer")
-    press(page, "Submit transfer")
+    press(page, "Transfer")
+    press(page, "Transfer")
 
     (job,) = scene.jobs()
     assert (job.kind, job.source_id, job.destination_id) == (
@@ -102,10 +102,10 @@ def test_selected_studies_are_submitted_once_however_often_it_is_asked(scene: Sc
 
 def test_what_was_submitted_is_another_job_if_something_else_is_selected(scene: Scene):
     page = select_rows(scene.found(), HEAD.study_instance_uid)
-    page.selectbox(key="order-destination").set_value("Research").run()
-    press(page, "Submit transfer")
+    page.selectbox(key="project").set_value("").run()
+    press(page, "Transfer")
 
-    press(select_rows(page, FOOT.study_instance_uid), "Submit transfer")
+    press(select_rows(page, FOOT.study_instance_uid), "Transfer")
 
     assert [task.patient_id for task in scene.tasks()] == ["0001", "0002"]
     assert len(scene.jobs()) == 2
@@ -114,29 +114,28 @@ def test_what_was_submitted_is_another_job_if_something_else_is_selected(scene: 
 def test_it_is_said_what_is_missing_before_it_can_be_submitted(scene: Scene):
     page = scene.found()
     assert "Select at least one study" in said(page)
-    assert is_disabled(page, "Submit transfer")
+    assert is_disabled(page, "Transfer")
 
     page = select_rows(page, FOOT.study_instance_uid)
-    assert "Choose a destination." in said(page)
+    assert "Choose a pseudonymization." in said(page)
     assert "Selected: **1** study" in said(page)
-    assert is_disabled(page, "Submit transfer")
+    assert is_disabled(page, "Transfer")
 
-    page.selectbox(key="order-destination").set_value("Research").run()
+    page.selectbox(key="project").set_value("").run()
     assert "Not possible yet" not in said(page)
-    assert not is_disabled(page, "Submit transfer")
+    assert not is_disabled(page, "Transfer")
 
 
 def test_a_project_pseudonymizes_and_takes_the_pseudonym_that_is_given(scene: Scene):
     make_project(scene.dashboard.db, "Trial", trial_protocol_id="T-7")
     allow_project(scene)
     page = select_rows(scene.found(), HEAD.study_instance_uid)
-    page.selectbox(key="order-destination").set_value("Research")
-    page.selectbox(key="order-project").set_value("Trial").run()
+    page.selectbox(key="project").set_value("Trial").run()
     assert "Trial protocol: T\\-7" in said(page)
     (pseudonym,) = [field for field in page.text_input if field.label.startswith("Pseudonym")]
     pseudonym.set_value("ANNA").run()
 
-    press(page, "Submit transfer")
+    press(page, "Transfer")
 
     assert [task.pseudonym for task in scene.tasks()] == ["ANNA"]
     assert scene.jobs()[0].project_id is not None
@@ -150,18 +149,19 @@ def test_who_may_not_transfer_with_names_is_not_offered_it(scene: Scene):
 
     page = scene.found()
 
-    assert page.selectbox(key="order-project").options == []
+    assert "project" not in [box.key for box in page.selectbox]
+    assert any("access to no project" in info.value for info in page.info)
     assert not page.toggle, "only who may have jobs processed urgently is asked"
 
 
 def test_an_estimate_says_what_would_be_moved_and_moves_nothing(scene: Scene):
     page = select_rows(scene.found(), HEAD.study_instance_uid)
-    page.selectbox(key="order-destination").set_value("Research").run()
+    page.selectbox(key="project").set_value("").run()
 
-    press(page, "Estimate and check for conflicts")
+    press(page, "Preview")
 
-    assert "Would transfer 1 series with 2 instances" in said(page)
-    assert "There are no conflicts." in said(page)
+    figures = {metric.label: metric.value for metric in page.metric}
+    assert (figures["Studies"], figures["Series"], figures["Instances"]) == ("1", "1", "2")
     assert scene.jobs() == []
 
 
