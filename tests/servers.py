@@ -377,7 +377,7 @@ class PostgresCluster:
         self.server.process.send_signal(how)
         self.server.process.wait()
 
-    def start(self, patience: float = 30.0) -> None:
+    def start(self, patience: float = 120.0) -> None:
         """Start it again; what is left of a server that was killed has to go away first."""
         deadline = time.monotonic() + patience
         while True:
