@@ -56,7 +56,7 @@ def _add_group(page: Page, username: str) -> None:
     _choose(page, "Members", username)
     page.get_by_role("button", name="Save members").click()
     expect(page.get_by_text("Changed the members of Ward.")).to_be_visible()
-    page.get_by_text("Transfer", exact=True).click()
+    page.get_by_test_id("stMain").get_by_text("Transfer", exact=True).click()
     page.get_by_role("button", name="Save permissions").click()
     expect(page.get_by_text("Changed what Ward permits.")).to_be_visible()
     _choose(page, "May be used as sources", "Ward PACS")
@@ -80,7 +80,7 @@ def test_an_admin_adds_a_node_a_user_and_a_right_and_that_user_sees_just_that(
     theirs.get_by_label("New password", exact=True).fill(NEW_PASSWORD)
     theirs.get_by_label("New password, again").fill(NEW_PASSWORD)
     theirs.get_by_role("button", name="Change password").click()
-    expect(theirs.get_by_role("heading", name="Jobs")).to_be_visible()
+    expect(theirs.get_by_role("heading", name="Home")).to_be_visible()
     expect(theirs.get_by_role("link", name="Users", exact=True)).to_have_count(0)
     theirs.goto("/users")
     expect(theirs.get_by_text("Only staff may do this.")).to_be_visible()
@@ -98,7 +98,7 @@ def test_who_guesses_is_shut_out_but_not_the_user_who_can_sign_out_in_another_ta
     user = web.add_user()
     mine = visit()
     _sign_in(mine, user.username, PASSWORD)
-    expect(mine.get_by_role("heading", name="Jobs")).to_be_visible()
+    expect(mine.get_by_role("heading", name="Home")).to_be_visible()
 
     stranger = visit()
     for _ in range(PER_PLACE):
