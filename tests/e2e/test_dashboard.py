@@ -176,14 +176,14 @@ def test_the_address_keeps_the_filter(web: WebProcess, visit: Visit):
     failed = make_job(web.db, owner=owner, status=JobStatus.FAILURE, name=f"Failed of {owner.username}")
     another_job(web.db, failed, status=JobStatus.SUCCESS, name=f"Done of {owner.username}")
 
-    page = visit(user=staff)
+    page = visit("/jobs", user=staff)
     expect(page.get_by_text("There are no jobs yet.")).to_be_visible()
     page.get_by_text("Jobs of all users").click()
     expect(page.get_by_text(f"Done of {owner.username}")).to_be_visible()
     page.get_by_role("button", name="Failure").click()
     expect(page.get_by_text(f"Done of {owner.username}")).to_have_count(0)
-    expect(page).to_have_url(re.compile(r"/\?.*status=Failure"))
-    expect(page).to_have_url(re.compile(r"/\?.*all=true"))
+    expect(page).to_have_url(re.compile(r"/jobs\?.*status=Failure"))
+    expect(page).to_have_url(re.compile(r"/jobs\?.*all=true"))
 
     page.reload()
     expect(page.get_by_text(f"Failed of {owner.username}")).to_be_visible()
