@@ -383,12 +383,12 @@ class PostgresCluster:
         while True:
             try:
                 self.server = self._start([self.port])
-            except ServerDidNotStart:
+                return self.wait_until_ready()
+            except (ServerDidNotStart, psycopg.OperationalError):
+                # It takes its port before it finds that something of its predecessor is left, and ends.
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(0.2)
-            else:
-                return self.wait_until_ready()
 
     def create_database(self, like: str = "template1") -> str:
         """Create a database, empty or like the one at the URL `like`; return its URL for SQLAlchemy."""
@@ -411,7 +411,7 @@ class PostgresCluster:
             try:
                 psycopg.connect(self._conninfo).close()
             except psycopg.OperationalError:
-                if time.monotonic() > deadline:
+                if time.monotonic() > deadline or self.server.process.poll() is not None:
                     raise
                 time.sleep(0.05)
             else:
