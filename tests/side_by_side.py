@@ -1,7 +1,7 @@
-"""Runs the whole suite as two processes of pytest side by side: one waits for much, the other computes much.
+"""Runs the whole suite as two processes of pytest side by side, which take about as long.
 
-``python -m tests.side_by_side``. Everything that needs the stack with its many processes is in one half,
-so that no two stacks compete for the machine.
+``python -m tests.side_by_side``. What needs whole stacks with their many processes is in one of them, so that
+no two compete for the machine.
 """
 
 import signal
@@ -12,8 +12,8 @@ from threading import Lock, Thread
 from typing import IO
 
 HALVES = {
-    "stack": ("tests/faults", "tests/e2e"),
-    "others": ("tests/contract", "tests/integration", "tests/unit"),
+    "stack": ("tests/faults", "tests/e2e", "tests/contract"),
+    "others": ("tests/integration", "tests/unit"),
 }
 _printing = Lock()
 
