@@ -12,7 +12,7 @@ def test_what_was_done_is_listed(cli: CommandLine, admin: User) -> None:
 
     (event,) = cli.json("audit", "list", "--kind", "node")
 
-    assert (event["action"], event["actor"], event["object_id"]) == ("node added", "admin", "Export")
+    assert (event["action"], event["actor"], event["object_id"]) == ("node added", "admin", "PACS")
     assert "node added" in cli.run("audit", "list").stdout
     assert cli.json("audit", "list", "--actor", "nobody") == []
 
