@@ -42,41 +42,32 @@ def main() -> None:
     # A mail server that is slow to answer must not keep jobs from being repaired.
     Thread(target=notify, args=(db, settings, messengers, stop), name="notifier", daemon=True).start()
     while not stop.wait(settings.reconcile_interval):
-        reconcile_once(db, settings)
-        remove_uploads_once(db, settings)
-        seal_events_once(db)
+        for look in (reconcile_once, remove_uploads_once, seal_events_once):
+            try:
+                look(db, settings)
+            except AditError as error:  # what is away may be back the next time
+                logger.warning("%s", error)
 
 
 def reconcile_once(db: Database, settings: Settings) -> None:
-    """Repair what can be repaired now; what is away may be back the next time."""
-    try:
-        done = reconcile(db, PrefectLauncher(), max_attempts=settings.task_attempts).counts()
-    except AditError as error:
-        logger.warning("%s", error)
-        return
+    """Repair what can be repaired now."""
+    done = reconcile(db, PrefectLauncher(), max_attempts=settings.task_attempts).counts()
     if any(done.values()):
         logger.info("Repaired: %s", ", ".join(f"{number} {what}" for what, number in done.items() if number))
 
 
 def remove_uploads_once(db: Database, settings: Settings) -> None:
     """Remove uploads that are not needed any more."""
-    try:
-        number = remove_uploads(db, now=utc_now(), keep=timedelta(seconds=settings.upload_keep))
-    except AditError as error:
-        logger.warning("%s", error)
-        return
+    number = remove_uploads(db, now=utc_now(), keep=timedelta(seconds=settings.upload_keep))
     if number:
         logger.info("Removed %d uploads", number)
 
 
-def seal_events_once(db: Database) -> None:
+def seal_events_once(db: Database, _settings: Settings) -> None:
     """Seal what the audit trail recorded, and log where the chain ends, so that it is known elsewhere."""
-    try:
-        if seal_events(db):
-            head = head_of(db)
-            logger.info("Audit trail sealed up to %d:%s", head.number, head.chained_hash)
-    except AditError as error:
-        logger.warning("%s", error)
+    if seal_events(db):
+        head = head_of(db)
+        logger.info("Audit trail sealed up to %d:%s", head.number, head.chained_hash)
 
 
 def notify(db: Database, settings: Settings, messengers: Mapping[Channel, Messenger], stop: Event) -> None:

@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC
+from datetime import UTC, timedelta
 
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col, func, select
@@ -19,6 +19,8 @@ from adit_core.db import AuditEvent, AuditSeal
 from adit_core.db.engine import Database
 
 _AT_ONCE = 1000
+_LONGEST_DELAY = timedelta(days=1)
+"""Far longer than a transaction can take from when an event is made until it can be seen."""
 GENESIS = "0" * 64
 """What the first event is chained to."""
 
@@ -56,18 +58,34 @@ def seal_events(db: Database) -> int:
 
 
 def _seal_some(db: Database) -> int:
+    # Mostly there is nothing to be done, for which nobody else shall wait.
+    with db.reading() as session:
+        head = _head(session)
+        events = session.exec(_lately_unsealed(session).order_by(col(AuditEvent.id)).limit(_AT_ONCE)).all()
+    if not events:
+        return 0
+    chained, seals = head.chained_hash, list[AuditSeal]()
+    for number, event in enumerate(events, head.number + 1):
+        chained = _chained(chained, event)
+        seals.append(AuditSeal(number=number, event_id=event.id, chained_hash=chained))
     try:
         with db.session() as session:
-            head = _head(session)
-            events = session.exec(_unsealed().order_by(col(AuditEvent.id)).limit(_AT_ONCE)).all()
-            chained = head.chained_hash
-            for number, event in enumerate(events, head.number + 1):
-                chained = _chained(chained, event)
-                session.add(AuditSeal(number=number, event_id=event.id, chained_hash=chained))
+            session.add_all(seals)
             session.commit()
     except IntegrityError:
         return 0  # somebody else has just sealed the same ones
     return len(events)
+
+
+def _lately_unsealed(session: Session):  # noqa: ANN202 - see `_unsealed`
+    """Choose what is not sealed, without looking through a trail of many years."""
+    newest = session.exec(
+        select(AuditEvent.at)
+        .join(AuditSeal, col(AuditSeal.event_id) == col(AuditEvent.id))
+        .order_by(col(AuditSeal.number).desc())
+        .limit(1)
+    ).first()
+    return _unsealed() if newest is None else _unsealed().where(col(AuditEvent.at) > newest - _LONGEST_DELAY)
 
 
 def verify_events(db: Database, *, known: Head | None = None) -> Verification:
