@@ -7,7 +7,7 @@ from streamlit.navigation.page import Page
 
 from adit_core.api.wiring import connected
 from adit_core.db import Permission
-from adit_core.services.rights import has_permission
+from adit_core.services.rights import granted_permissions
 from adit_core.services.sessions import Principal
 from ui.admin_menu import Sections, admin_sections, show_sections
 from ui.components.sign_out import sign_out_form
@@ -64,8 +64,9 @@ def _sections(principal: Principal, ways: _Ways) -> Sections:
     def show_review() -> None:
         review.show(principal)
 
-    may_upload = _may(principal, Permission.TRANSFER)
-    may_review = _may(principal, Permission.REVIEW_HELD_INSTANCES)
+    granted = granted_permissions(connected().database, principal.user)
+    may_upload = Permission.TRANSFER in granted
+    may_review = Permission.REVIEW_HELD_INSTANCES in granted
     transfer = [
         (_page(leading_to_jobs(selective.show), "Selective transfer", "selective"), "checklist"),
         (_page(leading_to_jobs(batch.show), "Batch transfer", "batch"), "table_rows"),
@@ -93,7 +94,3 @@ def _page(
     return st.Page(
         show, title=title, url_path=path, default=default, visibility="hidden" if hidden else "visible"
     )
-
-
-def _may(principal: Principal, permission: Permission) -> bool:
-    return has_permission(connected().database, principal.user, permission)

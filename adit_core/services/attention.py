@@ -10,7 +10,7 @@ from adit_core.db import HeldInstance, Job, JobStatus, Permission, ReviewStatus,
 from adit_core.db.columns import utc_now
 from adit_core.db.engine import Database
 from adit_core.services.projects import usable_projects
-from adit_core.services.users import permissions_of
+from adit_core.services.rights import has_permission
 
 _RECENT = timedelta(days=14)
 """Failures before this are no news."""
@@ -28,7 +28,7 @@ class Attention:
 
 def attention(db: Database, user: User) -> Attention:
     """Return what waits for `user`."""
-    may_review = user.is_staff or Permission.REVIEW_HELD_INSTANCES in permissions_of(db, user)
+    may_review = has_permission(db, user, Permission.REVIEW_HELD_INSTANCES)
     projects = [project.id for project in usable_projects(db, user)] if may_review else []
     with db.reading() as session:
         return Attention(

@@ -18,9 +18,16 @@ def require_staff(user: User) -> None:
         raise NotAllowed("Only staff may do this.")
 
 
+def granted_permissions(db: Database, user: User) -> frozenset[Permission]:
+    """Return all that `user` may do; staff have every permission, and closed accounts none."""
+    if not user.is_active:
+        return frozenset()
+    return frozenset(Permission) if user.is_staff else frozenset(permissions_of(db, user))
+
+
 def has_permission(db: Database, user: User, permission: Permission) -> bool:
     """Tell whether `user` has `permission`; staff have all, and closed accounts none."""
-    return user.is_active and (user.is_staff or permission in permissions_of(db, user))
+    return permission in granted_permissions(db, user)
 
 
 def require_permission(db: Database, user: User, permission: Permission) -> None:

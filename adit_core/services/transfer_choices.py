@@ -6,9 +6,8 @@ from adit_core.db import DicomNode, Permission, PseudonymProject, User
 from adit_core.db.engine import Database
 from adit_core.services.nodes import NodeRole, usable_nodes
 from adit_core.services.projects import usable_projects
-from adit_core.services.rights import require_permission
+from adit_core.services.rights import granted_permissions, require_permission
 from adit_core.services.transfer_request import destination_problems, source_problems
-from adit_core.services.users import permissions_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +40,7 @@ def transfer_choices(
         NotAllowed: The user lacks the permission that is `needed`.
     """
     require_permission(db, user, needed)
-    permissions = frozenset(Permission) if user.is_staff else permissions_of(db, user)
+    permissions = granted_permissions(db, user)
     sources = usable_nodes(db, user, NodeRole.SOURCE)
     destinations = usable_nodes(db, user, NodeRole.DESTINATION)
     return TransferChoices(
