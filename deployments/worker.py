@@ -16,11 +16,11 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 
+from adit_core.services.launcher import DEFAULT_QUEUE, URGENT_QUEUE, WORK_POOL
 from deployments.stack import HOME
 from deployments.worker_process import run_worker
 
-POOL = "dicom"
-QUEUES = {"urgent": (1, 2), "default": (2, 4)}
+QUEUES = {URGENT_QUEUE: (1, 2), DEFAULT_QUEUE: (2, 4)}
 """Priority (1 is first) and the number of flow runs that may run at once, by queue."""
 
 _PATIENCE = 120.0
@@ -44,7 +44,7 @@ def worker_command(queues: Sequence[str]) -> list[str]:
     """Return the command of a worker that serves these queues; all if none is named."""
     if unknown := set(queues) - QUEUES.keys():
         sys.exit(f"There is no queue {', '.join(sorted(unknown))}; there are {', '.join(QUEUES)}.")
-    command = [sys.executable, "-m", "prefect", "worker", "start", f"--pool={POOL}", "--type=process"]
+    command = [sys.executable, "-m", "prefect", "worker", "start", f"--pool={WORK_POOL}", "--type=process"]
     return [*command, *(f"--work-queue={queue}" for queue in queues)]
 
 
@@ -61,12 +61,14 @@ def wait_for_server(patience: float = _PATIENCE) -> None:
 def make_pool(client: SyncPrefectClient) -> None:
     """Make the work pool and its queues, or bring their priorities and limits up to date."""
     with suppress(ObjectAlreadyExists):
-        client.create_work_pool(WorkPoolCreate(name=POOL, type="process"))
+        client.create_work_pool(WorkPoolCreate(name=WORK_POOL, type="process"))
     for name, (priority, limit) in QUEUES.items():
         try:
-            queue = client.read_work_queue_by_name(name, work_pool_name=POOL)
+            queue = client.read_work_queue_by_name(name, work_pool_name=WORK_POOL)
         except ObjectNotFound:
-            client.create_work_queue(name, priority=priority, concurrency_limit=limit, work_pool_name=POOL)
+            client.create_work_queue(
+                name, priority=priority, concurrency_limit=limit, work_pool_name=WORK_POOL
+            )
         else:
             client.update_work_queue(queue.id, priority=priority, concurrency_limit=limit)
 

@@ -2,6 +2,7 @@
 
 import shutil
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,14 +50,18 @@ def disks(db: Database, user: User, settings: Settings) -> list[Disk]:
         ("receiver", settings.receiver_spool or settings.data_dir),
         *((node.name, Path(node.path)) for node in list_nodes(db) if node.kind is NodeKind.FOLDER),
     ]
+    return sorted(disks_of(places), key=lambda disk: disk.used_share, reverse=True)
+
+
+def disks_of(places: Iterable[tuple[str, Path]]) -> list[Disk]:
+    """Return the disks of named places, as far as this machine has them, each disk once."""
     uses = defaultdict[int, list[tuple[str, Path]]](list)
     for use, path in places:
         try:
             uses[path.stat().st_dev].append((use, path))
         except OSError:
             continue
-    found = [_disk(on_it) for on_it in uses.values()]
-    return sorted(found, key=lambda disk: disk.used_share, reverse=True)
+    return [_disk(on_it) for on_it in uses.values()]
 
 
 def _disk(places: list[tuple[str, Path]]) -> Disk:

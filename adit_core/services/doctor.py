@@ -3,7 +3,6 @@
 It changes nothing, and what it says names no patient.
 """
 
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -13,11 +12,12 @@ from typing import Protocol
 
 import httpx
 
-from adit_core.db import NodeKind
+from adit_core.db import DicomNode, NodeKind
 from adit_core.db.clock import shared_now
 from adit_core.db.columns import utc_now
 from adit_core.db.engine import Database
 from adit_core.errors import AditError
+from adit_core.services.disk_space import Disk, disks_of
 from adit_core.services.node_check import check_node
 from adit_core.services.nodes import list_nodes
 from adit_core.services.routes import receiver_address
@@ -71,7 +71,9 @@ def examine(db: Database, settings: Settings, scheduler: Scheduler, *, with_node
     """
     database = _database(db)
     yield database
+    nodes = list[DicomNode]()
     if database.verdict is not Verdict.BAD:
+        nodes = list_nodes(db)
         yield from _guarded("secrets", lambda: [_secrets(db)])
         yield from _guarded("clock", lambda: [_clock(db)])
         yield from _guarded("users", lambda: [_users(db)])
@@ -80,11 +82,10 @@ def examine(db: Database, settings: Settings, scheduler: Scheduler, *, with_node
     yield _receiver(settings)
     yield _backups(settings)
     folders = {settings.data_dir, settings.resolved_uploads(), settings.resolved_receiver_spool()}
-    if database.verdict is not Verdict.BAD:
-        folders |= {Path(node.path) for node in list_nodes(db) if node.kind is NodeKind.FOLDER}
-    yield from _disks(sorted(folder for folder in folders if folder.exists()))
-    if with_nodes and database.verdict is not Verdict.BAD:
-        for node in list_nodes(db):
+    folders |= {Path(node.path) for node in nodes if node.kind is NodeKind.FOLDER}
+    yield from map(_disk, disks_of((str(folder), folder) for folder in sorted(folders)))
+    if with_nodes:
+        for node in nodes:
             yield from _guarded(f"node {node.name}", lambda name=node.name: [_node(db, name)])
 
 
@@ -207,22 +208,14 @@ def _backups(settings: Settings) -> Finding:
     return Finding("backups", Verdict.GOOD, f"The newest of {len(times)} is from the last two days.")
 
 
-def _disks(folders: Sequence[Path]) -> Iterator[Finding]:
-    seen: set[int] = set()
-    for folder in folders:
-        device = folder.stat().st_dev
-        if device in seen:
-            continue
-        seen.add(device)
-        usage = shutil.disk_usage(folder)
-        message = f"{usage.free / (1 << 30):,.1f} GiB of {usage.total / (1 << 30):,.1f} GiB are free."
-        scarce = usage.free < _LITTLE_SPACE
-        yield Finding(
-            f"disk of {folder}",
-            Verdict.WARNING if scarce else Verdict.GOOD,
-            message,
-            "Make room, or move the folder to a larger disk." if scarce else "",
-        )
+def _disk(disk: Disk) -> Finding:
+    scarce = disk.free < _LITTLE_SPACE
+    return Finding(
+        f"disk of {disk.uses[0]}",
+        Verdict.WARNING if scarce else Verdict.GOOD,
+        f"{disk.free / (1 << 30):,.1f} GiB of {disk.total / (1 << 30):,.1f} GiB are free.",
+        "Make room, or move the folder to a larger disk." if scarce else "",
+    )
 
 
 def _node(db: Database, name: str) -> Finding:

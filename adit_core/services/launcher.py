@@ -77,7 +77,9 @@ class PrefectLauncher:
     def missing_deployments(self) -> list[str]:
         """Return which deployments Prefect does not know, as it names them."""
         with _client() as client:
-            return [name for name in sorted(set(_DEPLOYMENTS.values())) if not _is_deployed(client, name)]
+            return [
+                name for name in sorted(set(_DEPLOYMENTS.values())) if _find_deployment(client, name) is None
+            ]
 
     def workers_online(self) -> int:
         """Return how many workers of the work pool have been heard of lately."""
@@ -96,20 +98,19 @@ class PrefectLauncher:
 
 
 def _deployment_id(client: SyncPrefectClient, name: str) -> UUID:
-    try:
-        return client.read_deployment_by_name(name).id
-    except ObjectNotFound as error:
+    deployment_id = _find_deployment(client, name)
+    if deployment_id is None:
         raise SchedulerUnavailable(
             f"Prefect does not know the deployment {name}: run `prefect --no-prompt deploy --all`."
-        ) from error
+        )
+    return deployment_id
 
 
-def _is_deployed(client: SyncPrefectClient, name: str) -> bool:
+def _find_deployment(client: SyncPrefectClient, name: str) -> UUID | None:
     try:
-        client.read_deployment_by_name(name)
+        return client.read_deployment_by_name(name).id
     except ObjectNotFound:
-        return False
-    return True
+        return None
 
 
 def _unfinished_state(client: SyncPrefectClient, flow_run_id: str) -> State | None:

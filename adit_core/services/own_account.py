@@ -11,7 +11,7 @@ from adit_core.db.columns import utc_now
 from adit_core.db.engine import Database
 from adit_core.errors import InputProblem, InvalidInput, NotAllowed, NotFound
 from adit_core.services import audit
-from adit_core.services.sessions import Principal, SessionLimits
+from adit_core.services.sessions import Principal, SessionLimits, is_live
 from adit_core.services.sign_in_throttle import Attempt, SignInThrottle, throttled
 from adit_core.services.users import check_password, set_password
 
@@ -64,11 +64,10 @@ def change_own_password(
 
 def list_sessions(db: Database, principal: Principal, limits: SessionLimits) -> list[SessionView]:
     """Return the sessions in which the user is signed in, the one that was used last first."""
-    now = utc_now()
     chosen = (
         select(WebSession)
         .where(WebSession.user_id == principal.user.id)
-        .where(WebSession.expires_at > now, WebSession.last_seen_at > now - limits.idle)
+        .where(is_live(limits, utc_now()))
         .order_by(col(WebSession.last_seen_at).desc(), col(WebSession.created_at).desc())
     )
     with db.reading() as session:

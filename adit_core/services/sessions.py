@@ -9,8 +9,8 @@ import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import or_
-from sqlmodel import Session, col, delete, select, update
+from sqlalchemy import ColumnElement
+from sqlmodel import Session, and_, col, delete, not_, select, update
 
 from adit_core.db import User, WebSession
 from adit_core.db.audit import AuditAction
@@ -140,7 +140,7 @@ def _read(db: Database, session_id: str, limits: SessionLimits) -> tuple[Princip
         select(WebSession, User)
         .join(User, col(User.id) == col(WebSession.user_id))
         .where(WebSession.token_hash == session_id, User.is_active)
-        .where(WebSession.expires_at > now, WebSession.last_seen_at > now - limits.idle)
+        .where(is_live(limits, now))
     )
     with db.reading() as session:
         found = session.exec(live).first()
@@ -150,9 +150,10 @@ def _read(db: Database, session_id: str, limits: SessionLimits) -> tuple[Princip
     return Principal(user, session_id, web_session.csrf_token), web_session.last_seen_at
 
 
+def is_live(limits: SessionLimits, now: datetime) -> ColumnElement[bool]:
+    """Return the condition that a session has not ended by itself."""
+    return and_(col(WebSession.expires_at) > now, col(WebSession.last_seen_at) > now - limits.idle)
+
+
 def _delete_ended(session: Session, limits: SessionLimits, now: datetime) -> None:
-    ended = or_(
-        col(WebSession.expires_at) <= now,
-        col(WebSession.last_seen_at) <= now - limits.idle,
-    )
-    session.exec(delete(WebSession).where(ended))
+    session.exec(delete(WebSession).where(not_(is_live(limits, now))))
