@@ -1,7 +1,5 @@
 """`adit profiles …`: connection profiles, by which servers are spoken to."""
 
-from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -12,11 +10,15 @@ from adit_core.cli.asked_secrets import asked_credentials, asked_proxy
 from adit_core.cli.command import new_app
 from adit_core.cli.output import AsJson, present
 from adit_core.cli.wiring import acting_user, open_database
-from adit_core.db import ConnectionProfile, CredentialsKind
 from adit_core.dicom import node as values
 from adit_core.dicom.tls import TlsSettings
-from adit_core.services.pem import expiry
-from adit_core.services.profiles import add_profile, list_profiles, remove_profile, replace_profile
+from adit_core.services.profiles import (
+    ProfileView,
+    add_profile,
+    list_profiles,
+    remove_profile,
+    replace_profile,
+)
 from adit_core.terminal import cell, new_table, numbers
 
 app = new_app("Connection profiles: timeouts, certificates for TLS, credentials for DICOMweb.")
@@ -26,49 +28,6 @@ _USUAL = values.ConnectionProfile()
 Name = Annotated[str, typer.Argument(help="What users call the profile.")]
 
 _FILE = {"metavar": "FILE", "exists": True, "dir_okay": False}
-
-
-@dataclass(frozen=True, slots=True)
-class Profile:
-    """What is shown of a connection profile; of its secrets, only that and of which kind they are."""
-
-    name: str
-    connect_timeout: float
-    silence_timeout: float
-    max_pdu_length: int
-    verify_attempts: int
-    verify_delay: float
-    busy_timeout: float
-    parallel_uploads: int
-    credentials: CredentialsKind | None
-    has_proxy: bool
-    tls: bool
-    verifies_host_name: bool
-    has_ca: bool
-    has_certificate: bool
-    expires_at: datetime | None
-    """When the first of its certificates expires."""
-
-    @classmethod
-    def of(cls, row: ConnectionProfile) -> "Profile":
-        """Return what is shown of a row."""
-        return cls(
-            name=row.name,
-            connect_timeout=row.connect_timeout,
-            silence_timeout=row.silence_timeout,
-            max_pdu_length=row.max_pdu_length,
-            verify_attempts=row.verify_attempts,
-            verify_delay=row.verify_delay,
-            busy_timeout=row.busy_timeout,
-            parallel_uploads=row.parallel_uploads,
-            credentials=row.credentials_kind,
-            has_proxy=row.proxy is not None,
-            tls=row.tls,
-            verifies_host_name=row.tls_verify_host_name,
-            has_ca=bool(row.tls_ca),
-            has_certificate=bool(row.tls_certificate),
-            expires_at=expiry(row.tls_ca + row.tls_certificate),
-        )
 
 
 @app.command("add")
@@ -163,7 +122,7 @@ def add(
     with open_database() as db:
         keep = replace_profile if replace else add_profile
         row = keep(db, name, profile, actor=acting_user(ctx, db))
-    present(Profile.of(row), _replaced if replace else _added, as_json=as_json)
+    present(ProfileView.of(row), _replaced if replace else _added, as_json=as_json)
 
 
 @app.command()
@@ -182,7 +141,7 @@ def remove(ctx: typer.Context, name: Name, as_json: AsJson = False) -> None:
 def list_all(as_json: AsJson = False) -> None:
     """List the connection profiles."""
     with open_database() as db:
-        present([Profile.of(row) for row in list_profiles(db)], _table, as_json=as_json)
+        present([ProfileView.of(row) for row in list_profiles(db)], _table, as_json=as_json)
 
 
 def _text(path: Path | None) -> str:
@@ -190,15 +149,15 @@ def _text(path: Path | None) -> str:
     return path.read_text(errors="replace") if path else ""
 
 
-def _added(profile: Profile) -> RenderableType:
+def _added(profile: ProfileView) -> RenderableType:
     return cell(f"Added the connection profile {profile.name}.")
 
 
-def _replaced(profile: Profile) -> RenderableType:
+def _replaced(profile: ProfileView) -> RenderableType:
     return cell(f"Replaced the connection profile {profile.name}.")
 
 
-def _table(profiles: list[Profile]) -> RenderableType:
+def _table(profiles: list[ProfileView]) -> RenderableType:
     if not profiles:
         return "There are no connection profiles yet: `adit profiles add --help`."
     table = new_table(
@@ -225,7 +184,7 @@ def _table(profiles: list[Profile]) -> RenderableType:
     return table
 
 
-def _security(profile: Profile) -> str:
+def _security(profile: ProfileView) -> str:
     if not profile.tls:
         return "no"
     return "yes" if profile.verifies_host_name else "yes, any host name"

@@ -1,14 +1,15 @@
 """Connection profiles: named ways to talk to servers, with what proves who we are to them."""
 
 from collections.abc import Collection
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from datetime import datetime
 from enum import StrEnum
 
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, select
 from sqlmodel.sql.expression import SelectOfScalar
 
-from adit_core.db import ConnectionProfile, DicomNode, User
+from adit_core.db import ConnectionProfile, CredentialsKind, DicomNode, User
 from adit_core.db.audit import AuditAction
 from adit_core.db.columns import storable
 from adit_core.db.engine import Database
@@ -17,7 +18,7 @@ from adit_core.dicom import node as values
 from adit_core.dicom.tls import TlsSettings, server_context
 from adit_core.errors import ActionNotPossible, InputProblem, InvalidInput, NotFound, refuse
 from adit_core.services import audit
-from adit_core.services.pem import certificates_problems, identity_problems
+from adit_core.services.pem import certificates_problems, expiry, identity_problems
 from adit_core.services.web_credentials import (
     credentials_problems,
     decode_credentials,
@@ -40,6 +41,49 @@ class ProfileSecret(StrEnum):
     PROXY = "proxy"
     CERTIFICATE = "certificate"
     """Our own certificate, with its private key."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileView:
+    """What is shown of a connection profile; of its secrets, only that and of which kind they are."""
+
+    name: str
+    connect_timeout: float
+    silence_timeout: float
+    max_pdu_length: int
+    verify_attempts: int
+    verify_delay: float
+    busy_timeout: float
+    parallel_uploads: int
+    credentials: CredentialsKind | None
+    has_proxy: bool
+    tls: bool
+    verifies_host_name: bool
+    has_ca: bool
+    has_certificate: bool
+    expires_at: datetime | None
+    """When the first of its certificates expires."""
+
+    @classmethod
+    def of(cls, row: ConnectionProfile) -> "ProfileView":
+        """Return what is shown of a row."""
+        return cls(
+            name=row.name,
+            connect_timeout=row.connect_timeout,
+            silence_timeout=row.silence_timeout,
+            max_pdu_length=row.max_pdu_length,
+            verify_attempts=row.verify_attempts,
+            verify_delay=row.verify_delay,
+            busy_timeout=row.busy_timeout,
+            parallel_uploads=row.parallel_uploads,
+            credentials=row.credentials_kind,
+            has_proxy=row.proxy is not None,
+            tls=row.tls,
+            verifies_host_name=row.tls_verify_host_name,
+            has_ca=bool(row.tls_ca),
+            has_certificate=bool(row.tls_certificate),
+            expires_at=expiry(row.tls_ca + row.tls_certificate),
+        )
 
 
 def add_profile(
@@ -166,15 +210,22 @@ def profile_value(db: Database, profile_id: int | None) -> values.ConnectionProf
         return values.ConnectionProfile()
     with db.reading() as session:
         row = session.get_one(ConnectionProfile, profile_id)
+    return replace(
+        open_settings(row),
+        tls=_tls_value(db, row) if row.tls else None,
+        credentials=decode_credentials(db.keyring.unseal(row.credentials)) if row.credentials else None,
+        proxy=_unsealed(db, row.proxy),
+    )
+
+
+def open_settings(row: ConnectionProfile) -> values.ConnectionProfile:
+    """Return what of a profile needs no key to be read: neither TLS nor credentials nor the proxy."""
     return values.ConnectionProfile(
         connect_timeout=row.connect_timeout,
         silence_timeout=row.silence_timeout,
         max_pdu_length=row.max_pdu_length,
         verify_attempts=row.verify_attempts,
         verify_delay=row.verify_delay,
-        tls=_tls_value(db, row) if row.tls else None,
-        credentials=decode_credentials(db.keyring.unseal(row.credentials)) if row.credentials else None,
-        proxy=_unsealed(db, row.proxy),
         busy_timeout=row.busy_timeout,
         parallel_uploads=row.parallel_uploads,
     )

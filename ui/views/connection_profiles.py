@@ -19,6 +19,7 @@ from adit_core.services.profiles import (
     add_profile,
     get_profile,
     list_profiles,
+    open_settings,
     remove_profile,
     revise_profile,
 )
@@ -110,16 +111,7 @@ def _show_profile(db: Database, actor: User, row: ConnectionProfile) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.subheader(verbatim(row.name), anchor=False, width="stretch")
         st.button("Remove", icon=":material/delete:", on_click=ask, args=[(_REMOVE, row.name)])
-    known = values.ConnectionProfile(
-        connect_timeout=row.connect_timeout,
-        silence_timeout=row.silence_timeout,
-        max_pdu_length=row.max_pdu_length,
-        verify_attempts=row.verify_attempts,
-        verify_delay=row.verify_delay,
-        busy_timeout=row.busy_timeout,
-        parallel_uploads=row.parallel_uploads,
-    )
-    profile, keep = _fields(known, row)
+    profile, keep = _fields(open_settings(row), row)
     if st.button("Save connection profile", type="primary"):
         with problems_by_label(_LABELS):
             revise_profile(db, row.name, profile, keep=keep, actor=actor)

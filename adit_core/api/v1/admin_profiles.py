@@ -18,8 +18,8 @@ from adit_core.dicom.credentials import (
     HeaderCredentials,
 )
 from adit_core.dicom.tls import TlsSettings
-from adit_core.services.pem import expiry
 from adit_core.services.profiles import (
+    ProfileView,
     add_profile,
     get_profile,
     list_profiles,
@@ -157,23 +157,7 @@ class Profile(Shown):
     @classmethod
     def of(cls, row: ConnectionProfile) -> "Profile":
         """Return what is shown of a row."""
-        return cls(
-            name=row.name,
-            connect_timeout=row.connect_timeout,
-            silence_timeout=row.silence_timeout,
-            max_pdu_length=row.max_pdu_length,
-            verify_attempts=row.verify_attempts,
-            verify_delay=row.verify_delay,
-            busy_timeout=row.busy_timeout,
-            parallel_uploads=row.parallel_uploads,
-            credentials=row.credentials_kind,
-            has_proxy=row.proxy is not None,
-            tls=row.tls,
-            verifies_host_name=row.tls_verify_host_name,
-            has_ca=bool(row.tls_ca),
-            has_certificate=bool(row.tls_certificate),
-            expires_at=expiry(row.tls_ca + row.tls_certificate),
-        )
+        return cls.model_validate(ProfileView.of(row))
 
 
 @router.get("")
