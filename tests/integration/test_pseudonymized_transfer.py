@@ -29,7 +29,6 @@ from adit_core.db import (
 from adit_core.db.audit import AuditAction
 from adit_core.db.engine import Database
 from adit_core.db.projects import PseudonymSource
-from adit_core.db.secrets import Keyring, new_key
 from adit_core.deid.pixels.regions import Rectangle
 from adit_core.deid.profile import builtin_profiles
 from adit_core.dicom.references import StudyReference
@@ -57,7 +56,10 @@ from tests.projects import Way, files_below, found_in, identifying, make_project
 from tests.rows import make_folder, make_server, make_user
 from tests.servers import OrthancServer
 
-pytestmark = pytest.mark.system
+pytestmark = [
+    pytest.mark.system,
+    pytest.mark.parametrize("backend", ["sqlite"]),  # what depends on the database is tested on both elsewhere
+]
 
 MIXED = study(
     SeriesSpec(Form.CT, 4, "Axial", 32, 32, private=True),
@@ -70,15 +72,6 @@ MIXED = study(
     key="pseudonymized",
 )
 CHEST = ct_study(3, key="pseudonymized chest", patient_id="PID-0815-99", accession_number="ACC99")
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    """An empty SQLite database; what depends on the database is tested on both elsewhere."""
-    db = Database(f"sqlite:///{tmp_path / 'adit.sqlite'}", Keyring((new_key(),)))
-    db.upgrade()
-    yield db
-    db.dispose()
 
 
 @pytest.fixture

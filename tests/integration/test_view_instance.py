@@ -1,6 +1,6 @@
 """Looking at single instances: who may, what is shown, and that nothing is left behind."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from io import BytesIO
 from pathlib import Path
@@ -29,14 +29,7 @@ SCAN = study(
     key="viewed",
 )
 
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    """An empty SQLite database; which one it is makes no difference here."""
-    db = Database(f"sqlite:///{tmp_path / 'adit.sqlite'}")
-    db.upgrade()
-    yield db
-    db.dispose()
+pytestmark = pytest.mark.parametrize("backend", ["sqlite"])  # which one it is makes no difference here
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """The page Explorer: what archives hold, for who may read them."""
 
-from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 
@@ -10,7 +9,6 @@ from sqlmodel import select
 from adit_core.db import AuditEvent, User
 from adit_core.db.audit import AuditAction
 from adit_core.db.engine import Database
-from adit_core.db.secrets import Keyring, new_key
 from adit_core.dicom.query import SeriesResult, StudyQuery, StudyResult
 from deployments.demo.specs import Form, SeriesSpec
 from deployments.demo.studies import write_study
@@ -32,13 +30,7 @@ def at_series(number: int) -> _Place:
     return _Place("Archive", StudyQuery(), study=STUDY, series=series)
 
 
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    """An empty SQLite database; the services are tested on both."""
-    db = Database(f"sqlite:///{tmp_path / 'adit.sqlite'}", Keyring((new_key(),)))
-    db.upgrade()
-    yield db
-    db.dispose()
+pytestmark = pytest.mark.parametrize("backend", ["sqlite"])  # the services are tested on both
 
 
 @pytest.fixture

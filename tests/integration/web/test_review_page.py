@@ -1,13 +1,10 @@
 """The page Review: reviewers look at what is held back, blank it, and decide."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from adit_core.db import HeldInstance, Permission, ReviewStatus, User
-from adit_core.db.engine import Database
-from adit_core.db.secrets import Keyring, new_key
 from adit_core.deid.pixels.regions import Rectangle
 from adit_core.services.projects import set_project_access
 from deployments.demo.specs import Form, SeriesSpec
@@ -20,14 +17,7 @@ from tests.web_pages import Dashboard, buttons, press, said
 
 CAPTURES = study(SeriesSpec(Form.SECONDARY_CAPTURE, 2, "Measurements", 32, 48), key="held captures")
 
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    """An empty SQLite database; the service is tested on both."""
-    db = Database(f"sqlite:///{tmp_path / 'adit.sqlite'}", Keyring((new_key(),)))
-    db.upgrade()
-    yield db
-    db.dispose()
+pytestmark = pytest.mark.parametrize("backend", ["sqlite"])  # the service is tested on both
 
 
 @pytest.fixture

@@ -1,13 +1,11 @@
 """The page Upload: what was recognised, and having it transferred once."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from sqlmodel import col, delete, select
 
 from adit_core.db import GroupPermission, Job, JobKind, Permission, Upload, User
-from adit_core.db.engine import Database
 from adit_core.services.uploads import UploadLimits, files_below, receive_upload
 from deployments.demo.studies import write_study
 from tests.factories import ct_study
@@ -17,14 +15,7 @@ from tests.web_pages import Dashboard, buttons, press, said
 
 HEAD = ct_study(3, rows=16, key="uploaded head")
 
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    """An empty SQLite database; the service is tested on both."""
-    db = Database(f"sqlite:///{tmp_path / 'adit.sqlite'}")
-    db.upgrade()
-    yield db
-    db.dispose()
+pytestmark = pytest.mark.parametrize("backend", ["sqlite"])  # the service is tested on both
 
 
 @pytest.fixture
