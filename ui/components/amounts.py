@@ -6,6 +6,11 @@ def number(value: int) -> str:
     return f"{value:,}"
 
 
+def many(count: int, one: str, several: str) -> str:
+    """Return such as ``1 study`` or ``1,234 studies``."""
+    return f"{number(count)} {one if count == 1 else several}"
+
+
 def data_size(size: float) -> str:
     """Return an amount of bytes such as ``1.2 GB``, in powers of 1000."""
     for unit in ("bytes", "kB", "MB", "GB"):

@@ -17,7 +17,7 @@ from adit_core.services.submit import batch_problems, batch_wishes, submit_batch
 from adit_core.services.transfer_choices import transfer_choices
 from adit_core.services.transfer_request import TransferRequest
 from adit_core.services.validation import check_batch_transfer
-from ui.components.amounts import number
+from ui.components.amounts import many, number
 from ui.components.sentences import errors_as_sentences, verbatim
 from ui.components.sheet import Draft, dropped_sheet, forget_sheet, handed_sheet, offer_template, show_sheet
 from ui.components.sheet_editor import edit_sheet, take_edits
@@ -96,16 +96,12 @@ def _amount(batch: BatchFile) -> str:
     series = sum(len(study.series_instance_uids) for study in batch.studies)
     chosen = f", {number(series)} of their series chosen" if series else ""
     return (
-        f"{_many(len(batch.studies), 'study', 'studies')} of {_many(patients, 'patient', 'patients')}{chosen}"
+        f"{many(len(batch.studies), 'study', 'studies')} of {many(patients, 'patient', 'patients')}{chosen}"
     )
 
 
 def _rows(batch: BatchFile) -> int:
     return sum(len(study.rows) for study in batch.studies)
-
-
-def _many(count: int, one: str, several: str) -> str:
-    return f"{number(count)} {one if count == 1 else several}"
 
 
 def _offer(

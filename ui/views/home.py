@@ -8,7 +8,6 @@ from streamlit.navigation.page import Page
 from adit_core.api.wiring import connected
 from adit_core.services.attention import Attention, attention
 from adit_core.services.disk_space import Disk, disks
-from adit_core.services.job_status import OPEN_JOBS
 from adit_core.services.jobs import JobView, list_jobs
 from adit_core.services.node_overview import Condition, NodeReport, node_reports
 from adit_core.services.sessions import Principal
@@ -16,7 +15,7 @@ from ui.components.amounts import data_size, number
 from ui.components.sentences import verbatim
 from ui.components.table import Badge, Column, Grid, Row, Text, Tone, table
 from ui.session import live, renew_page
-from ui.views.jobs import jobs_grid
+from ui.views.jobs import any_open, jobs_grid
 
 _RENEWAL = 2.0
 _IDLE_RENEWAL = 30.0
@@ -37,12 +36,12 @@ def show(principal: Principal, *, open_job: Callable[[int], None], ways: Sequenc
     with st.container(horizontal=True):
         for way in ways:
             st.page_link(way, icon=":material/arrow_forward:", width="content")
-    is_live = _any_open(_recent(principal))
+    is_live = any_open(_recent(principal))
 
     @live(seconds=_RENEWAL if is_live else _IDLE_RENEWAL)
     def show_news(watcher: Principal) -> None:
         jobs = _recent(watcher)
-        if is_live != _any_open(jobs):
+        if is_live != any_open(jobs):
             renew_page()
         _show_attention(attention(connected().database, watcher.user))
         _show_jobs(jobs, open_job)
@@ -55,10 +54,6 @@ def show(principal: Principal, *, open_job: Callable[[int], None], ways: Sequenc
 
 def _recent(watcher: Principal) -> list[JobView]:
     return list_jobs(connected().database, watcher.user, limit=_RECENT_JOBS)
-
-
-def _any_open(jobs: Sequence[JobView]) -> bool:
-    return any(job.status in OPEN_JOBS for job in jobs)
 
 
 def _show_attention(waiting: Attention) -> None:

@@ -43,12 +43,12 @@ def show(principal: Principal, *, open_job: Callable[[int], None]) -> None:
             before_id=number_in_url("before"),
         )
 
-    is_live = _any_open(listed(principal.user))
+    is_live = any_open(listed(principal.user))
 
     @live(seconds=_RENEWAL if is_live else None)
     def show_list(watcher: Principal) -> None:
         jobs = listed(watcher.user)
-        if is_live != _any_open(jobs):
+        if is_live != any_open(jobs):
             renew_page()
         if not jobs:
             _explain_emptiness(filtered=any((statuses, kinds, owner, text, "before" in st.query_params)))
@@ -68,27 +68,28 @@ def _choose_users(principal: Principal) -> bool:
 
 
 def _choose_owner() -> str:
-    chosen = st.text_input(
-        "Owner",
-        key="owner",
-        bind="query-params",
-        on_change=_go_to_newest,
-        placeholder="Anybody",
-        width=150,
-        help="A user name.",
-    )
-    return chosen.strip()
+    return _choose_words("Owner", "owner", placeholder="Anybody", width=150, help="A user name.")
 
 
 def _choose_text() -> str:
-    chosen = st.text_input(
+    return _choose_words(
         "Name or number",
-        key="text",
-        bind="query-params",
-        on_change=_go_to_newest,
+        "text",
         placeholder="Any",
         width=190,
         help="Part of the name, or the number. It gets into the address: no patient data, please.",
+    )
+
+
+def _choose_words(label: str, key: str, *, placeholder: str, width: int, help: str) -> str:  # noqa: A002
+    chosen = st.text_input(
+        label,
+        key=key,
+        bind="query-params",
+        on_change=_go_to_newest,
+        placeholder=placeholder,
+        width=width,
+        help=help,
     )
     return chosen.strip()
 
@@ -119,7 +120,8 @@ def _choose_statuses() -> Sequence[JobStatus]:
     )
 
 
-def _any_open(jobs: Sequence[JobView]) -> bool:
+def any_open(jobs: Sequence[JobView]) -> bool:
+    """Tell whether a list of jobs may change by itself."""
     return any(job.status in OPEN_JOBS for job in jobs)
 
 

@@ -15,7 +15,7 @@ from adit_core.services.submit_mass import submit_mass_transfer
 from adit_core.services.transfer_choices import transfer_choices
 from adit_core.services.transfer_request import TransferRequest
 from adit_core.services.validation import check_mass_transfer
-from ui.components.amounts import number
+from ui.components.amounts import many
 from ui.components.sentences import errors_as_sentences, verbatim
 from ui.components.submitting import fingerprint, offer_submission
 from ui.views.mass_filters import choose_search, field_in_words, search_in_words
@@ -83,9 +83,9 @@ def _offer(
 
 def _amount(search: MassTransferOptions, periods: int) -> str:
     days = (search.last_day - search.first_day).days + 1
-    searches = "1 search" if periods == 1 else f"{number(periods)} searches"
     unit = "a day" if search.partition is Partition.DAILY else "a week"
-    return f"{'1 day' if days == 1 else f'{number(days)} days'} (**{searches}** of {unit} each)"
+    searches = many(periods, "search", "searches")
+    return f"{many(days, 'day', 'days')} (**{searches}** of {unit} each)"
 
 
 def _choose_day(search: MassTransferOptions) -> date | None:

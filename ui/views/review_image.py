@@ -17,7 +17,7 @@ from adit_core.services.held import (
     release_held,
 )
 from adit_core.services.routes import receiver_address
-from ui.components.amounts import number
+from ui.components.amounts import many, number
 from ui.components.question import ask, asked, show_question
 from ui.components.regions import draw_regions
 from ui.components.sentences import errors_as_sentences, verbatim
@@ -81,7 +81,7 @@ def show_decision(wiring: Wiring, user: User, held: HeldView, *, go_on: Callable
         )
         ids = siblings if scope == _SERIES else ids
     with st.container(horizontal=True):
-        blanks = "1 region" if len(regions) == 1 else f"{len(regions)} regions"
+        blanks = many(len(regions), "region", "regions")
         release = st.button(
             f"Release, {blanks} blanked" if regions else "Release as it is",
             type="primary",

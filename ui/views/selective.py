@@ -16,10 +16,9 @@ from ui.session import address, live, renew_page
 from ui.views.selective_criteria import ask_criteria
 from ui.views.selective_order import show_order
 from ui.views.selective_results import choose_studies
+from ui.views.transfer_options import MODALITIES
 
 _RENEWAL = 0.7
-_MODALITIES = ("CR", "CT", "DX", "MG", "MR", "NM", "OT", "PT", "RF", "SR", "US", "XA")
-"""Those that are often looked for (PS3.3 C.7.3.1.1.1)."""
 _SEARCH = "selective-search"
 """In the state of the browser's session, since what was searched for must not be in the address."""
 
@@ -69,7 +68,7 @@ def _search(principal: Principal, choices: TransferChoices) -> None:
     if search is not None and search.node_name != source:
         _forget(search)
         search = None
-    query = ask_criteria(search.query if search else None, _MODALITIES)
+    query = ask_criteria(search.query if search else None, MODALITIES)
     if query is None or source is None:
         return
     if search is not None:

@@ -13,7 +13,7 @@ from adit_core.services.sessions import Principal
 from ui.components.amounts import number
 from ui.components.sentences import errors_as_sentences
 from ui.components.table import Column, Grid, Link, Row, Text, selection_table
-from ui.session import address, note_activity
+from ui.session import address, count_as_activity, note_activity
 
 _OPENED = "selective-opened"
 """In the state of the browser's session: which studies are opened, and the series of those that ever were."""
@@ -74,16 +74,12 @@ def choose_studies(search: LiveSearch, watcher: Principal) -> list[Picked]:
         return []
     opened = _opened(search)
     grid = Grid("Studies found", _COLUMNS, tuple(_row(study, opened) for study in studies))
-    choice = selection_table(grid, key=f"found-{search.key}", on_change=_note_choice)
+    choice = selection_table(grid, key=f"found-{search.key}", on_change=count_as_activity)
     if choice.picked is not None:
         with errors_as_sentences():
             _open_or_close(search, choice.picked, watcher)
             st.rerun(scope="fragment")
     return _picked(studies, opened, frozenset(choice.selected))
-
-
-def _note_choice() -> None:
-    note_activity()
 
 
 def _opened(search: LiveSearch) -> _Opened:

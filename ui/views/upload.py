@@ -1,23 +1,21 @@
 """Uploading DICOM files, and having them transferred to a node."""
 
-import hashlib
 from collections.abc import Callable
 
 import streamlit as st
 
 from adit_core.api.wiring import Wiring, connected
-from adit_core.db import Permission, UploadedStudy, User
+from adit_core.db import UploadedStudy, User
 from adit_core.errors import NotFound
-from adit_core.services.nodes import NodeRole, usable_nodes
 from adit_core.services.once import OnceKey, submit_once
-from adit_core.services.projects import usable_projects
-from adit_core.services.rights import has_permission, require_permission
 from adit_core.services.sessions import Principal
 from adit_core.services.submit_upload import submit_upload
+from adit_core.services.transfer_choices import TransferChoices, transfer_choices
 from adit_core.services.transfer_request import TransferRequest
 from adit_core.services.uploads import UploadSummary, describe_upload, discard_upload, upload_limits
-from ui.components.amounts import data_size, number
+from ui.components.amounts import data_size, many, number
 from ui.components.sentences import errors_as_sentences
+from ui.components.submitting import fingerprint
 from ui.components.table import Column, Grid, Row, Text, table
 from ui.components.uploader import Uploaded, uploader
 from ui.session import address
@@ -42,10 +40,10 @@ def show(principal: Principal, *, open_job: Callable[[int], None]) -> None:
     """Take in files, tell what they are, and submit them; `open_job` goes to the page of the job."""
     st.title("Upload", anchor=False)
     wiring = connected()
-    require_permission(wiring.database, principal.user, Permission.TRANSFER)
+    choices = transfer_choices(wiring.database, principal.user)
     upload_id = st.query_params.get(_IN_URL, "")
     if upload_id:
-        _show_upload(wiring, principal.user, upload_id, open_job)
+        _show_upload(wiring, principal.user, choices, upload_id, open_job)
     else:
         _offer_upload(wiring, principal)
 
@@ -68,7 +66,9 @@ def _offer_upload(wiring: Wiring, principal: Principal) -> None:
         st.rerun()
 
 
-def _show_upload(wiring: Wiring, user: User, upload_id: str, open_job: Callable[[int], None]) -> None:
+def _show_upload(
+    wiring: Wiring, user: User, choices: TransferChoices, upload_id: str, open_job: Callable[[int], None]
+) -> None:
     try:
         summary = describe_upload(wiring.database, user, upload_id)
     except NotFound as error:
@@ -82,7 +82,7 @@ def _show_upload(wiring: Wiring, user: User, upload_id: str, open_job: Callable[
     told = st.session_state.get(_TOLD)
     if isinstance(told, Uploaded) and told.id == upload_id:
         _show_refused(told)
-    _offer_submission(wiring, user, summary, open_job)
+    _offer_submission(wiring, user, choices, summary, open_job)
 
 
 def _show_counts(summary: UploadSummary) -> None:
@@ -124,7 +124,7 @@ def _show_refused(told: Uploaded) -> None:
     if not told.refused:
         st.success("Every file is a DICOM instance.", icon=":material/check:")
         return
-    files = "1 file is" if len(told.refused) == 1 else f"{number(len(told.refused))} files are"
+    files = many(len(told.refused), "file is", "files are")
     with st.expander(f"{files} left out", expanded=len(told.refused) <= 10, icon=":material/block:"):
         rows = tuple(
             Row(str(at), (Text(file.name, code=True), Text(file.reason)))
@@ -136,9 +136,13 @@ def _show_refused(told: Uploaded) -> None:
 
 
 def _offer_submission(
-    wiring: Wiring, user: User, summary: UploadSummary, open_job: Callable[[int], None]
+    wiring: Wiring,
+    user: User,
+    choices: TransferChoices,
+    summary: UploadSummary,
+    open_job: Callable[[int], None],
 ) -> None:
-    destinations = [node.name for node in usable_nodes(wiring.database, user, NodeRole.DESTINATION)]
+    destinations = [node.name for node in choices.destinations]
     if not destinations:
         st.info("There is no node that you may transfer to. An administrator can let your group use one.")
     with st.form("submission"):
@@ -147,14 +151,14 @@ def _offer_submission(
         )
         project = st.selectbox(
             "Pseudonymize for project",
-            _projects(wiring, user),
+            _projects(choices),
             index=None,
             placeholder="Choose a project",
             key="project",
             help="The project says what is removed and replaced, and which pseudonyms its patients have.",
         )
         name = st.text_input("Name of the job", max_chars=150, key="name", help="To find it again; optional.")
-        urgent = has_permission(wiring.database, user, Permission.PROCESS_URGENTLY) and st.checkbox(
+        urgent = choices.may_be_urgent and st.checkbox(
             "Urgent", key="urgent", help="It goes before jobs that are not."
         )
         with st.container(horizontal=True):
@@ -182,7 +186,7 @@ def _offer_submission(
             name=name,
             urgent=urgent,
             address=address(),
-            once=_once(summary.id, destination, project, name, urgent),
+            once=OnceKey(f"upload {summary.id}", fingerprint(destination, project, name, urgent)),
         )
         job = submit_once(
             wiring.database,
@@ -194,15 +198,9 @@ def _offer_submission(
         open_job(job.job_id)
 
 
-def _projects(wiring: Wiring, user: User) -> list[str]:
-    names = [project.name for project in usable_projects(wiring.database, user)]
-    as_they_are = has_permission(wiring.database, user, Permission.TRANSFER_UNPSEUDONYMIZED)
-    return [*names, _AS_THEY_ARE] if as_they_are else names
-
-
-def _once(upload_id: str, *wanted: object) -> OnceKey:
-    """Return the key under which an upload is submitted, however often somebody clicks."""
-    return OnceKey(f"upload {upload_id}", hashlib.sha256(repr(wanted).encode()).hexdigest())
+def _projects(choices: TransferChoices) -> list[str]:
+    names = [project.name for project in choices.projects]
+    return [*names, _AS_THEY_ARE] if choices.may_stay_identified else names
 
 
 def _leave() -> None:
