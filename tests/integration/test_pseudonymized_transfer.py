@@ -58,7 +58,9 @@ from tests.servers import OrthancServer
 
 pytestmark = [
     pytest.mark.system,
-    pytest.mark.parametrize("backend", ["sqlite"]),  # what depends on the database is tested on both elsewhere
+    pytest.mark.parametrize(
+        "backend", ["sqlite"]
+    ),  # what depends on the database is tested on both elsewhere
 ]
 
 MIXED = study(
