@@ -28,12 +28,14 @@ def main() -> int:
 
     signal.signal(signal.SIGTERM, end_early)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal tells the halves, too, which end in order
-    printers = [Thread(target=_print_lines, args=(name, half.stdout)) for name, half in halves.items()]
+    lost: list[str] = []
+    printers = [Thread(target=_print_lines, args=(name, half.stdout, lost)) for name, half in halves.items()]
     for printer in printers:
         printer.start()
     failed = [name for name, half in halves.items() if half.wait()]
     for printer in printers:
         printer.join()
+    print(*lost, sep="\n")  # noqa: T201  # again, since the end of the output is all that some see
     print(f"Failed: {', '.join(failed)}" if failed else "Both halves passed")  # noqa: T201
     return 1 if failed else 0
 
@@ -48,9 +50,12 @@ def _start(paths: Sequence[str]) -> subprocess.Popen[str]:
     )
 
 
-def _print_lines(name: str, lines: IO[str] | None) -> None:
+def _print_lines(name: str, lines: IO[str] | None, lost: list[str]) -> None:
+    """Print what one half says, and add the names of the tests that failed in it to `lost`."""
     assert lines is not None
     for line in lines:
+        if line.startswith(("FAILED ", "ERROR ")):
+            lost.append(line.rstrip())
         with _printing:
             sys.stdout.write(f"{name}| {line}")
             sys.stdout.flush()
