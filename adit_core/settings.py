@@ -72,10 +72,16 @@ class Settings(BaseSettings):
     upload_keep: float = 7 * 24 * 60 * 60
     """Seconds after which uploads are removed that were not transferred completely."""
 
+    uploads_min_free_bytes: int | None = Field(default=None, ge=0)
+    """What stays free on the disk of uploads; below, no more are taken. Without it, 2 GiB, or 5 % of a disk
+    that is smaller than 40 GiB."""
+
     backups: Path | None = None
     """Where backups of the database are written; without it, `backups` in `data_dir`. Take another disk."""
     backups_kept: int = Field(default=14, ge=1)
     """How many backups are kept; the oldest are deleted first."""
+    backups_min_free_bytes: int | None = Field(default=None, ge=0)
+    """What stays free on the disk of backups; below, none is written. Without it, as for uploads."""
     jobs_kept_days: float | None = Field(default=None, gt=0)
     """Days after which a job that has ended is deleted; without it, never. The audit trail stays."""
     studies_kept_days: float = Field(default=30, gt=0)

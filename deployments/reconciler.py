@@ -1,6 +1,6 @@
 """Entry point of the reconciler: every few seconds it repairs, from the database, what crashes left.
 
-Beside that, in a thread of its own, it sends the notifications that the outbox holds.
+Beside that, each in a thread of its own, it sends the notifications that the outbox holds, and watches disks.
 
 It is a process of its own, and no flow: what repairs the executions of flows must not depend on them.
 A flow run whose worker dies keeps its place in queues and limits, and would lock its successors out.
@@ -12,12 +12,13 @@ from collections.abc import Mapping
 from datetime import timedelta
 from threading import Event, Thread
 
-from adit_core.db import Channel
+from adit_core.db import Channel, SpaceState
 from adit_core.db.columns import utc_now
 from adit_core.db.engine import Database
 from adit_core.errors import AditError
 from adit_core.services.audit_seal import head_of, seal_events
 from adit_core.services.database import configured_database
+from adit_core.services.disk_watch import watch_disks
 from adit_core.services.launcher import PrefectLauncher
 from adit_core.services.messengers import configured_messengers
 from adit_core.services.notify import Messenger, tell_all_due
@@ -28,6 +29,9 @@ from deployments.stopping import told_to_stop
 
 _NOTIFICATION_INTERVAL = 5.0
 """Seconds between two looks into the outbox."""
+
+_DISK_INTERVAL = 30.0
+"""Seconds between two looks at disks."""
 
 logger = logging.getLogger("adit.reconciler")
 
@@ -41,6 +45,8 @@ def main() -> None:
     messengers = configured_messengers(settings)
     # A mail server that is slow to answer must not keep jobs from being repaired.
     Thread(target=notify, args=(db, settings, messengers, stop), name="notifier", daemon=True).start()
+    # A file system that hangs must not, either.
+    Thread(target=watch, args=(db, settings, stop), name="disks", daemon=True).start()
     while not stop.wait(settings.reconcile_interval):
         for look in (reconcile_once, remove_uploads_once, seal_events_once):
             try:
@@ -83,6 +89,19 @@ def notify(db: Database, settings: Settings, messengers: Mapping[Channel, Messen
             continue
         if any(told.values()):
             logger.info("Notifications: %s", ", ".join(f"{number} {what}" for what, number in told.items()))
+
+
+def watch(db: Database, settings: Settings, stop: Event) -> None:
+    """Watch the disks that this machine sees until told to stop."""
+    while not stop.wait(_DISK_INTERVAL):
+        try:
+            for reading in watch_disks(db, settings):
+                if reading.state is not SpaceState.ENOUGH:
+                    logger.warning("%s", reading.message)
+        except AditError as error:
+            logger.warning("%s", error)
+        except Exception as error:  # noqa: BLE001 - the edge of a thread: nobody would restart it
+            logger.error("Unexpected %s while disks were watched.", type(error).__name__)  # noqa: TRY400
 
 
 if __name__ == "__main__":

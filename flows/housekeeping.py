@@ -30,7 +30,10 @@ def back_up_database() -> int:
     """Write a backup, proved by restoring it, and return its number of rows."""
     with only_our_errors():
         backup = back_up(
-            configured_database(_SETTINGS), _SETTINGS.resolved_backups(), keep=_SETTINGS.backups_kept
+            configured_database(_SETTINGS),
+            _SETTINGS.resolved_backups(),
+            keep=_SETTINGS.backups_kept,
+            min_free=_SETTINGS.backups_min_free_bytes,
         )
     return backup.rows
 

@@ -1,6 +1,6 @@
 """Metrics in the format of Prometheus, for staff: counted at the moment when they are asked for."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
@@ -9,6 +9,7 @@ from prometheus_client.registry import Collector
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from adit_core.api.v1.callers import Reader, Wired
+from adit_core.db import DiskReading, SpaceState
 from adit_core.services.rights import require_staff
 from adit_core.services.statistics import Statistics, measure
 
@@ -67,3 +68,19 @@ class _Counted(Collector):
         sent = GaugeMetricFamily("adit_sent_bytes", "Bytes sent by the transfers that there are.")
         sent.add_metric((), told.bytes_sent)
         yield from (jobs, tasks, instances, nodes, sent)
+        yield from _of_disks(told.disks)
+
+
+def _of_disks(disks: Sequence[DiskReading]) -> Iterator[Metric]:
+    free = GaugeMetricFamily(
+        "adit_disk_free_bytes", "What is free on the disk of a place that ADIT writes to.", labels=("place",)
+    )
+    full = GaugeMetricFamily(
+        "adit_disk_state",
+        "Whether there is room for more: 0 enough, 1 low, 2 full, so that nothing new is begun.",
+        labels=("place",),
+    )
+    for disk in disks:
+        free.add_metric((disk.place,), disk.free)
+        full.add_metric((disk.place,), list(SpaceState).index(disk.state))
+    yield from (free, full)

@@ -15,6 +15,7 @@ from adit_core.services.opening_hours import OpeningHours
 from adit_core.terminal import cell
 
 _ALWAYS = "always"
+_GB = 1e9
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +27,24 @@ class Policy:
     outside: OutsideWindow
     instances_per_second: float | None
     find_limit: int | None
+    min_free_bytes: int | None
+    quota_bytes: int | None
     closed: str
 
     @classmethod
     def of(cls, node: str, row: NodePolicy, closed: str) -> "Policy":
         """Return what is shown of a row."""
         hours = OpeningHours(row.windows, row.time_zone)
-        return cls(node, hours.in_words(), row.outside, row.instances_per_second, row.find_limit, closed)
+        return cls(
+            node=node,
+            open=hours.in_words(),
+            outside=row.outside,
+            instances_per_second=row.instances_per_second,
+            find_limit=row.find_limit,
+            min_free_bytes=row.min_free_bytes,
+            quota_bytes=row.quota_bytes,
+            closed=closed,
+        )
 
 
 def policy(
@@ -57,6 +69,12 @@ def policy(
     find_limit: Annotated[
         int | None, typer.Option(help="How many results it gives to a query at most; 0 if not known.")
     ] = None,
+    min_free: Annotated[
+        float | None, typer.Option(metavar="GB", help="Of a folder: what stays free on its disk; 0 as usual.")
+    ] = None,
+    quota: Annotated[
+        float | None, typer.Option(metavar="GB", help="Of a folder: how much it may hold; 0 for any amount.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Show the policy of a node, or change it: what is not given stays as it is."""
@@ -66,6 +84,8 @@ def policy(
         "time_zone": time_zone,
         "outside": outside,
         "find_limit": find_limit,
+        "min_free_bytes": None if min_free is None else round(min_free * _GB),
+        "quota_bytes": None if quota is None else round(quota * _GB),
     }
     with open_database() as db:
         if all(change is None for change in changes.values()):
@@ -84,6 +104,8 @@ def _sentences(policy: Policy) -> RenderableType:
         "" if policy.open == _ALWAYS else f"A study on the move when it closes {then}.",
         f"At most {rate:g} instances per second." if rate else "Any number of instances per second.",
         f"At most {limit} results to a query." if limit else "",
+        f"{policy.min_free_bytes / _GB:g} GB stay free on its disk." if policy.min_free_bytes else "",
+        f"It may hold {policy.quota_bytes / _GB:g} GB." if policy.quota_bytes else "",
         policy.closed,
     ]
     return cell("\n".join(filter(None, sentences)))

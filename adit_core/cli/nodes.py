@@ -18,6 +18,7 @@ from adit_core.dicom.node import QueryRoot, ServerNode, Service, SidecarContent,
 from adit_core.errors import ActionNotPossible
 from adit_core.services.node_gate import closed_nodes
 from adit_core.services.node_health import record_answer
+from adit_core.services.node_removal import Removal, remove_node, restore_node
 from adit_core.services.nodes import (
     KINDS_IN_WORDS,
     add_folder,
@@ -28,6 +29,7 @@ from adit_core.services.nodes import (
     get_node,
     list_nodes,
     node_value,
+    retired_nodes,
     services_of,
 )
 from adit_core.services.profiles import list_profiles
@@ -127,6 +129,14 @@ class Echo:
     node: str
     seconds: float
     """From the request to the response, the association being there already."""
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """What became of a node."""
+
+    node: str
+    outcome: Removal
 
 
 @_add.command("server")
@@ -296,10 +306,29 @@ def change(
 
 
 @app.command("list")
-def list_all(as_json: AsJson = False) -> None:
+def list_all(
+    retired: Annotated[bool, typer.Option("--retired", help="List those that are retired instead.")] = False,
+    as_json: AsJson = False,
+) -> None:
     """List the nodes."""
     with open_database() as db:
-        present(Node.all_of(db, list_nodes(db)), _table, as_json=as_json)
+        present(Node.all_of(db, (retired_nodes if retired else list_nodes)(db)), _table, as_json=as_json)
+
+
+@app.command()
+def remove(ctx: typer.Context, name: Name, as_json: AsJson = False) -> None:
+    """Delete a node; one that jobs refer to is retired instead: nobody uses it, but its jobs name it."""
+    with open_database() as db:
+        removed = Removed(name, remove_node(db, name, actor=acting_user(ctx, db)))
+    present(removed, _removed, as_json=as_json)
+
+
+@app.command()
+def restore(ctx: typer.Context, name: Name, as_json: AsJson = False) -> None:
+    """Let a retired node be used again, as it was."""
+    with open_database() as db:
+        row = restore_node(db, name, actor=acting_user(ctx, db))
+        present(Node.of(db, row), lambda node: cell(f"{node.name} can be used again."), as_json=as_json)
 
 
 @app.command()
@@ -376,6 +405,12 @@ def _refuse_options_of_others(row: DicomNode, *options: object) -> None:
 
 def _added(node: Node) -> RenderableType:
     return cell(f"Added the {node.kind.value} {node.name}.")
+
+
+def _removed(removed: Removed) -> RenderableType:
+    if removed.outcome is Removal.DELETED:
+        return cell(f"Deleted {removed.node}.")
+    return cell(f"Retired {removed.node}: its jobs name it. `adit nodes restore` brings it back.")
 
 
 def _kind_in_words(node: Node) -> str:

@@ -5,6 +5,7 @@ Truth about jobs lives here: Prefect schedules and shows, but a job's state is w
 
 from adit_core.db.announcements import Announcement, Importance, Maintenance
 from adit_core.db.audit import AuditEvent, AuditSeal
+from adit_core.db.disks import DiskReading, SpaceState
 from adit_core.db.events import JobEvent
 from adit_core.db.held import HeldInstance, ReviewStatus
 from adit_core.db.jobs import Job, JobKind, JobStatus, TransferOptions
@@ -37,6 +38,7 @@ __all__ = [
     "ConnectionProfile",
     "CredentialsKind",
     "DicomNode",
+    "DiskReading",
     "Group",
     "GroupPermission",
     "HeldInstance",
@@ -69,6 +71,7 @@ __all__ = [
     "Series",
     "SeriesFilter",
     "SeriesProgress",
+    "SpaceState",
     "StorageForm",
     "Study",
     "StudyLink",

@@ -23,6 +23,8 @@ class AuditAction(StrEnum):
     TOKEN_REVOKED = "token revoked"  # noqa: S105 - a word
     NODE_ADDED = "node added"
     NODE_CHANGED = "node changed"
+    NODE_REMOVED = "node removed"
+    NODE_RESTORED = "node restored"
     DATABASE_BACKED_UP = "database backed up"
     DATABASE_RESTORED = "database restored"
     OUTDATED_REMOVED = "outdated removed"

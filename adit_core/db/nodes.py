@@ -1,10 +1,11 @@
 """Nodes, how to connect to them, and which groups may use them."""
 
+from datetime import datetime
 from enum import StrEnum
 
 from sqlmodel import Field
 
-from adit_core.db.columns import NEVER_REUSE_IDS, Table, words
+from adit_core.db.columns import NEVER_REUSE_IDS, Table, UtcDateTime, words
 from adit_core.db.secrets import Sealed, SealedSecret
 from adit_core.dicom.node import QueryRoot, SidecarContent
 
@@ -72,6 +73,8 @@ class DicomNode(Table, table=True):
     name: str = Field(max_length=64, unique=True)
     max_associations: int = 2
     """How many studies may be moved from or to the node at the same time, over all workers."""
+    retired_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    """Since when nobody may use it any more; its jobs go on naming it."""
 
     ae_title: str = Field(default="", max_length=16)
     host: str = Field(default="", max_length=255)

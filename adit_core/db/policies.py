@@ -4,6 +4,7 @@ from datetime import datetime, time
 from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict
+from sqlalchemy import BigInteger
 from sqlmodel import Field
 
 from adit_core.db.columns import Table, UtcDateTime, validated, words
@@ -58,6 +59,10 @@ class NodePolicy(Table, table=True):
     outside: OutsideWindow = Field(default=OutsideWindow.FINISH, sa_type=words(OutsideWindow))
     find_limit: int | None = None
     """How many results it gives to one query at most, as far as that is known."""
+    min_free_bytes: int | None = Field(default=None, sa_type=BigInteger)
+    """Of a folder: what stays free on its disk; None for what is usual."""
+    quota_bytes: int | None = Field(default=None, sa_type=BigInteger)
+    """Of a folder: how much it may hold; None for any amount."""
 
 
 class NodeHealth(Table, table=True):

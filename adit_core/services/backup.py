@@ -27,6 +27,7 @@ from adit_core.db.columns import utc_now
 from adit_core.db.engine import Database
 from adit_core.errors import ActionNotPossible, InputProblem, InvalidInput
 from adit_core.services import audit
+from adit_core.services.disk_space import backups_place, require_space
 
 _ENDINGS = {"sqlite": ".sqlite", "postgresql": ".pgdump"}
 _SAFETY = "before-restore-"
@@ -58,18 +59,29 @@ class Restored:
     """What the database held before, if it held anything."""
 
 
-def back_up(db: Database, folder: Path, *, keep: int, prove: bool = True) -> Backup:
+def back_up(
+    db: Database, folder: Path, *, keep: int, prove: bool = True, min_free: int | None = None
+) -> Backup:
     """Write a backup into `folder`, which is made if it is missing, and return it.
 
     It appears under its name only when it is complete and proved; then all but the newest `keep` are
     deleted. Others go on writing meanwhile: the backup holds what was there when it began.
 
+    Args:
+        db: The database.
+        folder: Where backups are.
+        keep: How many are kept.
+        prove: Whether it is restored elsewhere before it gets its name.
+        min_free: Bytes that stay free on the disk of `folder`; None for what is usual.
+
     Raises:
+        DestinationFull: There is too little space.
         ActionNotPossible: The database has no tables, a program of PostgreSQL is missing or fails, or the
             backup does not hold what the database holds.
         DatabaseUnavailable: The database does not answer.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    require_space(backups_place(folder, min_free))
     backup = _write(db, folder, prefix="adit-", prove=prove)
     with db.session() as session:
         audit.record(session, AuditAction.DATABASE_BACKED_UP, actor=audit.SYSTEM, number=backup.rows)

@@ -7,17 +7,17 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from pathlib import Path
 from typing import Protocol
 
 import httpx
 
-from adit_core.db import DicomNode, NodeKind
+from adit_core.db import DicomNode, SpaceState
 from adit_core.db.clock import shared_now
 from adit_core.db.columns import utc_now
 from adit_core.db.engine import Database
 from adit_core.errors import AditError
-from adit_core.services.disk_space import Disk, disks_of
+from adit_core.services.disk_space import Disk, disks_of, folder_places, own_places
+from adit_core.services.disk_watch import FRESH, readings
 from adit_core.services.node_check import check_node
 from adit_core.services.nodes import list_nodes
 from adit_core.services.routes import receiver_address
@@ -25,7 +25,6 @@ from adit_core.services.secret_rotation import count_secrets
 from adit_core.services.users import list_users
 from adit_core.settings import Settings
 
-_LITTLE_SPACE = 5 << 30
 _CLOCK_TOLERANCE = timedelta(seconds=5)
 _BACKUP_AGE = timedelta(days=2)
 _TIMEOUT = 5.0
@@ -39,6 +38,13 @@ class Verdict(StrEnum):
     """ADIT works, but something should be done."""
     BAD = "bad"
     """Something does not work until it is mended."""
+
+
+_OF_SPACE = {
+    SpaceState.ENOUGH: Verdict.GOOD,
+    SpaceState.LOW: Verdict.WARNING,
+    SpaceState.FULL: Verdict.BAD,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +87,9 @@ def examine(db: Database, settings: Settings, scheduler: Scheduler, *, with_node
     yield _web(settings)
     yield _receiver(settings)
     yield _backups(settings)
-    folders = {settings.data_dir, settings.resolved_uploads(), settings.resolved_receiver_spool()}
-    folders |= {Path(node.path) for node in nodes if node.kind is NodeKind.FOLDER}
-    yield from map(_disk, disks_of((str(folder), folder) for folder in sorted(folders)))
+    folders = folder_places(db) if nodes else []
+    yield from map(_disk, disks_of([*own_places(settings), *folders]))
+    yield from _guarded("disks elsewhere", lambda: list(_disks_elsewhere(db)) if nodes else [])
     if with_nodes:
         for node in nodes:
             yield from _guarded(f"node {node.name}", lambda name=node.name: [_node(db, name)])
@@ -209,13 +215,24 @@ def _backups(settings: Settings) -> Finding:
 
 
 def _disk(disk: Disk) -> Finding:
-    scarce = disk.free < _LITTLE_SPACE
+    free = f"{disk.free / (1 << 30):,.1f} GiB of {disk.total / (1 << 30):,.1f} GiB are free."
     return Finding(
         f"disk of {disk.uses[0]}",
-        Verdict.WARNING if scarce else Verdict.GOOD,
-        f"{disk.free / (1 << 30):,.1f} GiB of {disk.total / (1 << 30):,.1f} GiB are free.",
-        "Make room, or move the folder to a larger disk." if scarce else "",
+        _OF_SPACE[disk.state],
+        " ".join([free, *disk.messages]),
+        "" if disk.state is SpaceState.ENOUGH else "Make room, or move the folder to a larger disk.",
     )
+
+
+def _disks_elsewhere(db: Database) -> Iterator[Finding]:
+    """Yield what others found out lately about folders that this machine does not have."""
+    paths = {place.key: place.path for place in folder_places(db)}
+    for reading in readings(db):
+        path = paths.get(reading.place)
+        if path is not None and not path.is_dir() and reading.measured_at > utc_now() - FRESH:
+            verdict = _OF_SPACE[reading.state]
+            if verdict is not Verdict.GOOD:
+                yield Finding(f"disk of {path}", verdict, reading.message, "Make room there.")
 
 
 def _node(db: Database, name: str) -> Finding:

@@ -11,6 +11,7 @@ from adit_core.dicom.references import StudyReference
 from adit_core.dicom.transfer import Progress, Route, transfer_study
 from adit_core.errors import TaskStopped
 from adit_core.services.deidentify import StudyDeidentifier
+from adit_core.services.disk_watch import require_space_of_node
 from adit_core.services.launching import node_ids_of
 from adit_core.services.node_visits import TransferVisit
 from adit_core.services.nodes import node_value
@@ -30,13 +31,14 @@ def execute_transfer(work: Work) -> TaskOutcome:
     """Move the study of a task.
 
     Raises:
-        NodeClosed: One of them is closed; the task has to wait.
+        NodeClosed: One of them is closed, or the destination is full; the task has to wait.
         TaskStopped: The claim was lost.
         AditError: The source or the destination could not be asked what they have.
     """
     db, job, task = work.db, work.job, work.task
     with db.reading() as session:
         nodes = [session.get_one(DicomNode, node_id) for node_id in node_ids_of(job)]
+    require_space_of_node(db, nodes[-1])
     source = uploaded_folder(db, job.id) if job.source_id is None else node_value(db, nodes[0])
     project = project_of(db, job)
     transformer = None if project is None else study_deidentifier(db, project, task)

@@ -256,7 +256,8 @@ def _views(session: Session, groups: list[Group]) -> list[GroupView]:
     for group_id, username in session.exec(named.where(col(Membership.group_id).in_(ids))):
         members[group_id].append(username)
     reached = select(NodeAccess, DicomNode.name).join(DicomNode, col(DicomNode.id) == col(NodeAccess.node_id))
-    for access, name in session.exec(reached.where(col(NodeAccess.group_id).in_(ids))):
+    reached = reached.where(col(NodeAccess.group_id).in_(ids), col(DicomNode.retired_at).is_(None))
+    for access, name in session.exec(reached):
         nodes[access.group_id].append(UsableBy(name, access.as_source, access.as_destination))
     return [
         GroupView(

@@ -216,9 +216,7 @@ def _views(session: Session, who: Asker, jobs: Sequence[Job]) -> list[JobView]:
     owners = session.exec(select(User).where(col(User.id).in_({job.owner_id for job in jobs})))
     node_names: dict[int | None, str] = {node.id: node.name for node in nodes}
     owner_names = {owner.id: owner.username for owner in owners}
-    waiting = reasons_to_wait(
-        session, {job.id: node_ids_of(job) for job in jobs if _may_wait(job, progress[job.id].tasks)}
-    )
+    waiting = reasons_to_wait(session, [job for job in jobs if _may_wait(job, progress[job.id].tasks)])
     states = job_states(session, jobs, {job_id: each.tasks for job_id, each in progress.items()})
     views = [
         _view(

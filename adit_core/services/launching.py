@@ -61,7 +61,7 @@ def launch_job(db: Database, launcher: Launcher, job_id: int) -> bool:
         job = session.get_one(Job, job_id)
     if job.flow_run_id is not None or job.status not in OPEN_JOBS:
         return True
-    if not JobGate(db, job_id, node_ids_of(job)).may_launch():
+    if not JobGate(db, job_id, node_ids_of(job), destination_id=job.destination_id).may_launch():
         return False
     try:
         flow_run_id = launcher.launch(job.id, job.kind, run_number=job.run_number, urgent=job.urgent)

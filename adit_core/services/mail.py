@@ -1,14 +1,17 @@
-"""Tells by e-mail that jobs have ended (RFC 5321, RFC 5322)."""
+"""Tells by e-mail that jobs have ended, and that disks are low (RFC 5321, RFC 5322)."""
 
 import smtplib
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from email.message import EmailMessage
 from email.utils import format_datetime
 from enum import StrEnum
 
+from adit_core.db import JobEnd, SpaceState
+from adit_core.db.notifications import DiskNews
 from adit_core.errors import NotificationFailed
 from adit_core.services.notify import News
 
@@ -81,26 +84,46 @@ class Mail:
 
 def message(news: News, sender: str) -> EmailMessage:
     """Return the message. It is the same if it is sent again, so that mail servers can tell."""
-    end = news.job_end
+    letter = _of_disk(news.event) if isinstance(news.event, DiskNews) else _of_job(news.event)
     made = EmailMessage()
-    made["Subject"] = f"ADIT: job {end.job_id} ended with {end.status.value}"
+    made["Subject"] = f"ADIT: {letter.subject}"
     made["From"] = sender
     made["To"] = news.email
-    made["Date"] = format_datetime(end.ended_at)
+    made["Date"] = format_datetime(letter.at)
     domain = sender.rpartition("@")[2].rstrip(">") or "adit"
-    made["Message-ID"] = f"<job-{end.job_id}-notification-{news.notification_id}@{domain}>"
+    made["Message-ID"] = f"<{letter.about}-notification-{news.notification_id}@{domain}>"
     made["Auto-Submitted"] = "auto-generated"  # RFC 3834: nobody is to answer that they are on holiday
+    made.set_content("\n".join([*letter.lines, "", news.link]))
+    return made
+
+
+@dataclass(frozen=True, slots=True)
+class _Letter:
+    """What a message says; `about` is a word for its id."""
+
+    about: str
+    subject: str
+    at: datetime
+    lines: Sequence[str]
+
+
+def _of_job(end: JobEnd) -> _Letter:
     tasks = ", ".join(f"{number} {status.value}" for status, number in end.tasks.items())
     job, at = f"Job {end.job_id} ({end.kind.value})", f"{end.ended_at:%Y-%m-%d %H:%M} UTC"
     lines = [
         f"{job} ended with {end.status.value} at {at}.",
         *([end.summary] if end.summary else []),
         f"Tasks: {tasks or 'none'}.",
-        "",
-        news.link,
     ]
-    made.set_content("\n".join(lines))
-    return made
+    subject = f"job {end.job_id} ended with {end.status.value}"
+    return _Letter(f"job-{end.job_id}", subject, end.ended_at, lines)
+
+
+def _of_disk(disk: DiskNews) -> _Letter:
+    word = "is full" if disk.state is SpaceState.FULL else "is running low"
+    # The name of a node may hold anything; a header is one line.
+    name = " ".join(disk.place.split())
+    return _Letter("disk", f"disk space {word} ({name})", disk.at, [disk.message])
 
 
 def _in_words(error: OSError | smtplib.SMTPException) -> str:

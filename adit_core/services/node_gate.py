@@ -4,16 +4,17 @@ Nobody waits at it. A job whose nodes are closed has no flow run that would keep
 it is launched, or launched again, once they are open.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
 from sqlmodel import Session, col, select
 
-from adit_core.db import DicomNode, NodeHealth, NodePolicy
+from adit_core.db import DicomNode, DiskReading, Job, NodeHealth, NodePolicy
 from adit_core.db.columns import utc_now
 from adit_core.db.engine import Database
 from adit_core.errors import NodeClosed
+from adit_core.services.disk_watch import lack_of_space
 from adit_core.services.history import record_of_job
 from adit_core.services.job_status import OPEN_JOBS, lock_job
 from adit_core.services.node_health import needs_probe, take_probe
@@ -24,11 +25,13 @@ Clock = Callable[[], datetime]
 
 @dataclass(frozen=True, slots=True)
 class NodeState:
-    """What decides whether a node may be used; without ``policy`` or ``health`` nothing is against it."""
+    """What decides whether a node may be used; what is None is not against it."""
 
     node: DicomNode
     policy: NodePolicy | None
     health: NodeHealth | None
+    reading: DiskReading | None = None
+    """Of its disk, if it is a folder."""
 
     @property
     def hours(self) -> OpeningHours:
@@ -47,6 +50,10 @@ class NodeState:
         """Return in words why `visitor` may not use it now; empty if it may."""
         return self.outside_hours(now) or self._paused(now, visitor)
 
+    def full(self, now: datetime) -> str:
+        """Return in words why nothing may be delivered to it now, for lack of space; empty if it may."""
+        return lack_of_space(self.reading, now)
+
     def _paused(self, now: datetime, visitor: str) -> str:
         health = self.health
         if health is None or health.paused_until is None or health.paused_until <= now:
@@ -61,12 +68,13 @@ class NodeState:
         )
 
 
-def node_states(session: Session, node_ids: Iterable[int]) -> list[NodeState]:
+def node_states(session: Session, node_ids: Iterable[int | None]) -> list[NodeState]:
     """Return the state of each of these nodes."""
     rows = session.exec(
-        select(DicomNode, NodePolicy, NodeHealth)
+        select(DicomNode, NodePolicy, NodeHealth, DiskReading)
         .outerjoin(NodePolicy, col(NodePolicy.node_id) == col(DicomNode.id))
         .outerjoin(NodeHealth, col(NodeHealth.node_id) == col(DicomNode.id))
+        .outerjoin(DiskReading, col(DiskReading.node_id) == col(DicomNode.id))
         .where(col(DicomNode.id).in_(list(node_ids)))
         .order_by(col(DicomNode.id))
     )
@@ -80,8 +88,9 @@ def require_open(db: Database, node_id: int, *, now: Clock = utc_now) -> None:
         NodeClosed: The node is closed; the message says until when.
     """
     with db.reading() as session:
-        states = node_states(session, [node_id])
-    _refuse(states, now())
+        (state,) = node_states(session, [node_id])
+    if reason := state.closed(now()):
+        raise NodeClosed(reason)
 
 
 def closed_nodes(db: Database) -> dict[str, str]:
@@ -92,14 +101,23 @@ def closed_nodes(db: Database) -> dict[str, str]:
     return {state.node.name: reason for state in states if (reason := state.closed(now))}
 
 
-def reasons_to_wait(session: Session, nodes_of_jobs: Mapping[int, Iterable[int]]) -> dict[int, str]:
+def full_nodes(db: Database) -> dict[str, str]:
+    """Return by name why nothing may be delivered to folders now; those that have space are left out."""
+    now = utc_now()
+    with db.reading() as session:
+        states = node_states(session, session.exec(select(DiskReading.node_id)).all())
+    return {state.node.name: reason for state in states if (reason := state.full(now))}
+
+
+def reasons_to_wait(session: Session, jobs: Iterable[Job]) -> dict[int, str]:
     """Return by job id why jobs have to wait for their nodes; those that need not are left out."""
     now = utc_now()
-    node_ids = {node_id for node_ids in nodes_of_jobs.values() for node_id in node_ids}
-    closed = {state.node.id: state.closed(now) for state in node_states(session, node_ids)}
+    ends = {job.id: (job.source_id, job.destination_id) for job in jobs}
+    node_ids = {node_id for pair in ends.values() for node_id in pair if node_id is not None}
+    states = {state.node.id: state for state in node_states(session, node_ids)}
     reasons = {
-        job_id: " ".join(closed[node_id] for node_id in node_ids if closed[node_id])
-        for job_id, node_ids in nodes_of_jobs.items()
+        job_id: _reasons([states[each] for each in pair if each is not None], now, destination_id=pair[1])
+        for job_id, pair in ends.items()
     }
     return {job_id: reason for job_id, reason in reasons.items() if reason}
 
@@ -107,23 +125,38 @@ def reasons_to_wait(session: Session, nodes_of_jobs: Mapping[int, Iterable[int]]
 class JobGate:
     """The gate of the nodes of one job. It may be used by several threads."""
 
-    def __init__(self, db: Database, job_id: int, node_ids: Iterable[int], *, now: Clock = utc_now) -> None:
+    def __init__(
+        self,
+        db: Database,
+        job_id: int,
+        node_ids: Iterable[int],
+        *,
+        destination_id: int | None = None,
+        now: Clock = utc_now,
+    ) -> None:
+        """Prepare it.
+
+        Args:
+            db: Where the truth is.
+            job_id: The job.
+            node_ids: The nodes that it uses.
+            destination_id: Which of them it delivers to, and needs space at.
+            now: The clock.
+        """
         self._db = db
         self._job_id = job_id
         self._node_ids = tuple(node_ids)
+        self._destination_id = destination_id
         self._now = now
 
     def closed(self) -> str:
         """Return in words why the job may not go on; empty if it may."""
-        now = self._now()
-        reasons = [state.closed(now, visitor=self._visitor) for state in self._states()]
-        return " ".join(filter(None, reasons))
+        return self._reasons(self._states())
 
     def may_launch(self) -> bool:
         """Tell whether an execution may begin. If that is to try a paused node, no other job will."""
         states = self._states()
-        is_closed = any(state.closed(self._now(), visitor=self._visitor) for state in states)
-        return not is_closed and self._take_probes(states, self._visitor)
+        return not self._reasons(states) and self._take_probes(states, self._visitor)
 
     def enter(self, task_id: int) -> None:
         """Let a task in. It costs a look at the database.
@@ -132,7 +165,8 @@ class JobGate:
             NodeClosed: A node is closed, or is just being tried by somebody else.
         """
         states = self._states()
-        _refuse(states, self._now(), visitor=self._visitor)
+        if reasons := self._reasons(states):
+            raise NodeClosed(reasons)
         if not self._take_probes(states, f"task {task_id}"):
             raise NodeClosed("A node is being tried by another task.")
 
@@ -157,6 +191,9 @@ class JobGate:
     def _visitor(self) -> str:
         return f"job {self._job_id}"
 
+    def _reasons(self, states: Iterable[NodeState]) -> str:
+        return _reasons(states, self._now(), destination_id=self._destination_id, visitor=self._visitor)
+
     def _states(self) -> list[NodeState]:
         with self._db.reading() as session:
             return node_states(session, self._node_ids)
@@ -169,7 +206,12 @@ class JobGate:
         )
 
 
-def _refuse(states: Iterable[NodeState], now: datetime, *, visitor: str = "") -> None:
-    for state in states:
-        if reason := state.closed(now, visitor=visitor):
-            raise NodeClosed(reason)
+def _reasons(
+    states: Iterable[NodeState], now: datetime, *, destination_id: int | None, visitor: str = ""
+) -> str:
+    """Return in words why nodes may not be used now, one of them as destination; empty if they may."""
+    closed = (
+        state.closed(now, visitor=visitor) or (state.full(now) if state.node.id == destination_id else "")
+        for state in states
+    )
+    return " ".join(filter(None, closed))

@@ -23,6 +23,8 @@ class Condition(StrEnum):
     """It kept somebody out, but is tried again at once."""
     BUSY = "busy"
     """It said so lately, and gets fewer studies at the same time."""
+    FULL = "full"
+    """Nothing new is delivered to it, for lack of space."""
     PAUSED = "paused"
     """It kept somebody out too often in a row."""
 
@@ -68,6 +70,8 @@ def _condition(state: NodeState) -> tuple[Condition, str]:
         return Condition.CLOSED, reason
     if reason := state.closed(now):
         return Condition.PAUSED, reason
+    if reason := state.full(now):
+        return Condition.FULL, reason
     if health.failures:
         return Condition.TROUBLED, f"It failed {health.failures} times in a row. {health.message}"
     allowed = width(state.node, state.health, now)

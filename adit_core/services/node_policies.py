@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from adit_core.db import NodePolicy, OutsideWindow, User
+from adit_core.db import DicomNode, NodeKind, NodePolicy, OutsideWindow, User
 from adit_core.db.audit import AuditAction
 from adit_core.db.engine import Database
 from adit_core.errors import InputProblem, refuse
@@ -13,6 +13,9 @@ from adit_core.services.opening_hours import parse_windows
 
 _SLOWEST = 0.1
 """Instances per second. Below, peers take the wait for a connection that is dead."""
+
+_LARGEST = 1 << 60
+"""In bytes, more than any disk has."""
 
 
 def get_policy(db: Database, name: str) -> NodePolicy:
@@ -35,6 +38,8 @@ def change_policy(
     time_zone: str | None = None,
     outside: OutsideWindow | None = None,
     find_limit: int | None = None,
+    min_free_bytes: int | None = None,
+    quota_bytes: int | None = None,
     actor: User | str = audit.SYSTEM,
 ) -> NodePolicy:
     """Change what is asked of those who use a node, and return it; what is None stays as it is.
@@ -47,6 +52,8 @@ def change_policy(
         time_zone: Of the windows, such as "Europe/Berlin".
         outside: What becomes of a study that is on the move when a window ends.
         find_limit: How many results it gives to one query at most; 0 if that is not known.
+        min_free_bytes: Of a folder: what stays free on its disk; 0 for what is usual.
+        quota_bytes: Of a folder: how much it may hold; 0 for any amount.
         actor: Who changes it.
 
     Raises:
@@ -55,6 +62,8 @@ def change_policy(
     """
     parsed = None if windows is None else parse_windows(windows)
     refuse(*_rate_problems(instances_per_second), *_zone_problems(time_zone), *_limit_problems(find_limit))
+    for field, amount in (("min_free_bytes", min_free_bytes), ("quota_bytes", quota_bytes)):
+        refuse(*_space_problems(get_node(db, name), field, amount))
     policy = get_policy(db, name)
     if instances_per_second is not None:
         policy.instances_per_second = instances_per_second or None
@@ -64,6 +73,10 @@ def change_policy(
     policy.outside = policy.outside if outside is None else outside
     if find_limit is not None:
         policy.find_limit = find_limit or None
+    if min_free_bytes is not None:
+        policy.min_free_bytes = min_free_bytes or None
+    if quota_bytes is not None:
+        policy.quota_bytes = quota_bytes or None
     with db.session() as session:
         policy = session.merge(policy)
         audit.record(
@@ -83,6 +96,15 @@ def _rate_problems(rate: float | None) -> Iterator[InputProblem]:
         yield InputProblem(
             f"At least {_SLOWEST:g} instances per second, or 0 for any number.", field="instances_per_second"
         )
+
+
+def _space_problems(node: DicomNode, field: str, amount: int | None) -> Iterator[InputProblem]:
+    if amount is None:
+        return
+    if amount and node.kind is not NodeKind.FOLDER:
+        yield InputProblem(f"{node.name} is no folder: an archive looks after its own disk.", field=field)
+    elif not 0 <= amount < _LARGEST:
+        yield InputProblem("Give a number of bytes, or 0 for what is usual.", field=field)
 
 
 def _zone_problems(name: str | None) -> Iterator[InputProblem]:

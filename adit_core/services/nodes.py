@@ -212,16 +212,24 @@ def change_web_server(
 
 
 def list_nodes(db: Database) -> list[DicomNode]:
-    """Return all nodes by name."""
+    """Return all nodes by name, but for those that are retired."""
     with db.reading() as session:
-        return list(session.exec(select(DicomNode).order_by(DicomNode.name)))
+        in_use = select(DicomNode).where(col(DicomNode.retired_at).is_(None))
+        return list(session.exec(in_use.order_by(DicomNode.name)))
+
+
+def retired_nodes(db: Database) -> list[DicomNode]:
+    """Return the nodes that are retired, by name."""
+    with db.reading() as session:
+        retired = select(DicomNode).where(col(DicomNode.retired_at).is_not(None))
+        return list(session.exec(retired.order_by(DicomNode.name)))
 
 
 def get_node(db: Database, name: str) -> DicomNode:
     """Return the node of that name, whoever may use it.
 
     Raises:
-        NotFound: There is none; the message lists those that there are.
+        NotFound: There is none, or it is retired; the message lists those that there are.
     """
     return _named(name, list_nodes(db))
 
@@ -289,6 +297,8 @@ def may_use(db: Database, user: User, node: DicomNode, role: NodeRole) -> bool:
     open           no      in this role                         yes
     open           no      otherwise                            no
     ============== ======= ==================================== =======
+
+    Nobody may use a node that is retired.
     """
     with db.reading() as session:
         return node.id in _usable_ids(session, user, role)
@@ -306,13 +316,14 @@ def _usable_ids(session: Session, user: User, role: NodeRole) -> frozenset[int]:
     if not user.is_active:
         return frozenset()
     if user.is_staff:
-        return frozenset(session.exec(select(DicomNode.id)))
+        return frozenset(session.exec(select(DicomNode.id).where(col(DicomNode.retired_at).is_(None))))
     granted = NodeAccess.as_source if role is NodeRole.SOURCE else NodeAccess.as_destination
     return frozenset(
         session.exec(
             select(NodeAccess.node_id)
             .join(Membership, col(Membership.group_id) == col(NodeAccess.group_id))
-            .where(Membership.user_id == user.id, granted)
+            .join(DicomNode, col(DicomNode.id) == col(NodeAccess.node_id))
+            .where(Membership.user_id == user.id, granted, col(DicomNode.retired_at).is_(None))
         )
     )
 
@@ -344,9 +355,14 @@ def _add(db: Database, node: DicomNode, actor: User | str, connection_profile: s
             )
             session.commit()
     except IntegrityError as error:
-        taken = InputProblem(f"There is a node called {node.name} already.", field="name")
-        raise InvalidInput(taken) from error
+        raise InvalidInput(InputProblem(_why_taken(db, node.name), field="name")) from error
     return node
+
+
+def _why_taken(db: Database, name: str) -> str:
+    if any(node.name == name for node in retired_nodes(db)):
+        return f"A node called {name} is retired, and its jobs name it: restore it, or choose another name."
+    return f"There is a node called {name} already."
 
 
 def save_node(db: Database, node: DicomNode, actor: User | str, connection_profile: str | None) -> DicomNode:

@@ -11,12 +11,13 @@ from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import Protocol
 
-from sqlalchemy import ColumnElement
+from sqlalchemy import ColumnElement, func
 from sqlmodel import Session, col, delete, select, update
 
 from adit_core.db import Channel, Job, JobEnd, Notification, User
 from adit_core.db.columns import utc_now
 from adit_core.db.engine import Database
+from adit_core.db.notifications import DiskNews
 from adit_core.errors import NotificationFailed
 from adit_core.services.history import record_of_job
 
@@ -34,12 +35,12 @@ class News:
 
     notification_id: int
     """Stays the same if it is told again."""
-    job_end: JobEnd
+    event: JobEnd | DiskNews
     owner: str
-    """The user name."""
+    """The user name of who is told; empty if it is about no job, and told by webhook."""
     email: str
     link: str
-    """The page of the job."""
+    """The page that shows more."""
 
 
 class Messenger(Protocol):
@@ -100,16 +101,19 @@ def _take(db: Database, web_url: str) -> _Taken | None:
         notification, owner = row
         if _lease(db, notification):
             break
-    link = f"{web_url.rstrip('/')}/job?id={notification.job_id}"
-    news = News(notification.id, notification.job_end, owner.username, owner.email, link)
+    page = "" if notification.job_id is None else f"job?id={notification.job_id}"
+    event = notification.job_end or notification.disk
+    assert event is not None, "each is about one of them"
+    username, email = (owner.username, owner.email) if owner else ("", "")
+    news = News(notification.id, event, username, email, f"{web_url.rstrip('/')}/{page}")
     return _Taken(news, notification.channel, notification.attempts + 1)
 
 
-def _longest_due(session: Session) -> tuple[Notification, User] | None:
+def _longest_due(session: Session) -> tuple[Notification, User | None] | None:
     return session.exec(
         select(Notification, User)
-        .join(Job, col(Job.id) == col(Notification.job_id))
-        .join(User, col(User.id) == col(Job.owner_id))
+        .outerjoin(Job, col(Job.id) == col(Notification.job_id))
+        .outerjoin(User, col(User.id) == func.coalesce(Notification.recipient_id, Job.owner_id))
         .where(Notification.due_at <= utc_now())
         .order_by(col(Notification.due_at), col(Notification.id))
         .limit(1)
@@ -157,7 +161,8 @@ def _close(db: Database, taken: _Taken, event: str) -> None:
     """Take a notification out of the outbox, and tell what became of it in the history of the job."""
     with db.session() as session:
         closed = session.exec(delete(Notification).where(*_mine(taken)))
-        job = session.get(Job, taken.news.job_end.job_id)
+        end = taken.news.event
+        job = session.get(Job, end.job_id) if isinstance(end, JobEnd) else None
         if closed.rowcount and job is not None and event:
             record_of_job(session, job, event)
         session.commit()

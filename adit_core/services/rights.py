@@ -48,6 +48,8 @@ def require_node(db: Database, user: User, node: DicomNode, role: NodeRole) -> N
     Raises:
         NotAllowed: The user may not.
     """
+    if node.retired_at is not None:
+        raise NotAllowed(f"{node.name} is retired. An administrator can restore it.")
     if not may_use(db, user, node, role):
         raise NotAllowed(
             f"You may not use {node.name} as a {role.value}. An administrator can let your group do so."

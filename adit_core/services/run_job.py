@@ -78,7 +78,7 @@ class JobRun:
         self.node_limits = {node_limit_name(node_id): number for node_id, number in allowed.items()}
         """The concurrency limits that each study takes a slot of, with their sizes."""
         self._run_number = job.run_number
-        self._gate = JobGate(db, job_id, allowed)
+        self._gate = JobGate(db, job_id, allowed, destination_id=job.destination_id)
         self._width = min(settings.studies_in_flight, *(node.max_associations for node in nodes))
         self._turns = BoundedSemaphore(self._width)
         self._pool = ChildPool(self._width)

@@ -49,7 +49,9 @@ class KnownSenders:
     def _ask_or_remember(self) -> frozenset[str] | None:
         self._asked_at = time.monotonic()
         moving = select(DicomNode.ae_title).where(
-            DicomNode.kind == NodeKind.SERVER, col(DicomNode.supports_move)
+            DicomNode.kind == NodeKind.SERVER,
+            col(DicomNode.supports_move),
+            col(DicomNode.retired_at).is_(None),
         )
         try:
             with self._db.reading() as session:

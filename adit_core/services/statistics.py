@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from sqlalchemy import func
 from sqlmodel import Session, col, select
 
-from adit_core.db import Job, JobKind, JobStatus, Task, TaskKind, TaskStatus
+from adit_core.db import DiskReading, Job, JobKind, JobStatus, Task, TaskKind, TaskStatus
 from adit_core.db.engine import Database
+from adit_core.services.disk_watch import readings
 from adit_core.services.node_gate import closed_nodes
 from adit_core.services.nodes import list_nodes
 
@@ -22,6 +23,8 @@ class Statistics:
     bytes_sent: int
     open_nodes: dict[str, bool]
     """By name, whether a node may be used now."""
+    disks: list[DiskReading]
+    """What was found out last about each place that ADIT writes to."""
 
 
 def measure(db: Database) -> Statistics:
@@ -34,6 +37,7 @@ def measure(db: Database) -> Statistics:
             instances=_instances(session),
             bytes_sent=int(session.exec(select(func.sum(Task.bytes_sent))).one() or 0),
             open_nodes={node.name: node.name not in closed for node in list_nodes(db)},
+            disks=readings(db),
         )
 
 

@@ -22,6 +22,7 @@ from adit_core.db.secrets import Keyring
 from adit_core.errors import InputProblem, refuse
 from adit_core.services import audit
 from adit_core.services.approval import initial_message, initial_status
+from adit_core.services.disk_watch import space_problems
 from adit_core.services.launching import Launcher, launch_job
 from adit_core.services.maintenance import require_no_maintenance
 from adit_core.services.nodes import get_node
@@ -96,6 +97,7 @@ def require_allowed(
     refuse(
         *([] if source is None else source_problems(source)),
         *destination_problems(source, destination),
+        *space_problems(db, destination),
         *problems,
         *name_problems(request.name),
         *_pseudonym_problems(db, project, wishes),

@@ -29,6 +29,7 @@ from adit_core.dicom.query import SeriesQuery, SeriesResult, StudyQuery, StudyRe
 from adit_core.dicom.references import is_valid_uid
 from adit_core.errors import InputProblem, InvalidInput, NotFound
 from adit_core.services import audit
+from adit_core.services.disk_space import require_space, uploads_place
 from adit_core.services.job_status import OPEN_JOBS
 from adit_core.services.rights import require_permission
 from adit_core.settings import Settings
@@ -44,6 +45,8 @@ class UploadLimits:
 
     total_bytes: int
     files: int
+    min_free: int | None = None
+    """Bytes that stay free on the disk; None for what is usual."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +90,11 @@ class UploadSummary:
 
 def upload_limits(settings: Settings) -> UploadLimits:
     """Return how much the settings let users upload at once."""
-    return UploadLimits(total_bytes=settings.upload_max_bytes, files=settings.upload_max_files)
+    return UploadLimits(
+        total_bytes=settings.upload_max_bytes,
+        files=settings.upload_max_files,
+        min_free=settings.uploads_min_free_bytes,
+    )
 
 
 def receive_upload(
@@ -117,6 +124,7 @@ def receive_upload(
         DestinationFull: There is no space for it. Nothing is kept.
     """
     require_permission(db, user, Permission.TRANSFER)
+    require_space(uploads_place(root, limits.min_free))
     upload = Upload(id=uuid4().hex, owner_id=user.id, folder="")
     folder = root / upload.id
     upload.folder = str(folder)
@@ -238,6 +246,7 @@ class _Intake:
         for number, (name, stream) in enumerate(files, 1):
             if number > self._limits.files:
                 raise _too_much(f"{self._limits.files} files")
+            require_space(uploads_place(self._folder, self._limits.min_free))
             path = self._folder / f"{number}.dcm"
             self._write(path, stream)
             if reason := _why_no_instance(path):

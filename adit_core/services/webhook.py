@@ -1,4 +1,4 @@
-"""Tells by webhook that jobs have ended: a signed POST of JSON to an address of the administrator's.
+"""Tells by webhook that jobs have ended or disks are low: a signed POST of JSON to an address of the staff.
 
 Whoever receives it computes HMAC-SHA256 (RFC 2104) with the shared secret over ``TIME.BODY`` and compares it
 with the ``v1`` of the header ``X-ADIT-Signature: t=TIME,v1=HEX``; a TIME (seconds since 1970) that is minutes
@@ -9,10 +9,12 @@ import hmac
 import ssl
 import time
 from dataclasses import dataclass, field
+from typing import Any
 
 import httpx
 from pydantic_core import to_json
 
+from adit_core.db.notifications import DiskNews
 from adit_core.errors import NotificationFailed
 from adit_core.services.notify import News
 
@@ -43,15 +45,7 @@ class Webhook:
 
         Redirects are not followed: what is signed is for one receiver.
         """
-        body = to_json(
-            {
-                "event": "job ended",
-                "delivery": news.notification_id,
-                "owner": news.owner,
-                "link": news.link,
-                "job": news.job_end,
-            }
-        )
+        body = to_json({"delivery": news.notification_id, "link": news.link, **_told(news)})
         headers = {
             "Content-Type": "application/json",
             DELIVERY_HEADER: str(news.notification_id),
@@ -66,6 +60,12 @@ class Webhook:
             raise NotificationFailed(f"The webhook does not answer: {type(error).__name__}.") from None
         if not answer.is_success:
             raise NotificationFailed(f"The webhook answered with status {answer.status_code}.")
+
+
+def _told(news: News) -> dict[str, Any]:
+    if isinstance(news.event, DiskNews):
+        return {"event": "disk space", "disk": news.event}
+    return {"event": "job ended", "owner": news.owner, "job": news.event}
 
 
 def signature(body: bytes, secret: str, *, at: int) -> str:

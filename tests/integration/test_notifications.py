@@ -121,6 +121,11 @@ def ca_file(authority: Authority, tmp_path: Path) -> str:
     return str(path)
 
 
+def end_of(news: News) -> JobEnd:
+    assert isinstance(news.event, JobEnd)
+    return news.event
+
+
 def mail_settings(server: FakeMailServer, **changes) -> Settings:
     given = {
         "smtp_host": "127.0.0.1",
@@ -144,13 +149,13 @@ def test_the_end_of_a_job_is_told_once(office: Office) -> None:
 
     assert office.tell({Channel.EMAIL: mail, Channel.WEBHOOK: hook}) == Told()
     (news,) = mail.news
-    assert hook.news[0].job_end == news.job_end
+    assert hook.news[0].event == news.event
     assert (news.owner, news.email, news.link) == (
         "ada",
         "ada@hospital.example",
         f"https://adit.example/job?id={office.job_id}",
     )
-    assert (news.job_end.status, news.job_end.tasks) == (JobStatus.SUCCESS, {TaskStatus.SUCCESS: 2})
+    assert (end_of(news).status, end_of(news).tasks) == (JobStatus.SUCCESS, {TaskStatus.SUCCESS: 2})
     assert office.told() == ["The end was told by webhook.", "The end was told by e-mail."]
 
 
@@ -163,7 +168,7 @@ def test_each_end_of_a_job_is_told_as_it_was(office: Office) -> None:
 
     office.tell({Channel.EMAIL: mail})
 
-    assert [(news.job_end.status, news.job_end.run_number) for news in mail.news] == [
+    assert [(end_of(news).status, end_of(news).run_number) for news in mail.news] == [
         (JobStatus.FAILURE, 1),
         (JobStatus.CANCELED, 2),
     ]
@@ -249,7 +254,7 @@ def test_several_processes_tell_everything_once(office: Office) -> None:
         done = list(pool.map(lambda _: office.tell({Channel.EMAIL: mail}), range(4)))
 
     assert sum(each.told for each in done) == 10
-    assert sorted(news.job_end.job_id for news in mail.news) == sorted(jobs)
+    assert sorted(end_of(news).job_id for news in mail.news) == sorted(jobs)
 
 
 def test_an_e_mail_tells_what_matters_and_nothing_of_patients(office: Office) -> None:

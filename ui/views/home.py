@@ -6,6 +6,7 @@ import streamlit as st
 from streamlit.navigation.page import Page
 
 from adit_core.api.wiring import connected
+from adit_core.db import SpaceState
 from adit_core.services.attention import Attention, attention
 from adit_core.services.disk_space import Disk, disks
 from adit_core.services.jobs import JobView, list_jobs
@@ -25,7 +26,13 @@ _TONES = {
     Condition.CLOSED: Tone.NEUTRAL,
     Condition.TROUBLED: Tone.WARNING,
     Condition.BUSY: Tone.WARNING,
+    Condition.FULL: Tone.BAD,
     Condition.PAUSED: Tone.BAD,
+}
+_SPACE = {
+    SpaceState.ENOUGH: "",
+    SpaceState.LOW: ":material/warning: Running low. ",
+    SpaceState.FULL: ":material/error: Full. ",
 }
 _MOST_NODES = 12
 
@@ -118,7 +125,8 @@ def _show_nodes(reports: Sequence[NodeReport]) -> None:
 def _show_disks(found: Sequence[Disk]) -> None:
     st.subheader("Disk space", anchor=False)
     for disk in found:
-        full = ":material/warning: Nearly full. " if disk.is_nearly_full else ""
         uses = ", ".join(map(verbatim, disk.uses))
-        text = f"{full}{data_size(disk.free)} of {data_size(disk.total)} free · {uses}"
+        text = f"{_SPACE[disk.state]}{data_size(disk.free)} of {data_size(disk.total)} free · {uses}"
         st.progress(min(max(disk.used_share, 0.0), 1.0), text=text)
+        for message in disk.messages:
+            st.warning(verbatim(message), icon=":material/hard_drive:")

@@ -6,7 +6,7 @@ from zoneinfo import available_timezones
 
 import streamlit as st
 
-from adit_core.db import DicomNode, OutsideWindow, User, Weekday, WeeklyWindow
+from adit_core.db import DicomNode, NodeKind, NodePolicy, OutsideWindow, User, Weekday, WeeklyWindow
 from adit_core.db.engine import Database
 from adit_core.services.node_policies import change_policy, get_policy
 from adit_core.services.opening_hours import OpeningHours
@@ -19,7 +19,10 @@ _LABELS = {
     "instances_per_second": "Instances per second",
     "time_zone": "Time zone",
     "find_limit": "Results of a query",
+    "min_free_bytes": "GB that stay free",
+    "quota_bytes": "Quota in GB",
 }
+_GB = 1e9
 _OUTSIDE = {
     OutsideWindow.FINISH: "The study under way is finished",
     OutsideWindow.STOP: "It stops after the series under way; the rest waits",
@@ -75,6 +78,7 @@ def offer_policy(db: Database, actor: User, node: DicomNode) -> None:
             step=1,
             help="How many results the archive gives to one query at most. 0 if that is not known.",
         )
+        space = _space_fields(policy) if node.kind is NodeKind.FOLDER else {}
         saved = st.form_submit_button("Save policy", type="primary")
     if saved:
         with problems_by_label(_LABELS):
@@ -86,9 +90,31 @@ def offer_policy(db: Database, actor: User, node: DicomNode) -> None:
                 outside=outside,
                 instances_per_second=rate,
                 find_limit=limit,
+                **space,
                 actor=actor,
             )
             say_done(f"Changed the policy of {node.name}.")
+
+
+def _space_fields(policy: NodePolicy) -> dict[str, int]:
+    """Show what is asked of the disk of a folder, and return it in bytes."""
+    left, right = st.columns(2)
+    min_free = left.number_input(
+        "GB that stay free",
+        0.0,
+        1e9,
+        (policy.min_free_bytes or 0) / _GB,
+        help="Below, nothing new is delivered, and jobs wait. 0 is for what is usual: 2 GiB, or 5 % of a "
+        "small disk.",
+    )
+    quota = right.number_input(
+        "Quota in GB",
+        0.0,
+        1e9,
+        (policy.quota_bytes or 0) / _GB,
+        help="How much the folder may hold. 0 is for any amount.",
+    )
+    return {"min_free_bytes": round(min_free * _GB), "quota_bytes": round(quota * _GB)}
 
 
 def _row(window: WeeklyWindow) -> dict[str, str | None]:

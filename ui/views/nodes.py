@@ -6,7 +6,7 @@ from adit_core.api.wiring import connected
 from adit_core.db import DicomNode, NodeKind, User
 from adit_core.db.engine import Database
 from adit_core.services.groups import list_groups
-from adit_core.services.node_gate import closed_nodes
+from adit_core.services.node_gate import closed_nodes, full_nodes
 from adit_core.services.node_health import record_answer
 from adit_core.services.nodes import get_node, list_nodes, services_of
 from adit_core.services.rights import require_staff
@@ -18,6 +18,7 @@ from ui.components.table import Badge, Column, Grid, Link, Row, Text, Tone, tabl
 from ui.views.connection_profiles import show_profiles
 from ui.views.node_forms import KINDS, offer_changes, offer_new
 from ui.views.node_policy import offer_policy
+from ui.views.node_removal import offer_removal, show_retired
 from ui.views.node_test import offer_test
 
 _PARTS = {"nodes": "Nodes", "profiles": "Connection profiles"}
@@ -61,13 +62,15 @@ def _show_all(db: Database, actor: User) -> None:
             "There are no nodes yet.",
             "A node is an archive or a folder that studies move between. Add the first one above.",
         )
+        show_retired(db)
         return
-    picked = table(_grid(nodes, closed_nodes(db)), key="nodes")
+    picked = table(_grid(nodes, closed_nodes(db), full_nodes(db)), key="nodes")
+    show_retired(db)
     if picked is not None:
         open_part(node=picked)
 
 
-def _grid(nodes: list[DicomNode], closed: dict[str, str]) -> Grid:
+def _grid(nodes: list[DicomNode], closed: dict[str, str], full: dict[str, str]) -> Grid:
     columns = (
         Column("Node", width="11rem"),
         Column("Kind", width="8rem"),
@@ -76,21 +79,31 @@ def _grid(nodes: list[DicomNode], closed: dict[str, str]) -> Grid:
         Column("At once", numeric=True, width="5rem"),
         Column("State", width="7rem"),
     )
-    return Grid("Nodes by name", columns, tuple(_row(node, closed.get(node.name, "")) for node in nodes))
+    return Grid(
+        "Nodes by name",
+        columns,
+        tuple(_row(node, closed.get(node.name, ""), full.get(node.name, "")) for node in nodes),
+    )
 
 
-def _row(node: DicomNode, closed: str) -> Row:
+def _row(node: DicomNode, closed: str, full: str) -> Row:
     return Row(
         node.name,
         (
-            Link(node.name, f"/nodes?node={node.name}", (closed,) if closed else ()),
+            Link(node.name, f"/nodes?node={node.name}", tuple(filter(None, (closed, full)))),
             Text(KINDS[node.kind]),
             Text(_address(node), code=True),
             Text(", ".join(_services(node))),
             Text(str(node.max_associations)),
-            Badge("Closed", Tone.WARNING) if closed else Badge("Open", Tone.GOOD),
+            _state(closed, full),
         ),
     )
+
+
+def _state(closed: str, full: str) -> Badge:
+    if full:
+        return Badge("Full", Tone.BAD)
+    return Badge("Closed", Tone.WARNING) if closed else Badge("Open", Tone.GOOD)
 
 
 def _address(node: DicomNode) -> str:
@@ -124,13 +137,15 @@ def _show_node(db: Database, actor: User, node: DicomNode) -> None:
             if st.button("Use it again now", help="For one that is paused because it failed."):
                 record_answer(db, node.id)
                 say_done(f"{node.name} is used again, within its opening hours.")
-    settings, test, policy = st.tabs(["Settings", "Test", "Policy"])
+    settings, test, policy, removal = st.tabs(["Settings", "Test", "Policy", "Remove"])
     with settings:
         offer_changes(db, actor, node)
     with test:
         offer_test(db, node)
     with policy:
         offer_policy(db, actor, node)
+    with removal:
+        offer_removal(db, node)
 
 
 def _usable_by(db: Database, node: DicomNode) -> str:

@@ -14,6 +14,7 @@ from adit_core.dicom.node import QueryRoot, Service, SidecarContent, WebService
 from adit_core.services.node_gate import closed_nodes
 from adit_core.services.node_health import record_answer
 from adit_core.services.node_policies import change_policy, get_policy
+from adit_core.services.node_removal import Removal, remove_node, restore_node
 from adit_core.services.nodes import (
     add_folder,
     add_server,
@@ -22,6 +23,7 @@ from adit_core.services.nodes import (
     change_web_server,
     get_node,
     list_nodes,
+    retired_nodes,
 )
 from adit_core.services.opening_hours import OpeningHours
 from adit_core.services.profiles import list_profiles
@@ -107,6 +109,10 @@ class Policy(Shown):
     outside: OutsideWindow
     instances_per_second: float | None
     find_limit: int | None
+    min_free_bytes: int | None
+    """Of a folder: what stays free on its disk; null for what is usual."""
+    quota_bytes: int | None
+    """Of a folder: how much it may hold; null for any amount."""
     closed: str
 
     @classmethod
@@ -118,6 +124,8 @@ class Policy(Shown):
             outside=row.outside,
             instances_per_second=row.instances_per_second,
             find_limit=row.find_limit,
+            min_free_bytes=row.min_free_bytes,
+            quota_bytes=row.quota_bytes,
             closed=closed,
         )
 
@@ -133,6 +141,10 @@ class ChangedPolicy(Given):
     outside: OutsideWindow | None = None
     find_limit: int | None = Field(default=None, ge=0, le=2**31 - 1)
     """0 if that is not known."""
+    min_free_bytes: int | None = Field(default=None, ge=0, lt=1 << 60, examples=[50_000_000_000])
+    """Of a folder: 0 for what is usual."""
+    quota_bytes: int | None = Field(default=None, ge=0, lt=1 << 60, examples=[2_000_000_000_000])
+    """Of a folder: 0 for any amount."""
 
 
 @router.get("/nodes")
@@ -181,6 +193,31 @@ def change_dicomweb_server(
     """Change how an archive is reached by DICOMweb."""
     changed = change_web_server(wiring.database, name, **changes.model_dump(), actor=caller.user)
     return _one(wiring, changed)
+
+
+class Removed(Shown):
+    """What became of a node: it was deleted, or retired because jobs refer to it."""
+
+    node: str
+    outcome: Removal
+
+
+@router.delete("/nodes/{name:path}")
+def remove(wiring: Wired, caller: Administrator, name: Name) -> Removed:
+    """Delete a node; one that jobs refer to is retired instead: nobody uses it, but its jobs name it."""
+    return Removed(node=name, outcome=remove_node(wiring.database, name, actor=caller.user))
+
+
+@router.get("/retired-nodes")
+def list_retired(wiring: Wired, _caller: Administrator) -> list[Node]:
+    """List the nodes that are retired, by name."""
+    return _shown(wiring, retired_nodes(wiring.database))
+
+
+@router.post("/nodes/restore/{name:path}")
+def restore(wiring: Wired, caller: Administrator, name: Name) -> Node:
+    """Let a retired node be used again, as it was."""
+    return _one(wiring, restore_node(wiring.database, name, actor=caller.user))
 
 
 @router.post("/nodes/resume/{name:path}")

@@ -12,7 +12,9 @@ from adit_core.db import User
 from adit_core.db.secrets import new_key
 from adit_core.errors import SchedulerUnavailable
 from adit_core.services import doctor
+from adit_core.services.disk_watch import watch_disks
 from adit_core.services.doctor import Verdict, examine
+from adit_core.services.node_policies import change_policy
 from adit_core.settings import Settings
 from deployments.stack import free_port
 from tests.integration.cli.conftest import CommandLine
@@ -62,9 +64,8 @@ def bad(findings: dict[str, doctor.Finding]) -> set[str]:
 
 
 def test_where_all_is_well_nothing_is_to_be_done(
-    cli: CommandLine, admin: User, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cli: CommandLine, admin: User, url: str, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(doctor, "_LITTLE_SPACE", 0)
     folder = tmp_path / "export"
     folder.mkdir()
     make_folder(cli.db, "Export", path=str(folder))
@@ -126,12 +127,30 @@ def test_the_clocks_of_two_machines_are_compared(
     assert found(cli, Scheduler(), web_url=url)["clock"].verdict is Verdict.WARNING
 
 
-def test_a_full_disk_is_told_of(cli: CommandLine, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor, "_LITTLE_SPACE", 1 << 62)
+def test_a_full_disk_is_told_of(cli: CommandLine, url: str) -> None:
+    (cli.data_dir / "uploads").mkdir()
 
-    findings = found(cli, Scheduler(), web_url=url)
+    finding = found(cli, Scheduler(), web_url=url, uploads_min_free_bytes=1 << 60)[
+        "disk of the application's data"
+    ]
 
-    assert findings[f"disk of {cli.data_dir}"].verdict is Verdict.WARNING
+    assert finding.verdict is Verdict.BAD
+    assert "There is no space for more at uploads" in finding.message
+    assert finding.remedy
+
+
+def test_a_full_folder_of_another_machine_is_told_of(cli: CommandLine, url: str, tmp_path: Path) -> None:
+    path = tmp_path / "export"
+    path.mkdir()
+    node = make_folder(cli.db, "Export", path=str(path))
+    change_policy(cli.db, "Export", min_free_bytes=1 << 59)
+    watch_disks(cli.db, Settings(data_dir=cli.data_dir))
+    path.rmdir()
+
+    finding = found(cli, Scheduler(), web_url=url)[f"disk of {node.path}"]
+
+    assert finding.verdict is Verdict.BAD
+    assert "no space for more at Export" in finding.message
 
 
 def test_the_command_ends_with_status_1_if_something_is_bad(cli: CommandLine, admin: User) -> None:
