@@ -30,11 +30,13 @@ _SUMMARIES = {
     "audit": "Who did what, and whether that was tampered with.",
     "announcements": "What everybody who opens the dashboard is told.",
     "maintenance": "Keep new jobs away while something is repaired.",
+    "import": "Take over nodes, groups and users of ADIT's first edition.",
     "db": "The database.",
     "doctor": "Find out what is wrong, and what to do about it.",
     "reconcile": "Repair what a crash has left behind.",
 }
-"""What help says of each command; its module in this package has the same name."""
+"""What help says of each command; its module in this package has the same name, if Python allows it."""
+_MODULES = {"import": "import_dump"}
 
 _AS_JSON = "adit.as_json"
 
@@ -58,7 +60,7 @@ class _RootGroup(TyperGroup):
         """Put the real command in the place of the one that only has a summary."""
         name, command, rest = super().resolve_command(ctx, args)
         if name is not None:
-            command = get_command(import_module(f"{__package__}.{name}").app)
+            command = get_command(import_module(f"{__package__}.{_MODULES.get(name, name)}").app)
         return name, command, rest
 
     def invoke(self, ctx: Any) -> Any:

@@ -25,6 +25,7 @@ class AuditAction(StrEnum):
     NODE_CHANGED = "node changed"
     NODE_REMOVED = "node removed"
     NODE_RESTORED = "node restored"
+    IMPORTED = "imported"
     DATABASE_BACKED_UP = "database backed up"
     DATABASE_RESTORED = "database restored"
     OUTDATED_REMOVED = "outdated removed"

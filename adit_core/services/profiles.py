@@ -95,9 +95,7 @@ def add_profile(
         InvalidInput: With all that is wrong.
         SecretUnreadable: There is no key to seal secrets with.
     """
-    refuse(*_name_problems(name), *_problems(profile))
-    row = ConnectionProfile(name=name.strip())
-    _fill(db, row, profile)
+    row = profile_row(db, name, profile)
     try:
         with db.session() as session:
             session.add(row)
@@ -106,6 +104,19 @@ def add_profile(
     except IntegrityError as error:
         taken = InputProblem(f"There is a connection profile called {row.name} already.", field="name")
         raise InvalidInput(taken) from error
+    return row
+
+
+def profile_row(db: Database, name: str, profile: values.ConnectionProfile) -> ConnectionProfile:
+    """Return the row of a connection profile, to be added to a transaction. Its secrets are sealed.
+
+    Raises:
+        InvalidInput: With all that is wrong.
+        SecretUnreadable: There is no key to seal secrets with.
+    """
+    refuse(*_name_problems(name), *_problems(profile))
+    row = ConnectionProfile(name=name.strip())
+    _fill(db, row, profile)
     return row
 
 

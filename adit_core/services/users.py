@@ -1,7 +1,8 @@
 """Accounts: adding them, checking passwords, groups and what they permit.
 
 Passwords are kept as argon2id (RFC 9106). Checking one costs the same whether or not the user
-exists, so that the time of an answer does not tell which user names do.
+exists, so that the time of an answer does not tell which user names do. It does tell of accounts that were
+imported, until they sign in for the first time: their passwords are kept as Django keeps them.
 """
 
 import re
@@ -21,6 +22,7 @@ from adit_core.db.columns import storable
 from adit_core.db.engine import Database
 from adit_core.errors import InputProblem, InvalidInput, NotFound, refuse
 from adit_core.services import audit
+from adit_core.services.django_passwords import DjangoPbkdf2Hasher
 
 MIN_PASSWORD_LENGTH = 10
 MAX_PASSWORD_LENGTH = 1024
@@ -28,7 +30,8 @@ _EMAIL = re.compile(r"[!-?A-~]+@[!-?A-~]+")
 """Nothing but what is printed and is no space, so that a header cannot be ended by it."""
 _USERNAME = re.compile(r"[a-z0-9][a-z0-9._@+-]{0,149}")
 
-_hasher = PasswordHash((Argon2Hasher(),))
+_hasher = PasswordHash((Argon2Hasher(), DjangoPbkdf2Hasher()))
+"""The first makes hashes; those of the second came from ADIT's first edition."""
 
 
 def create_user(
@@ -297,6 +300,15 @@ def _own_account_problems(user_id: int, changes: UserChanges, actor: User | str)
         for field in ("is_active", "is_staff"):
             if getattr(changes, field) is False:
                 yield InputProblem("Have somebody else do this to your own account.", field=field)
+
+
+def account_problems(username: str, full_name: str, email: str) -> list[InputProblem]:
+    """Return what is wrong with an account that is not made by `create_user`; the name is a small one."""
+    return [
+        *_username_problems(username),
+        *_length_problems("full_name", full_name, 150),
+        *_email_problems(email, is_needed=False),
+    ]
 
 
 def _username_problems(username: str) -> list[InputProblem]:

@@ -75,7 +75,6 @@ def test_a_node_with_jobs_is_retired_hidden_from_all_choices_and_named_by_its_jo
 
     assert restored.retired_at is None
     assert destination in {node.name for node in usable_nodes(database, ada, NodeRole.DESTINATION)}
-    restart_job(database, FakeLauncher(), root, job.id)
     assert removals(database) == [("root", destination, "retired"), ("root", destination, None)]
 
 
