@@ -23,7 +23,7 @@ from adit_core.db.policies import NodeHealth, NodePolicy, OutsideWindow, Weekday
 from adit_core.db.projects import PatientLink, ProjectAccess, PseudonymProject, PseudonymSource, StudyLink
 from adit_core.db.queries import QueryResult, QueryRow, RowStatus
 from adit_core.db.studies import Series, Study
-from adit_core.db.submissions import Submission
+from adit_core.db.submissions import RepeatableCreation, Submission
 from adit_core.db.tasks import SeriesProgress, Task, TaskKind, TaskStatus
 from adit_core.db.tokens import ApiToken, TokenScope
 from adit_core.db.uploads import Upload, UploadedSeries, UploadedStudy
@@ -66,6 +66,7 @@ __all__ = [
     "PseudonymSource",
     "QueryResult",
     "QueryRow",
+    "RepeatableCreation",
     "ReviewStatus",
     "RowStatus",
     "Series",

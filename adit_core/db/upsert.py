@@ -22,10 +22,11 @@ def upsert(session: Session, rows: Sequence[Table], *, key: Collection[str]) -> 
     session.execute(statement.on_conflict_do_update(index_elements=list(key), set_=changes), values)
 
 
-def add_if_missing(session: Session, row: Table, *, key: Collection[str]) -> None:
-    """Write `row`, unless one with the same `key` columns exists."""
+def add_if_missing(session: Session, row: Table, *, key: Collection[str]) -> bool:
+    """Write `row`, unless one with the same `key` columns exists; tell whether it was written."""
     statement = _insert(session, type(row)).values(row.model_dump(exclude={"id"}))
-    session.execute(statement.on_conflict_do_nothing(index_elements=list(key)))
+    done = session.connection().execute(statement.on_conflict_do_nothing(index_elements=list(key)))
+    return done.rowcount == 1
 
 
 def _insert(session: Session, table: type[Table]) -> postgresql.Insert | sqlite.Insert:

@@ -10,6 +10,7 @@ from adit_core.db.audit import AuditAction
 from adit_core.db.engine import Database
 from adit_core.services import audit
 from adit_core.services.job_status import OPEN_JOBS
+from adit_core.services.repeatable import remove_outdated_answers
 
 _JOBS_AT_ONCE = 20
 _STUDIES_AT_ONCE = 5000
@@ -25,7 +26,7 @@ class Retention:
     tokens: timedelta
     """Tokens that have expired or were revoked."""
     submissions: timedelta = timedelta(days=30)
-    """Keys by which a program may repeat a submission."""
+    """Keys by which a program may repeat a submission; those of other creations are kept for a day."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,7 @@ def remove_outdated(db: Database, retention: Retention, *, now: datetime) -> Out
         submissions = session.exec(
             delete(Submission).where(col(Submission.created_at) < now - retention.submissions)
         ).rowcount
+        submissions += remove_outdated_answers(session, now=now)
         session.commit()
     jobs = 0 if retention.jobs is None else _remove_jobs(db, now - retention.jobs)
     return Outdated(jobs, _remove_studies(db, now - retention.studies), tokens, sessions, submissions)

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Path
 from pydantic import Field, StringConstraints
 
 from adit_core.api.v1.callers import Administrator, Wired
+from adit_core.api.v1.creating import OneCreation
 from adit_core.api.v1.node_views import Node
 from adit_core.api.v1.values import Given, NodeName, Shown, Text
 from adit_core.api.wiring import Wiring
@@ -154,29 +155,43 @@ def list_all(wiring: Wired, _caller: Administrator) -> list[Node]:
 
 
 @router.post("/nodes/servers", status_code=201)
-def add_dimse_server(wiring: Wired, caller: Administrator, node: NewServer) -> Node:
+def add_dimse_server(wiring: Wired, caller: Administrator, creation: OneCreation, node: NewServer) -> Node:
     """Add an archive that speaks DIMSE."""
-    return _one(wiring, add_server(wiring.database, **node.model_dump(), actor=caller.user))
+
+    def create() -> Node:
+        return _one(wiring, add_server(wiring.database, **node.model_dump(), actor=caller.user))
+
+    return creation.once(node, Node, create)
 
 
 @router.post("/nodes/web-servers", status_code=201)
-def add_dicomweb_server(wiring: Wired, caller: Administrator, node: NewWebServer) -> Node:
+def add_dicomweb_server(
+    wiring: Wired, caller: Administrator, creation: OneCreation, node: NewWebServer
+) -> Node:
     """Add an archive that is reached by DICOMweb."""
-    return _one(wiring, add_web_server(wiring.database, **node.model_dump(), actor=caller.user))
+
+    def create() -> Node:
+        return _one(wiring, add_web_server(wiring.database, **node.model_dump(), actor=caller.user))
+
+    return creation.once(node, Node, create)
 
 
 @router.post("/nodes/folders", status_code=201)
-def add_a_folder(wiring: Wired, caller: Administrator, node: NewFolder) -> Node:
+def add_a_folder(wiring: Wired, caller: Administrator, creation: OneCreation, node: NewFolder) -> Node:
     """Add a folder."""
-    added = add_folder(
-        wiring.database,
-        node.name,
-        path=node.path,
-        storage=Storage(**node.storage.model_dump()),
-        max_associations=node.max_associations,
-        actor=caller.user,
-    )
-    return _one(wiring, added)
+
+    def create() -> Node:
+        added = add_folder(
+            wiring.database,
+            node.name,
+            path=node.path,
+            storage=Storage(**node.storage.model_dump()),
+            max_associations=node.max_associations,
+            actor=caller.user,
+        )
+        return _one(wiring, added)
+
+    return creation.once(node, Node, create)
 
 
 @router.patch("/nodes/servers/{name:path}")

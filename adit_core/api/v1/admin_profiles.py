@@ -7,6 +7,7 @@ from fastapi import APIRouter, Path
 from pydantic import Field, FiniteFloat, StringConstraints
 
 from adit_core.api.v1.callers import Administrator, Wired
+from adit_core.api.v1.creating import OneCreation
 from adit_core.api.v1.values import Given, NodeName, Shown, Text
 from adit_core.db import ConnectionProfile, CredentialsKind
 from adit_core.dicom import node as values
@@ -167,9 +168,13 @@ def list_all(wiring: Wired, _caller: Administrator) -> list[Profile]:
 
 
 @router.post("", status_code=201)
-def add(wiring: Wired, caller: Administrator, profile: NewProfile) -> Profile:
+def add(wiring: Wired, caller: Administrator, creation: OneCreation, profile: NewProfile) -> Profile:
     """Add a connection profile."""
-    return Profile.of(add_profile(wiring.database, profile.name, profile.value(), actor=caller.user))
+
+    def create() -> Profile:
+        return Profile.of(add_profile(wiring.database, profile.name, profile.value(), actor=caller.user))
+
+    return creation.once(profile, Profile, create)
 
 
 @router.get("/{name:path}")

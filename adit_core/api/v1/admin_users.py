@@ -7,6 +7,7 @@ from fastapi import APIRouter, Path
 from pydantic import Field, StringConstraints
 
 from adit_core.api.v1.callers import Administrator, Wired
+from adit_core.api.v1.creating import OneCreation
 from adit_core.api.v1.values import Given, Id, NodeName, Shown, Text
 from adit_core.db import Permission
 from adit_core.services import groups
@@ -114,21 +115,25 @@ def list_accounts(wiring: Wired, _caller: Administrator) -> list[User]:
 
 
 @router.post("/users", status_code=201)
-def add_account(wiring: Wired, caller: Administrator, user: NewUser) -> User:
+def add_account(wiring: Wired, caller: Administrator, creation: OneCreation, user: NewUser) -> User:
     """Add an account."""
-    added = create_user(
-        wiring.database,
-        username=user.username,
-        password=user.password,
-        full_name=user.full_name,
-        email=user.email,
-        staff=user.is_staff,
-        needs_approval=user.needs_approval,
-        notify_by_email=user.notify_by_email,
-        must_change_password=user.must_change_password,
-        actor=caller.user,
-    )
-    return User.model_validate(added)
+
+    def create() -> User:
+        added = create_user(
+            wiring.database,
+            username=user.username,
+            password=user.password,
+            full_name=user.full_name,
+            email=user.email,
+            staff=user.is_staff,
+            needs_approval=user.needs_approval,
+            notify_by_email=user.notify_by_email,
+            must_change_password=user.must_change_password,
+            actor=caller.user,
+        )
+        return User.model_validate(added)
+
+    return creation.once(user, User, create)
 
 
 @router.get("/users/{username}")
@@ -157,10 +162,14 @@ def list_groups(wiring: Wired, _caller: Administrator) -> list[Group]:
 
 
 @router.post("/groups", status_code=201)
-def add_group(wiring: Wired, caller: Administrator, group: NewGroup) -> Group:
+def add_group(wiring: Wired, caller: Administrator, creation: OneCreation, group: NewGroup) -> Group:
     """Add a group."""
-    added = groups.add_group(wiring.database, group.name, group.permissions, actor=caller.user)
-    return Group.model_validate(added)
+
+    def create() -> Group:
+        added = groups.add_group(wiring.database, group.name, group.permissions, actor=caller.user)
+        return Group.model_validate(added)
+
+    return creation.once(group, Group, create)
 
 
 @router.get("/groups/{group_id}")

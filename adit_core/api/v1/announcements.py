@@ -6,6 +6,7 @@ from fastapi import APIRouter
 from pydantic import AwareDatetime, Field
 
 from adit_core.api.v1.callers import Administrator, Reader, Wired
+from adit_core.api.v1.creating import OneCreation
 from adit_core.api.v1.values import Given, Id, Shown, Text
 from adit_core.db import Importance
 from adit_core.services.announcements import (
@@ -69,18 +70,24 @@ def list_all(wiring: Wired, caller: Administrator) -> list[Announcement]:
 
 
 @router.post("/admin/announcements", status_code=201)
-def announce(wiring: Wired, caller: Administrator, wanted: NewAnnouncement) -> Announcement:
+def announce(
+    wiring: Wired, caller: Administrator, creation: OneCreation, wanted: NewAnnouncement
+) -> Announcement:
     """Tell everybody something."""
-    row = add_announcement(
-        wiring.database,
-        caller.user,
-        wanted.message,
-        importance=wanted.importance,
-        starts_at=wanted.starts_at,
-        ends_at=wanted.ends_at,
-        address=caller.address,
-    )
-    return Announcement.model_validate(row)
+
+    def create() -> Announcement:
+        row = add_announcement(
+            wiring.database,
+            caller.user,
+            wanted.message,
+            importance=wanted.importance,
+            starts_at=wanted.starts_at,
+            ends_at=wanted.ends_at,
+            address=caller.address,
+        )
+        return Announcement.model_validate(row)
+
+    return creation.once(wanted, Announcement, create)
 
 
 @router.delete("/admin/announcements/{announcement_id}", status_code=204)

@@ -3,7 +3,7 @@
 import hashlib
 from typing import Annotated
 
-from fastapi import Form, Header, UploadFile
+from fastapi import Form, UploadFile
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from adit_core.api.authentication import Caller
@@ -19,16 +19,6 @@ from adit_core.services.transfer_request import TransferRequest
 _MOST_ROWS = 100_000
 """More than a spreadsheet may have, which is told in other words."""
 
-IdempotencyKey = Annotated[
-    str | None,
-    Header(
-        min_length=1,
-        max_length=200,
-        pattern="^[!-~]+$",
-        description="Made up by the client for this job. Who sends the same again, because the answer was "
-        "lost, gets the job that there is.",
-    ),
-]
 Modality = Annotated[str, StringConstraints(strip_whitespace=True, pattern="^[A-Za-z0-9_ ]{1,16}$")]
 Rows = Annotated[list[dict[Text, Text]], Field(min_length=1, max_length=_MOST_ROWS)]
 """Text by the names of columns. Problems name rows as a spreadsheet would count them: the first is row 2."""

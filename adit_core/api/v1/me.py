@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from adit_core.api.authentication import Caller, address_of, require_pace
 from adit_core.api.sign_in import password_checks
 from adit_core.api.v1.callers import Anybody, Wired
+from adit_core.api.v1.creating import OneCreation
 from adit_core.api.v1.values import Given, Id, JobName, Shown
 from adit_core.db import Permission, TokenScope
 from adit_core.errors import NotAllowed
@@ -130,19 +131,26 @@ def list_all(wiring: Wired, caller: Anybody, all_users: bool = False) -> list[To
 
 
 @router.post("/tokens", status_code=201)
-def create(wiring: Wired, caller: Anybody, wish: TokenWish) -> FreshToken:
-    """Make a token for oneself. One that was made with another token can do no more, and lasts no longer."""
+def create(wiring: Wired, caller: Anybody, creation: OneCreation, wish: TokenWish) -> FreshToken:
+    """Make a token for oneself. One that was made with another token can do no more, and lasts no longer.
+
+    It is shown once: asked for again under the same Idempotency-Key, it is refused with 409.
+    """
     _require_no_more(caller, wish)
-    made = create_token(
-        wiring.database,
-        caller.user,
-        name=wish.name,
-        scopes=wish.scopes,
-        lifetime=None if wish.days is None else timedelta(days=wish.days),
-        not_after=caller.until,
-        address=caller.address,
-    )
-    return _fresh(made)
+
+    def create() -> FreshToken:
+        made = create_token(
+            wiring.database,
+            caller.user,
+            name=wish.name,
+            scopes=wish.scopes,
+            lifetime=None if wish.days is None else timedelta(days=wish.days),
+            not_after=caller.until,
+            address=caller.address,
+        )
+        return _fresh(made)
+
+    return creation.once_shown(wish, FreshToken, create, _was_shown)
 
 
 @router.delete("/tokens/{token_id}")
@@ -158,6 +166,13 @@ def _require_no_more(caller: Caller, wish: TokenWish) -> None:
         raise NotAllowed(
             f"This token lacks the scopes {', '.join(further)}, and cannot give them to another."
         )
+
+
+def _was_shown(token: FreshToken) -> str:
+    return (
+        f"This token (id {token.id}) was made and shown under this Idempotency-Key before, and is not kept. "
+        "Revoke it if it was lost, and make another under a new key."
+    )
 
 
 def _fresh(made: NewToken) -> FreshToken:

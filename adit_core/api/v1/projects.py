@@ -7,6 +7,7 @@ from fastapi import APIRouter, Path, Response
 from pydantic import Field, StringConstraints
 
 from adit_core.api.v1.callers import Administrator, Reader, Wired
+from adit_core.api.v1.creating import OneCreation
 from adit_core.api.v1.values import Given, NodeName, Shown, Text, Uid
 from adit_core.db import PseudonymProject
 from adit_core.db.projects import PseudonymSource
@@ -154,9 +155,13 @@ def list_usable(wiring: Wired, caller: Reader) -> list[Project]:
 
 
 @router.post("", status_code=201)
-def add(wiring: Wired, caller: Administrator, project: NewProject) -> Project:
+def add(wiring: Wired, caller: Administrator, creation: OneCreation, project: NewProject) -> Project:
     """Add a project, with a secret of its own."""
-    return Project.of(add_project(wiring.database, project.name, project.changes(), actor=caller.user))
+
+    def create() -> Project:
+        return Project.of(add_project(wiring.database, project.name, project.changes(), actor=caller.user))
+
+    return creation.once(project, Project, create)
 
 
 @router.patch("/{name}")

@@ -9,11 +9,11 @@ from pydantic import BaseModel
 
 from adit_core.api.authentication import Caller
 from adit_core.api.v1.callers import Submitter, Wired
+from adit_core.api.v1.creating import IdempotencyKey
 from adit_core.api.v1.job_orders import (
     BatchForm,
     BatchOrder,
     BatchSheet,
-    IdempotencyKey,
     MassOrder,
     QueryForm,
     QueryOrder,

@@ -1,16 +1,18 @@
 """Uploads: DICOM files that are taken in while they arrive, to be transferred afterwards."""
 
+from collections.abc import Iterable
 from datetime import date
 from functools import partial
-from typing import Annotated
+from typing import Annotated, BinaryIO
 
 from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Path, Request, Response
 
 from adit_core.api.uploaded_files import DICOM, FORM, files_of
 from adit_core.api.v1.callers import Uploader, Wired
+from adit_core.api.v1.creating import OneCreation
 from adit_core.api.v1.values import Shown
-from adit_core.services.uploads import UploadSummary, discard_upload, receive_upload, upload_limits
+from adit_core.services.uploads import discard_upload, receive_upload, upload_limits
 
 # Each takes a thread for as long as it lasts, and writes to the same disk.
 _at_once = CapacityLimiter(8)
@@ -76,12 +78,15 @@ class Upload(Shown):
 
 
 @router.post("", status_code=201, openapi_extra=_BODY)
-async def receive(request: Request, response: Response, wiring: Wired, caller: Uploader) -> Upload:
+async def receive(
+    request: Request, response: Response, wiring: Wired, caller: Uploader, creation: OneCreation
+) -> Upload:
     """Send DICOM files: any number in a form, or one as it is. They are kept until a job transfers them."""
-    take_in = partial(_take_in, request, wiring, caller)
-    summary = await to_thread.run_sync(take_in, limiter=_at_once)
-    response.headers["Location"] = f"/api/v1/uploads/{summary.id}"
-    return Upload.model_validate(summary)
+    take_in = partial(_take_in, wiring, caller)
+    create = partial(creation.once_of_files, files_of(request), Upload, take_in)
+    upload = await to_thread.run_sync(create, limiter=_at_once)
+    response.headers["Location"] = f"/api/v1/uploads/{upload.id}"
+    return upload
 
 
 @router.delete("/{upload_id}", status_code=204)
@@ -90,13 +95,14 @@ def discard(wiring: Wired, caller: Uploader, upload_id: UploadId) -> None:
     discard_upload(wiring.database, caller.user, upload_id)
 
 
-def _take_in(request: Request, wiring: Wired, caller: Uploader) -> UploadSummary:
+def _take_in(wiring: Wired, caller: Uploader, files: Iterable[tuple[str, BinaryIO]]) -> Upload:
     settings = wiring.settings
-    return receive_upload(
+    summary = receive_upload(
         wiring.database,
         caller.user,
-        files_of(request),
+        files,
         root=settings.resolved_uploads(),
         limits=upload_limits(settings),
         address=caller.address,
     )
+    return Upload.model_validate(summary)
