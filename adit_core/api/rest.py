@@ -23,8 +23,6 @@ Sign in with a token in the header `Authorization: Bearer …`; `adit tokens cre
 problem details (RFC 9457): `detail` says what is wrong, `errors` names every field. Lists come in pages:
 give `next` of one page as the parameter of that name to get the following one.
 """
-_SIGN_INS_PER_MINUTE = 30
-"""From one network address."""
 
 
 def create_api(wiring: Wiring) -> FastAPI:
@@ -40,7 +38,6 @@ def create_api(wiring: Wiring) -> FastAPI:
     api.openapi = partial(document, api)
     api.state.wiring = wiring
     api.state.rate_limiter = RateLimiter(wiring.settings.api_calls_per_minute)
-    api.state.sign_in_limiter = RateLimiter(_SIGN_INS_PER_MINUTE)
     api.add_middleware(BodyLimit)
     answer_with_problems(api)
     api.include_router(health.router)

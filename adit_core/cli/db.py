@@ -48,7 +48,11 @@ def backup(
     settings = get_settings()
     with open_database() as db:
         written = back_up(
-            db, folder or settings.resolved_backups(), keep=settings.backups_kept, prove=not unproved
+            db,
+            folder or settings.resolved_backups(),
+            keep=settings.backups_kept,
+            prove=not unproved,
+            min_free=settings.backups_min_free_bytes,
         )
     present(written, _written, as_json=as_json)
 

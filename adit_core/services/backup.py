@@ -29,10 +29,7 @@ from adit_core.errors import ActionNotPossible, InputProblem, InvalidInput
 from adit_core.services import audit
 from adit_core.services.disk_space import backups_place, require_space
 
-_ENDINGS = {"sqlite": ".sqlite", "postgresql": ".pgdump"}
 _SAFETY = "before-restore-"
-_SQLITE_MAGIC = b"SQLite format 3\x00"
-_PGDUMP_MAGIC = b"PGDMP"
 
 RowCounts = Mapping[str, int]
 """The number of rows by the name of the table."""
@@ -103,7 +100,7 @@ def restore(db: Database, path: Path, *, replace: bool) -> Restored:
             PostgreSQL is missing or fails.
         DatabaseUnavailable: The database does not answer.
     """
-    kind = _kind(db)
+    kind = _kind_of(db)
     _check_kind(path, kind)
     replaced = None
     if _is_in_use(db):
@@ -113,7 +110,7 @@ def restore(db: Database, path: Path, *, replace: bool) -> Restored:
                 "restore into an empty database."
             )
         replaced = _write(db, path.parent, prefix=_SAFETY, prove=False)
-    _RESTORERS[kind](db, path)
+    kind.restore(db, path)
     db.upgrade()
     with db.session() as session:
         rows = sum(_count_rows(session.connection()).values())
@@ -123,16 +120,16 @@ def restore(db: Database, path: Path, *, replace: bool) -> Restored:
 
 
 def _write(db: Database, folder: Path, *, prefix: str, prove: bool) -> Backup:
-    kind = _kind(db)
-    name = f"{prefix}{_stamp(utc_now())}{_ENDINGS[kind]}"
+    kind = _kind_of(db)
+    name = f"{prefix}{_stamp(utc_now())}{kind.ending}"
     with tempfile.TemporaryDirectory(dir=folder, prefix=".unfinished-") as unfinished:
         written = Path(unfinished) / name
         with db.reading() as session:
             counts = _count_rows(session.connection())
             if not counts:
                 raise ActionNotPossible("The database has no tables yet. Make them: adit db upgrade.")
-            _WRITERS[kind](db, session, written)
-        if prove and (found := _PROVERS[kind](db, written)) != counts:
+            kind.write(db, session, written)
+        if prove and (found := kind.prove(db, written)) != counts:
             wrong = sorted(table for table in counts if found.get(table) != counts[table])
             raise ActionNotPossible(f"The backup lacks rows of {', '.join(wrong)}; it was not kept.")
         written.chmod(0o600)
@@ -142,8 +139,25 @@ def _write(db: Database, folder: Path, *, prefix: str, prove: bool) -> Backup:
     return Backup(path, path.stat().st_size, sum(counts.values()), is_proved=prove)
 
 
-def _kind(db: Database) -> str:
-    return db.engine.url.get_backend_name()
+@dataclass(frozen=True, slots=True)
+class _DatabaseKind:
+    """How databases of a kind are backed up."""
+
+    name: str
+    ending: str
+    """Of the names of files."""
+    magic: bytes
+    """How files begin."""
+    write: Callable[[Database, Session, Path], None]
+    """Writes what a session sees."""
+    prove: Callable[[Database, Path], RowCounts]
+    """Restores a backup elsewhere, and counts what is in it."""
+    restore: Callable[[Database, Path], None]
+    """Replaces what a database holds, as a whole or not at all."""
+
+
+def _kind_of(db: Database) -> _DatabaseKind:
+    return _KINDS[db.engine.url.get_backend_name()]
 
 
 def _stamp(moment: datetime) -> str:
@@ -158,16 +172,15 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def _check_kind(path: Path, kind: str) -> None:
-    magic = {"sqlite": _SQLITE_MAGIC, "postgresql": _PGDUMP_MAGIC}[kind]
+def _check_kind(path: Path, kind: _DatabaseKind) -> None:
     try:
         with path.open("rb") as file:
-            begins_right = file.read(len(magic)) == magic
+            begins_right = file.read(len(kind.magic)) == kind.magic
     except OSError as error:
         raise InvalidInput(InputProblem(f"{path} cannot be read: {error.strerror}.", field="file")) from error
     if not begins_right:
         raise InvalidInput(
-            InputProblem(f"{path} is no backup of a database of this kind ({kind}).", field="file")
+            InputProblem(f"{path} is no backup of a database of this kind ({kind.name}).", field="file")
         )
 
 
@@ -344,15 +357,24 @@ def _conninfo(url: URL, *, with_password: bool) -> str:
     return make_conninfo(**parts, **query)
 
 
-_WRITERS: Mapping[str, Callable[[Database, Session, Path], None]] = {
-    "sqlite": _write_sqlite,
-    "postgresql": _write_postgresql,
-}
-_PROVERS: Mapping[str, Callable[[Database, Path], RowCounts]] = {
-    "sqlite": _prove_sqlite,
-    "postgresql": _prove_postgresql,
-}
-_RESTORERS: Mapping[str, Callable[[Database, Path], None]] = {
-    "sqlite": _restore_sqlite,
-    "postgresql": _restore_postgresql,
+_KINDS = {
+    kind.name: kind
+    for kind in (
+        _DatabaseKind(
+            name="sqlite",
+            ending=".sqlite",
+            magic=b"SQLite format 3\x00",
+            write=_write_sqlite,
+            prove=_prove_sqlite,
+            restore=_restore_sqlite,
+        ),
+        _DatabaseKind(
+            name="postgresql",
+            ending=".pgdump",
+            magic=b"PGDMP",
+            write=_write_postgresql,
+            prove=_prove_postgresql,
+            restore=_restore_postgresql,
+        ),
+    )
 }

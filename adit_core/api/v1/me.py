@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request
 from pydantic import Field, StringConstraints
 from starlette.exceptions import HTTPException
 
-from adit_core.api.authentication import Caller, address_of, require_pace
+from adit_core.api.authentication import Caller, address_of
 from adit_core.api.sign_in import password_checks
 from adit_core.api.v1.callers import Anybody, Wired
 from adit_core.api.v1.creating import OneCreation
@@ -105,7 +105,6 @@ def show_me(wiring: Wired, caller: Anybody) -> Me:
 @router.post("/sign-in", status_code=201)
 async def sign_in(request: Request, wiring: Wired, given: Password) -> FreshToken:
     """Get a token for a user name and a password. It lasts as long as a session of the dashboard."""
-    require_pace(request.app.state.sign_in_limiter, address_of(request))
     check = partial(
         token_for_password,
         wiring.database,
