@@ -1,13 +1,16 @@
 """Administration through the API: only for staff, audited, and telling what is wrong."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from adit_core.db import Permission, TokenScope, User
+from adit_core.db import JobStatus, Permission, TokenScope, User
+from adit_core.services.disk_watch import watch_disks
 from adit_core.services.users import check_password
+from adit_core.settings import Settings
 from tests.api import Api
-from tests.rows import make_job, make_server
+from tests.rows import make_job, make_server, make_user
 
 PASSWORD = "correct horse battery staple"
 
@@ -124,6 +127,21 @@ def test_nodes_and_policies_are_set(api: Api, staff: User, tmp_path):
     assert [error["field"] for error in bad["errors"]] == ["window"]
 
 
+def test_nodes_are_deleted_or_retired_and_restored(api: Api, staff: User):
+    make_job(api.db, owner=staff, status=JobStatus.SUCCESS)
+    make_job(api.db, owner=make_user(api.db, "bob"), status=JobStatus.PENDING)
+    make_server(api.db, "PACS/2")
+    caller = api.caller(staff)
+
+    assert caller.json("DELETE", "/v1/admin/nodes/PACS/2") == {"node": "PACS/2", "outcome": "deleted"}
+    assert caller.json("DELETE", "/v1/admin/nodes/source of root")["outcome"] == "retired"
+    assert caller.problem("DELETE", "/v1/admin/nodes/source of root")["status"] == 404
+    assert caller.problem("DELETE", "/v1/admin/nodes/source of bob")["status"] == 409
+    assert [node["name"] for node in caller.json("GET", "/v1/admin/retired-nodes")] == ["source of root"]
+    assert caller.json("POST", "/v1/admin/nodes/restore/source of root")["name"] == "source of root"
+    assert caller.json("GET", "/v1/admin/retired-nodes") == []
+
+
 def test_profiles_keep_their_secrets(api: Api, staff: User):
     caller = api.caller(staff)
     secret = {"kind": "basic", "username": "adit", "password": "sesame-1234"}
@@ -167,3 +185,14 @@ def test_metrics_count_jobs_and_tasks(api: Api, ada: User, staff: User):
     assert 'adit_node_open{node="source of ada"} 1.0' in answer.text
     assert at_root.text == answer.text
     assert "P1" not in answer.text
+
+
+def test_metrics_tell_how_full_disks_are(api: Api, staff: User, tmp_path: Path):
+    (tmp_path / "uploads").mkdir()
+    watch_disks(api.db, Settings(data_dir=tmp_path, uploads_min_free_bytes=1 << 60))
+
+    answer = api.caller(staff).get("/metrics").text
+
+    assert 'adit_disk_state{place="uploads"} 2.0' in answer
+    assert 'adit_disk_state{place="application"} 0.0' in answer
+    assert 'adit_disk_free_bytes{place="uploads"} ' in answer

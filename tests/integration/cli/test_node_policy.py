@@ -2,9 +2,9 @@
 
 from datetime import UTC, datetime, timedelta
 
-from adit_core.db import User
+from adit_core.db import JobStatus, User
 from tests.integration.cli.conftest import CommandLine
-from tests.rows import make_server
+from tests.rows import make_folder, make_job, make_server
 
 
 def test_a_policy_is_shown_changed_and_taken_back(cli: CommandLine, admin: User) -> None:
@@ -15,6 +15,8 @@ def test_a_policy_is_shown_changed_and_taken_back(cli: CommandLine, admin: User)
         "outside": "finish",
         "instances_per_second": None,
         "find_limit": None,
+        "min_free_bytes": None,
+        "quota_bytes": None,
         "closed": "",
     }
     assert cli.json("nodes", "policy", "PACS") == nothing
@@ -55,3 +57,23 @@ def test_what_is_no_policy_is_refused(cli: CommandLine, admin: User) -> None:
     make_server(cli.db)
     error = cli.error("nodes", "policy", "PACS", "--window", "at night")
     assert error["problems"][0]["field"] == "window"
+
+
+def test_space_of_a_folder_is_limited_in_gb(cli: CommandLine, admin: User) -> None:
+    make_folder(cli.db)
+    limits = cli.json("nodes", "policy", "Export", "--min-free", 50, "--quota", 0.5)
+    assert (limits["min_free_bytes"], limits["quota_bytes"]) == (50 * 10**9, 5 * 10**8)
+    said = cli.run("nodes", "policy", "Export").stdout
+    assert "50 GB stay free on its disk." in said
+    assert "It may hold 0.5 GB." in said
+    assert cli.error("nodes", "policy", "Export", "--quota", -1)["problems"][0]["field"] == "quota_bytes"
+
+
+def test_a_node_is_removed_and_one_with_jobs_restored(cli: CommandLine, admin: User) -> None:
+    make_job(cli.db, owner=admin, status=JobStatus.SUCCESS)
+    make_server(cli.db)
+    assert cli.json("nodes", "remove", "PACS") == {"node": "PACS", "outcome": "deleted"}
+    assert "its jobs name it" in cli.run("nodes", "remove", "source of admin").stdout
+    assert [node["name"] for node in cli.json("nodes", "list", "--retired")] == ["source of admin"]
+    assert cli.json("nodes", "restore", "source of admin")["name"] == "source of admin"
+    assert cli.json("nodes", "list", "--retired") == []

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from sqlmodel import select
 
-from adit_core.db import AuditEvent, NodeKind, Permission, PseudonymSource, User
+from adit_core.db import AuditEvent, JobStatus, NodeKind, Permission, PseudonymSource, User
 from adit_core.db.audit import AuditAction
 from adit_core.dicom.credentials import BasicCredentials
 from adit_core.dicom.node import ConnectionProfile, Service
@@ -18,7 +18,7 @@ from adit_core.services.opening_hours import OpeningHours
 from adit_core.services.profiles import add_profile, get_profile, list_profiles, profile_value
 from adit_core.services.projects import add_project, get_project, groups_of_project
 from adit_core.services.users import check_password, get_user
-from tests.rows import make_folder, make_server, make_user
+from tests.rows import make_folder, make_job, make_server, make_user
 from tests.web_pages import Dashboard, fill, press, rows, said
 from tests.web_process import PASSWORD
 
@@ -194,6 +194,27 @@ def test_a_policy_is_edited_as_a_week(dashboard: Dashboard, root: User) -> None:
 
     policy = get_policy(dashboard.db, "PACS")
     assert OpeningHours(policy.windows, policy.time_zone).in_words() == "Mon-Fri 20:00-06:00 (UTC)"
+
+
+def test_a_folder_is_given_a_quota(dashboard: Dashboard, root: User) -> None:
+    make_folder(dashboard.db)
+    page = dashboard.view(root, "nodes", node="Export")
+    next(each for each in page.number_input if each.label == "Quota in GB").set_value(1.5)
+    press(page, "Save policy")
+    assert get_policy(dashboard.db, "Export").quota_bytes == 1_500_000_000
+
+
+def test_a_node_is_removed_after_a_question_and_restored(dashboard: Dashboard, root: User) -> None:
+    make_job(dashboard.db, owner=root, status=JobStatus.SUCCESS)
+    page = dashboard.view(root, "nodes", node="source of root")
+
+    press(page, "Remove this node")
+    assert len(list_nodes(dashboard.db)) == 2
+    page.button(key="confirm").click().run()
+    assert [node.name for node in list_nodes(dashboard.db)] == ["destination of root"]
+
+    press(dashboard.view(root, "nodes"), "Restore")
+    assert len(list_nodes(dashboard.db)) == 2
 
 
 def test_the_secrets_of_a_connection_profile_are_never_shown_but_stay(
