@@ -6,7 +6,7 @@ value: there are passwords among them. Entries of other models, such as jobs, ar
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -200,15 +200,15 @@ def read_dump(path: Path) -> Dump:
 def dump_of(entries: Sequence[Any]) -> Dump:
     """Return what is in the entries of a dump."""
     dump = Dump()
-    tables: Mapping[str, tuple[type[_Fields], dict[Key, Any]]] = {
-        "auth.group": (DumpedGroup, dump.groups),
-        "accounts.user": (DumpedUser, dump.users),
-        "core.dicomnode": (DumpedNode, dump.nodes),
-        "core.dicomserver": (DumpedServer, dump.servers),
-        "core.dicomfolder": (DumpedFolder, dump.folders),
-        "core.dicomnodegroupaccess": (DumpedAccess, dump.accesses),
-        "auth.permission": (DumpedPermission, dump.permissions),
-        "contenttypes.contenttype": (DumpedContentType, dump.content_types),
+    readers = {
+        "auth.group": _reader(DumpedGroup, dump.groups),
+        "accounts.user": _reader(DumpedUser, dump.users),
+        "core.dicomnode": _reader(DumpedNode, dump.nodes),
+        "core.dicomserver": _reader(DumpedServer, dump.servers),
+        "core.dicomfolder": _reader(DumpedFolder, dump.folders),
+        "core.dicomnodegroupaccess": _reader(DumpedAccess, dump.accesses),
+        "auth.permission": _reader(DumpedPermission, dump.permissions),
+        "contenttypes.contenttype": _reader(DumpedContentType, dump.content_types),
     }
     for number, entry in enumerate(entries, 1):
         if not _is_entry(entry):
@@ -216,17 +216,25 @@ def dump_of(entries: Sequence[Any]) -> Dump:
             dump.problems.append(DumpProblem("?", f"entry {number}", "", message))
             continue
         model = entry["model"].lower()
-        if model not in tables:
+        if model not in readers:
             dump.ignored[model] = dump.ignored.get(model, 0) + 1
             continue
-        kind, table = tables[model]
         # Dumps with natural primary keys leave it out; then only natural keys refer to the entry.
         key = _key(entry.get("pk"), number)
         try:
-            table[key] = kind.model_validate(entry["fields"])
+            readers[model](key, entry["fields"])
         except ValidationError as error:
             dump.problems.extend(_problems(model, key, error))
     return dump
+
+
+def _reader(kind: type[F], table: dict[Key, F]) -> Callable[[Key, object], None]:
+    """Return what reads the fields of an entry into a table."""
+
+    def read(key: Key, fields: object) -> None:
+        table[key] = kind.model_validate(fields)
+
+    return read
 
 
 def _is_entry(entry: object) -> bool:

@@ -140,7 +140,7 @@ class _Import:
             group = self._groups[name] = Group(name=name)
             self._session.add(group)
             self._session.flush()
-            self._audit(AuditAction.GROUP_CHANGED, "group", name, changed="added")
+            self._audit(AuditAction.GROUP_CHANGED, "group", name)
         elif not self._wish.update:
             self._item(Kind.GROUP, name, Outcome.THERE)
             return
@@ -229,12 +229,7 @@ class _Import:
     def _update_user(
         self, user: User, full_name: str, email: str, *, is_staff: bool, is_active: bool
     ) -> None:
-        wanted = {
-            "full_name": full_name,
-            "email": email,
-            "is_staff": is_staff,
-            "is_active": is_active,
-        }
+        wanted = {"full_name": full_name, "email": email, "is_staff": is_staff, "is_active": is_active}
         if isinstance(self._actor, User) and user.id == self._actor.id:
             # Nobody takes their own rights away.
             wanted |= {"is_staff": user.is_staff, "is_active": user.is_active}
@@ -385,8 +380,18 @@ class _Import:
     def _problem(self, model: str, key: Key, field_name: str, message: str) -> None:
         self._report.problems.append(DumpProblem(model, str(key), field_name, message))
 
-    def _audit(self, action: AuditAction, kind: str, name: str, **details: str) -> None:
-        audit.record(self._session, action, actor=self._actor, object_kind=kind, object_id=name, **details)
+    def _audit(
+        self, action: AuditAction, kind: str, name: str, *, changed: str = "added", about: str | None = None
+    ) -> None:
+        audit.record(
+            self._session,
+            action,
+            actor=self._actor,
+            object_kind=kind,
+            object_id=name,
+            changed=changed,
+            about=about,
+        )
 
 
 def _group_of(parts: tuple[tuple[Kind, str], tuple[Kind, str]]) -> str:

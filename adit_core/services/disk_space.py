@@ -254,7 +254,7 @@ def _reaches(used: int | None, limit: int | None) -> bool:
 
 
 def _size(amount: int) -> str:
-    for unit, size in (("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)):
+    for unit, size in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
         if amount >= size:
             return f"{amount / size:.1f} {unit}"
     return f"{amount} bytes"

@@ -125,7 +125,7 @@ def test_a_job_to_a_full_folder_is_refused_with_what_is_free_and_taken_once_ther
 
     (problem,) = refusal.value.problems
     assert problem.field == "destination"
-    assert "no space for more at Export: 100.0 KiB of its disk are free, and 204.8 KiB" in problem.message
+    assert "no space for more at Export: 102.4 kB of its disk are free, and 209.7 kB" in problem.message
     filler.unlink()
     assert submit(database, staff)
 
@@ -140,7 +140,7 @@ def test_a_folder_that_holds_its_quota_takes_no_job(
     (Path(export.path) / "a" / "b" / "1.dcm").write_bytes(bytes(MIB))
     watch_disks(database, settings)
 
-    with pytest.raises(InvalidInput, match=r"it holds 1\.0 MiB of the 1\.0 MiB that it may hold"):
+    with pytest.raises(InvalidInput, match=r"it holds 1\.0 MB of the 1\.0 MB that it may hold"):
         submit(database, staff)
     change_policy(database, "Export", quota_bytes=0)
     assert submit(database, staff)
