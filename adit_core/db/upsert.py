@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Sequence
 
+from sqlalchemy import literal
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session
 
@@ -25,8 +26,8 @@ def upsert(session: Session, rows: Sequence[Table], *, key: Collection[str]) -> 
 def add_if_missing(session: Session, row: Table, *, key: Collection[str]) -> bool:
     """Write `row`, unless one with the same `key` columns exists; tell whether it was written."""
     statement = _insert(session, type(row)).values(row.model_dump(exclude={"id"}))
-    done = session.connection().execute(statement.on_conflict_do_nothing(index_elements=list(key)))
-    return done.rowcount == 1
+    written = statement.on_conflict_do_nothing(index_elements=list(key)).returning(literal(1))
+    return session.execute(written).first() is not None
 
 
 def _insert(session: Session, table: type[Table]) -> postgresql.Insert | sqlite.Insert:
