@@ -82,7 +82,7 @@ def _shown(report: ImportReport) -> RenderableType:
         parts += [cell(""), problems]
     if report.ignored:
         named = ", ".join(f"{number} {model}" for model, number in sorted(report.ignored.items()))
-        parts.append(cell(f"\nOf other kinds, and not taken over: {named}."))
+        parts += [cell(""), cell(f"Of other kinds, and not taken over: {named}.")]
     return Group(*parts, cell(""), _summary(report))
 
 

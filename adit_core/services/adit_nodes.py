@@ -114,7 +114,7 @@ def _note_other_root(dumped: DumpedServer, root: QueryRoot, note: Note) -> None:
         if _supports(dumped, other, service) and not _supports(dumped, root, service):
             note(
                 f"{_prefix(other)}_root_{service.name.lower()}_support",
-                f"A node is asked in one information model here, which is {root.value} root.",
+                f"A node is asked in one information model here, which is {root.value.lower()} root.",
             )
 
 
