@@ -6,6 +6,7 @@ import re
 import pytest
 from typer.main import get_command
 
+from adit_core.api.logo import MARK
 from adit_core.cli.application import app
 from adit_core.dicom import find, get, move, receiver
 from adit_core.dicom.contexts import STORAGE_SOP_CLASSES, STORAGE_TRANSFER_SYNTAXES
@@ -14,7 +15,7 @@ from adit_core.dicom.probe import QUERY_RETRIEVE_CLASSES
 from adit_core.settings import Settings
 from deployments.documentation import dicom_tables
 from deployments.documentation.command_line import command_line
-from deployments.documentation.hook import PARTS, filled
+from deployments.documentation.hook import PARTS, filled, without_ways_out
 from deployments.documentation.rest_api import described_api, rest_api
 from deployments.documentation.settings import settings_table
 from deployments.stack import HOME
@@ -155,11 +156,29 @@ def test_rejections_are_those_of_both_sides() -> None:
     assert told["3 / 2"] == ["rejected-transient", "3 / 2", "local limit exceeded", "is tried again", "yes"]
 
 
-def test_no_page_links_out_of_the_documentation() -> None:
-    outside = {
-        (path.name, target)
-        for path, page in PAGES.items()
-        for target in re.findall(r"\]\((\.\.[^)#]*)", page)
-        if not (path.parent / target).resolve().is_relative_to(HOME / "docs")
-    }
-    assert not outside, "name such files in code: the site has them not"
+def test_the_site_has_the_mark_of_the_dashboard() -> None:
+    assert (HOME / "docs/images/mark.svg").read_text(encoding="utf-8").strip() == MARK
+
+
+@pytest.mark.parametrize(
+    ("source", "link", "shown"),
+    [
+        ("security.md", "[compose.yaml](../compose.yaml)", "`compose.yaml`"),
+        ("security.md", "[`settings.py`](../adit_core/settings.py)", "`adit_core/settings.py`"),
+        ("guide/jobs.md", "[notebooks](../../notebooks)", "`notebooks`"),
+        ("security.md", "[the services](../compose.yaml#services)", "the services (`compose.yaml`)"),
+        ("guide/jobs.md", "[jobs](../jobs.md#history)", "[jobs](../jobs.md#history)"),
+        ("guide/jobs.md", "![a job](../screenshots/job-light.png)", "![a job](../screenshots/job-light.png)"),
+    ],
+)
+def test_files_outside_of_the_site_are_named(
+    source: str, link: str, shown: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert without_ways_out(f"See {link}.", source) == f"See {shown}."
+    assert not caplog.records
+
+
+def test_a_link_to_a_file_that_is_not_there_is_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING, "mkdocs.hooks.adit"):
+        without_ways_out("[gone](../gone.yaml)", "page.md")
+    assert "gone.yaml" in caplog.text
