@@ -1,13 +1,11 @@
 # One command each. Every target builds the virtual environment first, if it is not up to date.
 .DEFAULT_GOAL := help
-.PHONY: help demo up test faults check docs bench bench-deid format lock env system
+.PHONY: help demo up test faults check bench bench-deid format lock env system
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-# Its warning is of a version to come, which pyproject.toml keeps away.
-MKDOCS = NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 help: ## Show this help.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -21,18 +19,20 @@ up: $(STAMP) ## Start Prefect, the dashboard and a worker on this machine.
 test: $(STAMP) system ## Run the whole test-suite, or what ARGS names of it.
 	$(BIN)/python -m $(if $(ARGS),pytest $(ARGS),tests.side_by_side)
 
+.PHONY: docs
+docs: $(STAMP) ## Build the documentation into site/, for any web server.
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+# Links and anchors that lead nowhere, pages that nothing leads to, and requests to other hosts end it.
+check: docs
+
 faults: $(STAMP) system ## Break everything that can be broken, and write what came of it into docs/reliability.md.
 	ADIT_ALL_FAULTS=1 $(BIN)/pytest tests/faults $(ARGS)
 
-check: $(STAMP) ## Lint, check types, the direction of imports, and that the documentation can be built.
+check: $(STAMP) ## Lint, check types and the direction of imports.
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
 	$(BIN)/pyright
-	$(MKDOCS) --quiet
-
-docs: $(STAMP) ## Build the documentation into site/, for any web server.
-	$(MKDOCS)
 
 bench: $(STAMP) system ## Measure against DCMTK and plain pynetdicom in the same run.
 	$(BIN)/python -m tests.bench $(ARGS)
