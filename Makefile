@@ -19,6 +19,12 @@ up: $(STAMP) ## Start Prefect, the dashboard and a worker on this machine.
 test: $(STAMP) system ## Run the whole test-suite, or what ARGS names of it.
 	$(BIN)/python -m $(if $(ARGS),pytest $(ARGS),tests.side_by_side)
 
+.PHONY: docs
+docs: $(STAMP) ## Build the documentation into site/, for any web server.
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+# Links and anchors that lead nowhere, pages that nothing leads to, and requests to other hosts end it.
+check: docs
+
 faults: $(STAMP) system ## Break everything that can be broken, and write what came of it into docs/reliability.md.
 	ADIT_ALL_FAULTS=1 $(BIN)/pytest tests/faults $(ARGS)
 

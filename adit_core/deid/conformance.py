@@ -55,8 +55,8 @@ proved clean goes.
 
 **UIDs** are replaced by keyed ones (HMAC-SHA256 of the project's secret, under `2.25.`), the same everywhere.
 **Dates** with *retain modified dates* move by one interval for each patient and project, in whole days.
-**Pixels** are told of in [burned-in-text.md](burned-in-text.md), and how well all this works in
-[deidentification-score.md](deidentification-score.md).
+**Pixels** are told of in [burned-in text](burned-in-text.md), and how well all this works in
+[how it scores](deidentification-score.md).
 
 ## Table
 

@@ -47,12 +47,12 @@ _DECODING_ERRORS = (
 )
 """What pynetdicom raises for PDUs that it cannot decode."""
 
-_REJECTION_SOURCES = {
+REJECTION_SOURCES = {
     1: "by the application",
     2: "by its association service",
     3: "by its presentation service",
 }
-_REJECTION_REASONS = {
+REJECTION_REASONS = {
     (1, 2): "application context name not supported",
     (1, 3): "calling AE title not recognized",
     (1, 7): "called AE title not recognized",
@@ -131,8 +131,8 @@ def decode_agreement(peer: str, pdu: bytes, proposals: Sequence[ProposedContext]
 def rejection(peer: str, body: bytes) -> AssociationRejected | PeerBusy | ProtocolError:
     """Return the error that the body of an A-ASSOCIATE-RJ PDU stands for (PS3.8 table 9-21)."""
     _, result, source, reason = body
-    where = _REJECTION_SOURCES.get(source, f"by source {source}")
-    why = _REJECTION_REASONS.get((source, reason), "no reason given" if reason == 1 else f"reason {reason}")
+    where = REJECTION_SOURCES.get(source, f"by source {source}")
+    why = REJECTION_REASONS.get((source, reason), "no reason given" if reason == 1 else f"reason {reason}")
     words = f"{peer} rejected the association, {where}: {why}"
     if result == 1:
         return AssociationRejected(words)

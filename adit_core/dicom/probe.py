@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from itertools import chain
 from uuid import uuid4
 
 from pydicom.uid import CTImageStorage
@@ -52,7 +53,7 @@ _NOT_IMPLEMENTED = frozenset({0x0122, 0x0211})
 _MOST_ANSWERS = 20
 """To a query for what cannot exist; an archive that finds more searches in its own way."""
 
-_CLASSES: Mapping[tuple[Service, QueryRoot], str] = {
+QUERY_RETRIEVE_CLASSES: Mapping[tuple[Service, QueryRoot], str] = {
     (Service.FIND, QueryRoot.STUDY): "1.2.840.10008.5.1.4.1.2.2.1",
     (Service.FIND, QueryRoot.PATIENT): "1.2.840.10008.5.1.4.1.2.1.1",
     (Service.GET, QueryRoot.STUDY): "1.2.840.10008.5.1.4.1.2.2.3",
@@ -184,10 +185,9 @@ def _said_something(error: AditError) -> bool:
 
 
 def _ask_for_services(node: ServerNode, move_destination: str) -> Iterator[ServiceAnswer]:
-    accepted = _negotiate(
-        node, [proposal for sop_class in _CLASSES.values() for proposal in message_proposals(sop_class)]
-    )
-    for (service, root), sop_class in _CLASSES.items():
+    proposals = chain.from_iterable(map(message_proposals, QUERY_RETRIEVE_CLASSES.values()))
+    accepted = _negotiate(node, list(proposals))
+    for (service, root), sop_class in QUERY_RETRIEVE_CLASSES.items():
         if accepted.cover([sop_class]):
             yield _ask(node, service, root, move_destination if service is Service.MOVE else "")
         else:
@@ -235,7 +235,7 @@ def _final_status(node: ServerNode, service: Service, root: QueryRoot, move_dest
 
     If an archive sends anything in a C-GET nevertheless, the association is aborted at once.
     """
-    sop_class = _CLASSES[service, root]
+    sop_class = QUERY_RETRIEVE_CLASSES[service, root]
     images = (CTImageStorage,) if service is Service.GET else ()
     proposals = [*message_proposals(sop_class), *storage_proposals(images)]
     with (

@@ -10,7 +10,7 @@ PENDING = frozenset({0xFF00, 0xFF01})
 _RESOURCE_LIMITATION = 0x0213
 _GENERAL_WARNINGS = frozenset({0x0001, 0x0107, 0x0116})
 
-_GENERAL = {
+GENERAL_MEANINGS = {
     0x0000: "success",
     0x0001: "requested optional attributes are not supported",
     0x0107: "attribute list error",
@@ -31,7 +31,7 @@ _GENERAL = {
 }
 """PS3.7 Annex C."""
 
-_OF_SERVICE: dict[Service, dict[int, str]] = {
+SERVICE_MEANINGS: dict[Service, dict[int, str]] = {
     # PS3.4 table B.2-1
     Service.STORE: {
         0xA700: "out of resources",
@@ -71,11 +71,11 @@ _OF_SERVICE: dict[Service, dict[int, str]] = {
 
 def in_words(status: int, service: Service | None = None) -> str:
     """Return the status in hexadecimal and in the words of the standard; None is C-ECHO."""
-    of_service = _OF_SERVICE[service] if service else {}
+    of_service = SERVICE_MEANINGS[service] if service else {}
     # Most services define ranges, A7xx and Cxxx among them, of which single codes may say more.
     meanings = (
         of_service.get(status),
-        _GENERAL.get(status),
+        GENERAL_MEANINGS.get(status),
         of_service.get(status & 0xFF00),
         of_service.get(status & 0xF000),
     )
