@@ -35,7 +35,7 @@ _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 _OURS = ("adit", "adit_core", "deployments", "flows", "ui")
 _SILENT = ("pydicom", "pynetdicom", "py.warnings", "uvicorn.access")
 """They would tell what is in data sets and addresses."""
-_RESERVED = ("httpx", "httpcore", "urllib3", "websockets", "alembic", "py7zr")
+_RESERVED = ("docket", "httpx", "httpcore", "urllib3", "websockets", "alembic", "py7zr")
 """They tell of each step, which is of no interest."""
 _MOST_PLACES = 8
 _RUN_NAME = re.compile(r"(job|task)-(\d+)")

@@ -52,6 +52,7 @@ def load_dashboard() -> Dashboard:
         config.set_option(option, value)
     config.set_option("server.cookieSecret", secrets.token_hex(32))
     run_streamlit = app.lifespan()
+    hand_on_to_root()
 
     @asynccontextmanager
     async def running(root: FastAPI) -> AsyncIterator[None]:

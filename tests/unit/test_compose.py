@@ -1,4 +1,4 @@
-"""The files for containers are valid and name what exists. tests/e2e/test_compose_services.py runs the services."""
+"""The files for containers are valid, and name what exists; tests/e2e/test_compose.py runs the services."""
 
 import importlib.util
 import json
