@@ -33,9 +33,9 @@ FIELDS = (
 _FORMATS = ("json", "text")
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 _OURS = ("adit", "adit_core", "deployments", "flows", "ui")
-_SILENT = ("pydicom", "pynetdicom", "py.warnings", "uvicorn.access")
+_SILENT = ("pydicom.", "pynetdicom.", "py.warnings.", "uvicorn.access.")
 """They would tell what is in data sets and addresses."""
-_RESERVED = ("docket", "httpx", "httpcore", "urllib3", "websockets", "alembic", "py7zr")
+_RESERVED = ("alembic.", "docket.", "httpcore.", "httpx.", "py7zr.", "urllib3.", "websockets.")
 """They tell of each step, which is of no interest."""
 _MOST_PLACES = 8
 _RUN_NAME = re.compile(r"(job|task)-(\d+)")
@@ -63,11 +63,8 @@ def log_handler() -> logging.Handler:
     logging.captureWarnings(True)
     for name in _OURS:
         logging.getLogger(name).setLevel(_chosen("ADIT_LOG_LEVEL", "INFO", _LEVELS))
-    for name in _RESERVED:
-        logging.getLogger(name).setLevel(logging.WARNING)
-    for name in _SILENT:
-        logging.getLogger(name).setLevel(logging.CRITICAL)
     handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(_is_wanted)
     handler.setFormatter(log_formatter())
     return handler
 
@@ -121,6 +118,14 @@ def _rendering(*, as_json: bool) -> list[Processor]:
         colors=sys.stderr.isatty(), timestamp_key="time", pad_event_to=0, sort_keys=False
     )
     return [_on_one_line, renderer]
+
+
+def _is_wanted(record: logging.LogRecord) -> bool:
+    """Tell whether a line may be written; levels would not do, since libraries set their own at any time."""
+    name = f"{record.name}."
+    if name.startswith(_SILENT):
+        return False
+    return record.levelno >= logging.WARNING or not name.startswith(_RESERVED)
 
 
 def _format() -> str:

@@ -81,7 +81,7 @@ def _connection(process: str, port: int) -> HTTPConnection:
 
 def main() -> None:
     """Look at the process that the argument names."""
-    sys.exit(problem_of(sys.argv[1] if len(sys.argv) == 2 else ""))
+    sys.exit(problem_of(sys.argv[1] if len(sys.argv) == 2 else "") or 0)
 
 
 if __name__ == "__main__":

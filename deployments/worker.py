@@ -80,9 +80,10 @@ def make_pool(client: SyncPrefectClient) -> None:
         try:
             queue = client.read_work_queue_by_name(name, work_pool_name=WORK_POOL)
         except ObjectNotFound:
-            client.create_work_queue(
-                name, priority=priority, concurrency_limit=limit, work_pool_name=WORK_POOL
-            )
+            with suppress(ObjectAlreadyExists):  # another worker, which starts as well, was quicker
+                client.create_work_queue(
+                    name, priority=priority, concurrency_limit=limit, work_pool_name=WORK_POOL
+                )
         else:
             client.update_work_queue(queue.id, priority=priority, concurrency_limit=limit)
 
