@@ -36,7 +36,8 @@ def main() -> None:
 
     The argument, if there is one, is the only queue that the worker serves.
     """
-    command = worker_command(sys.argv[1:])
+    queues = sys.argv[1:]
+    command = worker_command(queues)
     try:
         configure_logs()
         get_settings()  # the flow runs could say only in their logs what is wrong with them
@@ -45,7 +46,8 @@ def main() -> None:
     wait_for_server()
     with get_client(sync_client=True) as client:
         make_pool(client)
-    deploy()
+    if not queues or DEFAULT_QUEUE in queues:  # one that helps out starts when the others do
+        deploy()
     os.environ.setdefault("PREFECT_WORKER_QUERY_SECONDS", "2")
     # What answers health checks is for nobody else.
     os.environ.setdefault("PREFECT_WORKER_WEBSERVER_HOST", LOCALHOST)

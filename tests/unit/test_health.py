@@ -44,7 +44,7 @@ def test_the_status_of_the_answer_decides(status: int, problem: str, monkeypatch
             self.send_response(status)
             self.end_headers()
 
-        def log_message(self, *_: object) -> None:
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - named by the library
             pass
 
     with HTTPServer(("127.0.0.1", 0), Answers) as server:

@@ -1,5 +1,6 @@
 """The web process with a certificate of its own."""
 
+import json
 import os
 import ssl
 import subprocess
@@ -50,6 +51,14 @@ def test_who_signs_in_over_tls_gets_cookies_that_never_leave_it(tls: TlsProcess)
     cookies = answer.headers.get_list("set-cookie")
     assert cookies
     assert all(cookie.startswith("__Host-") and "; Secure" in cookie for cookie in cookies)
+
+
+def test_every_line_of_the_log_is_an_event(tls: TlsProcess) -> None:
+    with tls.browser() as browser:
+        browser.get(FORM)
+    lines = [json.loads(line) for line in tls.process.log.splitlines()]
+    assert {"time", "level", "logger", "event"} <= set.intersection(*map(set, lines))
+    assert "Application startup complete." in {line["event"] for line in lines}
 
 
 @pytest.mark.parametrize("path", [FORM, "/", "/api/health/ready", "/api/v1/jobs"])
