@@ -1,6 +1,6 @@
 # One command each. Every target builds the virtual environment first, if it is not up to date.
 .DEFAULT_GOAL := help
-.PHONY: help demo up test faults check bench bench-deid format lock env system
+.PHONY: help demo up test faults check audit bench bench-deid format lock env system
 
 PYTHON ?= python3
 VENV := .venv
@@ -28,11 +28,17 @@ check: docs
 faults: $(STAMP) system ## Break everything that can be broken, and write what came of it into docs/reliability.md.
 	ADIT_ALL_FAULTS=1 $(BIN)/pytest tests/faults $(ARGS)
 
-check: $(STAMP) ## Lint, check types and the direction of imports.
+check: $(STAMP) ## Lint, look for insecure code, check types and the direction of imports.
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
+	$(BIN)/bandit --quiet --recursive --configfile .bandit.yaml adit_core deployments flows ui
+	$(BIN)/hadolint deployments/Dockerfile .devcontainer/Dockerfile
 	$(BIN)/pyright
+
+audit: $(STAMP) ## Ask PyPI for known vulnerabilities of what is installed; needs the internet.
+	@$(BIN)/pip-audit --strict --disable-pip --require-hashes --progress-spinner off -r requirements/server.txt || \
+		{ echo "Either something is vulnerable, or PyPI was not reached (\"could not be audited\"): then nothing is known." >&2; exit 1; }
 
 bench: $(STAMP) system ## Measure against DCMTK and plain pynetdicom in the same run.
 	$(BIN)/python -m tests.bench $(ARGS)

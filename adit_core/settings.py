@@ -1,11 +1,12 @@
 """Settings, read from the environment (prefix ``ADIT_``) once by each entry point.
 
 Only entry points read them (the command line, the web application, flows); what lies below is given
-what it needs.
+what it needs. Secrets may lie in files instead: see `adit_core/secret_files.py`.
 """
 
 import os
 import shlex
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Literal
@@ -14,11 +15,16 @@ from platformdirs import user_data_path
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
+from sqlalchemy.engine import make_url
 
 from adit_core.errors import InputProblem, InvalidInput
+from adit_core.secret_files import adopt_secrets_of_prefect, secrets_folder
 
 STACK_ENVIRONMENT = "stack.env"
 """The file in the data directory that tells clients where the processes of this machine listen."""
+
+_SHORTEST_TOKEN = 16
+_OWN_MACHINE = ("http://localhost", "http://127.0.0.1", "http://[::1]")
 
 
 class Settings(BaseSettings):
@@ -30,6 +36,10 @@ class Settings(BaseSettings):
     """Where the embedded database and Prefect's files lie."""
     database_url: SecretStr | None = None
     """`postgresql+psycopg://…`; without it, SQLite in `data_dir`."""
+    database_password: SecretStr | None = None
+    """The password for it, if it is not in the URL."""
+    production: bool = False
+    """Refuse to start with what is meant for trying ADIT: without a database server, keys or passwords."""
     secret_keys: SecretStr | None = None
     """The keys that secrets in the database are sealed with, separated by commas: the first one seals,
     each of them opens. The same on all machines; `adit secrets new-key` makes one. Without it, a key
@@ -56,8 +66,16 @@ class Settings(BaseSettings):
     """Seconds without activity after which a browser is signed out."""
     session_length: float = 12 * 60 * 60
     """Seconds after which a browser is signed out in any case."""
-    secure_cookies: bool = False
-    """Send cookies over TLS only, with the `__Host-` prefix; switch it on behind TLS."""
+    web_certificate: str = ""
+    """A file with the certificate of the dashboard and the API, and those between it and its authority; with
+    it, they speak TLS only. It is read at the start."""
+    web_key: str = ""
+    """A file with its private key, without a passphrase; not needed if that is in the same file."""
+    secure_cookies: bool = Field(
+        default_factory=lambda told: _is_behind_tls(told["web_certificate"], told["web_url"])
+    )
+    """Let browsers reach ADIT over TLS only: cookies with the `__Host-` prefix, and a header by which they
+    remember (HSTS). The usual thing with a certificate, and where `web_url` begins with https."""
 
     api_calls_per_minute: int = Field(default=6000, ge=1)
     """How often the API may be called with one token, or in one session of the dashboard."""
@@ -161,9 +179,13 @@ class Settings(BaseSettings):
 
     def resolved_database_url(self) -> str:
         """Return the URL of the database, the embedded one if none is set."""
-        if self.database_url is not None:
-            return self.database_url.get_secret_value()
-        return embedded_database_url(self.data_dir)
+        if self.database_url is None:
+            return embedded_database_url(self.data_dir)
+        url = self.database_url.get_secret_value()
+        if self.database_password is None:
+            return url
+        password = self.database_password.get_secret_value()
+        return make_url(url).set(password=password).render_as_string(hide_password=False)
 
     def resolved_secret_keys(self) -> tuple[str, ...]:
         """Return the keys that are set, none if only the key file is to be used."""
@@ -194,12 +216,49 @@ def get_settings() -> Settings:
 def read_settings(kind: type[Settings]) -> Settings:
     """Read settings from the environment as it is now; raises what `get_settings` raises."""
     try:
-        return kind()
+        settings = kind(_secrets_dir=secrets_folder())  # pyright: ignore[reportCallIssue] - pydantic's own
+    except OSError as error:
+        raise InvalidInput(InputProblem(f"A secret cannot be read: {error}.")) from None
     except ValidationError as error:
         # Without its cause, whose text shows the values: there are passwords among them.
         raise InvalidInput(*map(_problem, error.errors(include_input=False))) from None
     except SettingsError as error:
         raise InvalidInput(InputProblem(f"{error}: it must be JSON.")) from None
+    if settings.production and (problems := list(_unfit_for_production(settings))):
+        raise InvalidInput(*problems)
+    return settings
+
+
+def _is_behind_tls(certificate: str, url: str) -> bool:
+    """Tell whether browsers reach ADIT over TLS."""
+    return bool(certificate) or url.startswith("https:")
+
+
+def _unfit_for_production(settings: Settings) -> Iterator[InputProblem]:
+    """Yield what would let strangers in, or lose something, where more than one person relies on ADIT."""
+    if not (settings.database_url and settings.database_url.get_secret_value().startswith("postgresql")):
+        yield InputProblem("ADIT_PRODUCTION wants a PostgreSQL server.", field="ADIT_DATABASE_URL")
+    if not settings.resolved_secret_keys():
+        yield InputProblem(
+            "Set the keys that seal secrets; `adit secrets new-key` makes one.", field="ADIT_SECRET_KEYS"
+        )
+    token = settings.receiver_token.get_secret_value() if settings.receiver_token else ""
+    if len(token) < _SHORTEST_TOKEN:
+        yield InputProblem(
+            f"Set at least {_SHORTEST_TOKEN} characters: whoever has it gets all received images.",
+            field="ADIT_RECEIVER_TOKEN",
+        )
+    if not os.environ.get("PREFECT_API_AUTH_STRING"):
+        yield InputProblem(
+            "Set USER:PASSWORD: without it, anybody who reaches Prefect can start and end jobs.",
+            field="PREFECT_API_AUTH_STRING",
+        )
+    if not settings.secure_cookies and not settings.web_url.startswith(_OWN_MACHINE):
+        yield InputProblem(
+            "Passwords would cross the network as clear text: give an https address, and a certificate "
+            "(ADIT_WEB_CERTIFICATE) or a reverse proxy that has one.",
+            field="ADIT_WEB_URL",
+        )
 
 
 def _problem(error: ErrorDetails) -> InputProblem:
@@ -213,6 +272,7 @@ def adopt_stack_environment() -> None:
     For clients on the same machine (command line, notebooks); call it before `get_settings`, whose
     errors it raises.
     """
+    adopt_secrets_of_prefect()
     path = read_settings(Settings).data_dir / STACK_ENVIRONMENT
     if not path.is_file():
         return

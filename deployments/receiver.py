@@ -16,11 +16,13 @@ from adit_core.dicom.node import ConnectionProfile
 from adit_core.dicom.receiver import Receiver, ReceiverSettings
 from adit_core.dicom.spool import Spool, SpoolLimits
 from adit_core.errors import AditError, DatabaseUnavailable
+from adit_core.logs import configure_logs
 from adit_core.services.database import configured_database
 from adit_core.services.profiles import provider_profile
 from adit_core.services.senders import KnownSenders
 from adit_core.settings import Settings, get_settings
 from deployments.stopping import told_to_stop
+from deployments.tls import server_context
 
 _DATABASE_RETRY_DELAY = 2.0
 """Seconds after which a database that is down when the receiver starts is asked again."""
@@ -30,10 +32,8 @@ _log = logging.getLogger(__name__)
 
 def main() -> None:
     """Receive and hand over until told to stop."""
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
-    for library in ("pydicom", "pynetdicom"):  # they log what they cannot read, and with it what is in it
-        logging.getLogger(library).setLevel(logging.CRITICAL)
     try:
+        configure_logs()
         run(get_settings())
     except AditError as error:
         sys.exit(str(error))
@@ -43,7 +43,7 @@ def run(settings: Settings) -> None:
     """Receive and hand over until told to stop, with these settings.
 
     Raises:
-        AditError: The spool or a port is in use, or the connection profile cannot be used.
+        AditError: The spool or a port is in use, or the connection profile or a certificate cannot be used.
     """
     if settings.receiver_token is None:
         sys.exit("Set ADIT_RECEIVER_TOKEN, for receiver and workers alike: whoever has it gets all images.")
@@ -82,15 +82,8 @@ def _profile(db: Database, name: str, stop: Event) -> ConnectionProfile | None:
 
 def _tls(settings: Settings) -> ssl.SSLContext | None:
     """Return how the hand-over speaks TLS, None if it has no certificate."""
-    if not settings.handover_certificate:
-        return None
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    try:
-        context.load_cert_chain(settings.handover_certificate, settings.handover_key or None)
-    except OSError as error:
-        sys.exit(f"The certificate or the key of the hand-over cannot be read: {error.strerror or error}")
-    return context
+    variables = ("ADIT_HANDOVER_CERTIFICATE", "ADIT_HANDOVER_KEY")
+    return server_context(settings.handover_certificate, settings.handover_key, variables)
 
 
 def _receiver_settings(settings: Settings, db: Database, profile: ConnectionProfile) -> ReceiverSettings:

@@ -7,7 +7,7 @@ A flow run whose worker dies keeps its place in queues and limits, and would loc
 """
 
 import logging
-import os
+import sys
 from collections.abc import Mapping
 from datetime import timedelta
 from threading import Event, Thread
@@ -16,6 +16,7 @@ from adit_core.db import Channel, SpaceState
 from adit_core.db.columns import utc_now
 from adit_core.db.engine import Database
 from adit_core.errors import AditError
+from adit_core.logs import configure_logs
 from adit_core.services.audit_seal import head_of, seal_events
 from adit_core.services.database import configured_database
 from adit_core.services.disk_watch import watch_disks
@@ -25,6 +26,7 @@ from adit_core.services.notify import Messenger, tell_all_due
 from adit_core.services.reconcile import reconcile
 from adit_core.services.uploads import remove_uploads
 from adit_core.settings import Settings, get_settings
+from deployments.health import SignOfLife
 from deployments.stopping import told_to_stop
 
 _NOTIFICATION_INTERVAL = 5.0
@@ -38,21 +40,27 @@ logger = logging.getLogger("adit.reconciler")
 
 def main() -> None:
     """Reconcile until told to stop."""
-    logging.basicConfig(level=os.environ.get("ADIT_LOG_LEVEL", "INFO"), format="%(asctime)s %(message)s")
+    try:
+        configure_logs()
+        settings = get_settings()
+        db = configured_database(settings)
+        messengers = configured_messengers(settings)
+    except AditError as error:
+        sys.exit(str(error))
     stop = told_to_stop()
-    settings = get_settings()
-    db = configured_database(settings)
-    messengers = configured_messengers(settings)
+    alive = SignOfLife(settings.data_dir)
     # A mail server that is slow to answer must not keep jobs from being repaired.
     Thread(target=notify, args=(db, settings, messengers, stop), name="notifier", daemon=True).start()
     # A file system that hangs must not, either.
     Thread(target=watch, args=(db, settings, stop), name="disks", daemon=True).start()
+    alive.give()
     while not stop.wait(settings.reconcile_interval):
         for look in (reconcile_once, remove_uploads_once, seal_events_once):
             try:
                 look(db, settings)
             except AditError as error:  # what is away may be back the next time
                 logger.warning("%s", error)
+        alive.give()
 
 
 def reconcile_once(db: Database, settings: Settings) -> None:

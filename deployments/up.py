@@ -34,7 +34,7 @@ def run(settings: Settings) -> None:
     Raises:
         AditError: The connection profile of the receiver cannot be used.
     """
-    url = settings.database_url.get_secret_value() if settings.database_url else ""
+    url = settings.resolved_database_url() if settings.database_url else ""
     stack = new_stack(
         settings.data_dir,
         receiver_port=settings.receiver_port,

@@ -3,6 +3,8 @@
 The queues of the pool `dicom`: `urgent` passes `default`, and has places of its own, so that long jobs do
 not block it. ``python -m deployments.worker urgent`` serves that queue only: a machine that is kept free for
 urgent jobs, or has one worker of 100 MB more to keep them from waiting for a worker that is being restarted.
+
+With `PREFECT_WORKER_WEBSERVER_PORT` it answers there, at ``/health``, whether it still asks for work.
 """
 
 import os
@@ -16,8 +18,11 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 
+from adit_core.errors import AditError
+from adit_core.logs import configure_logs
 from adit_core.services.launcher import DEFAULT_QUEUE, URGENT_QUEUE, WORK_POOL
-from deployments.stack import HOME
+from adit_core.settings import get_settings
+from deployments.stack import HOME, LOCALHOST
 from deployments.worker_process import run_worker
 
 QUEUES = {URGENT_QUEUE: (1, 2), DEFAULT_QUEUE: (2, 4)}
@@ -31,12 +36,21 @@ def main() -> None:
 
     The argument, if there is one, is the only queue that the worker serves.
     """
-    command = worker_command(sys.argv[1:])
+    queues = sys.argv[1:]
+    command = worker_command(queues)
+    try:
+        configure_logs()
+        get_settings()  # the flow runs could say only in their logs what is wrong with them
+    except AditError as error:
+        sys.exit(str(error))
     wait_for_server()
     with get_client(sync_client=True) as client:
         make_pool(client)
-    deploy()
+    if not queues or DEFAULT_QUEUE in queues:  # one that helps out starts when the others do
+        deploy()
     os.environ.setdefault("PREFECT_WORKER_QUERY_SECONDS", "2")
+    # What answers health checks is for nobody else.
+    os.environ.setdefault("PREFECT_WORKER_WEBSERVER_HOST", LOCALHOST)
     sys.exit(run_worker(command))
 
 
@@ -45,6 +59,8 @@ def worker_command(queues: Sequence[str]) -> list[str]:
     if unknown := set(queues) - QUEUES.keys():
         sys.exit(f"There is no queue {', '.join(sorted(unknown))}; there are {', '.join(QUEUES)}.")
     command = [sys.executable, "-m", "prefect", "worker", "start", f"--pool={WORK_POOL}", "--type=process"]
+    if "PREFECT_WORKER_WEBSERVER_PORT" in os.environ:
+        command.append("--with-healthcheck")
     return [*command, *(f"--work-queue={queue}" for queue in queues)]
 
 
@@ -66,9 +82,10 @@ def make_pool(client: SyncPrefectClient) -> None:
         try:
             queue = client.read_work_queue_by_name(name, work_pool_name=WORK_POOL)
         except ObjectNotFound:
-            client.create_work_queue(
-                name, priority=priority, concurrency_limit=limit, work_pool_name=WORK_POOL
-            )
+            with suppress(ObjectAlreadyExists):  # another worker, which starts as well, was quicker
+                client.create_work_queue(
+                    name, priority=priority, concurrency_limit=limit, work_pool_name=WORK_POOL
+                )
         else:
             client.update_work_queue(queue.id, priority=priority, concurrency_limit=limit)
 

@@ -5,6 +5,7 @@ is over. So they are told to stop before it is: then they hand their studies bac
 """
 
 import ctypes
+import logging
 import os
 import signal
 import subprocess
@@ -13,9 +14,12 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from threading import Thread
 
 from deployments.stack import HOME
 from deployments.stopping import told_to_stop
+
+_log = logging.getLogger(__name__)
 
 _PATIENCE = 30.0
 """Seconds that flow runs get to hand back their studies."""
@@ -26,11 +30,30 @@ _PR_SET_PDEATHSIG = 1
 def run_worker(command: Sequence[str]) -> int:
     """Run the worker until it ends, or until we are told to stop, and return its exit status."""
     stop = told_to_stop()
-    worker = subprocess.Popen(command, cwd=HOME, preexec_fn=_die_with_parent)  # noqa: PLW1509 - no threads yet
+    worker = subprocess.Popen(
+        command,
+        cwd=HOME,
+        stdout=subprocess.PIPE,
+        preexec_fn=_die_with_parent,  # noqa: PLW1509 - no threads yet
+    )
+    Thread(target=_log_prints, args=(worker,), name="prints", daemon=True).start()
     while worker.poll() is None:
         if stop.wait(_INTERVAL):
             return _stop(worker)
-    return worker.returncode
+    return _exit_status(worker)
+
+
+def _log_prints(worker: "subprocess.Popen[bytes]") -> None:
+    """Log what the worker prints for people."""
+    assert worker.stdout is not None
+    for line in worker.stdout:
+        if text := line.decode(errors="replace").strip():
+            _log.info("%s", text)
+
+
+def _exit_status(worker: "subprocess.Popen[bytes]") -> int:
+    """Return the exit status as shells tell it: 128 and the number of the signal that ended the process."""
+    return worker.returncode if worker.returncode >= 0 else 128 - worker.returncode
 
 
 def _stop(worker: "subprocess.Popen[bytes]") -> int:
@@ -45,7 +68,8 @@ def _stop(worker: "subprocess.Popen[bytes]") -> int:
         time.sleep(_INTERVAL)
     worker.terminate()
     worker.send_signal(signal.SIGCONT)
-    return worker.wait()
+    worker.wait()
+    return _exit_status(worker)
 
 
 def _living_children(parent: int) -> set[int]:

@@ -366,6 +366,9 @@ class PostgresCluster:
     server: Server
     _start: Callable[[Sequence[int]], Server]
     _numbers: Iterator[int]
+    superuser: str
+    host: str
+    """Where the superuser needs no password; a folder with a socket, or this machine."""
 
     @property
     def port(self) -> int:
@@ -394,7 +397,7 @@ class PostgresCluster:
         """Create a database, empty or like the one at the URL `like`; return its URL for SQLAlchemy."""
         name = f"adit_{next(self._numbers)}"
         self._execute(f"CREATE DATABASE {name} TEMPLATE {like.rpartition('/')[2]}")
-        return f"postgresql+psycopg://{_SUPERUSER}@{HOST}:{self.port}/{name}"
+        return f"postgresql+psycopg://{self.superuser}@{HOST}:{self.port}/{name}"
 
     def drop_database(self, url: str) -> None:
         """Delete a database, and end its connections."""
@@ -419,19 +422,21 @@ class PostgresCluster:
 
     @property
     def _conninfo(self) -> str:
-        return f"host={HOST} port={self.port} user={_SUPERUSER} dbname=postgres"
+        return f"host={self.host} port={self.port} user={self.superuser} dbname=postgres"
 
 
-_SUPERUSER = "adit"
 _FAST = ("fsync=off", "full_page_writes=off", "max_connections=200")
 _FORGETFUL = ("synchronous_commit=off",)
 
 
 @contextmanager
-def postgres(*, settings: Sequence[str] = _FORGETFUL) -> Iterator[PostgresCluster]:
+def postgres(
+    *, settings: Sequence[str] = _FORGETFUL, superuser: str = "adit", wants_passwords: bool = False
+) -> Iterator[PostgresCluster]:
     """Run a new PostgreSQL cluster, as another user if we are root, which it does not accept.
 
-    With the usual `settings` it may lose what it has committed if it is killed.
+    With the usual `settings` it may lose what it has committed if it is killed. If it `wants_passwords`,
+    then of those who come over the network only.
     """
     initdb = Path(require(_find_postgres("initdb"), package="postgresql"))
     # Not below pytest's folders, which only we may enter.
@@ -441,8 +446,14 @@ def postgres(*, settings: Sequence[str] = _FORGETFUL) -> Iterator[PostgresCluste
         subprocess.run(
             [
                 *(["setpriv", *identity] if identity else []),
-                *[initdb, "-D", folder / "data", "-U", _SUPERUSER],
-                *["--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"],
+                *[initdb, "-D", folder / "data", "-U", superuser],
+                *[
+                    "--auth-local=trust",
+                    f"--auth-host={'scram-sha-256' if wants_passwords else 'trust'}",
+                    "--encoding=UTF8",
+                    "--locale=C.UTF-8",
+                    "--no-sync",
+                ],
             ],
             check=True,
             capture_output=True,
@@ -459,7 +470,9 @@ def postgres(*, settings: Sequence[str] = _FORGETFUL) -> Iterator[PostgresCluste
                 identity=identity,
             )
 
-        cluster = PostgresCluster(on_free_ports(1, start), start, count(1))
+        cluster = PostgresCluster(
+            on_free_ports(1, start), start, count(1), superuser, name if wants_passwords else HOST
+        )
         try:
             cluster.wait_until_ready()
             yield cluster

@@ -1,4 +1,4 @@
-"""The web process as users run it: uvicorn, on a database of its own and without a scheduler."""
+"""The web process as users run it, on a database of its own and without a scheduler."""
 
 import re
 import sys
@@ -31,10 +31,11 @@ class WebProcess:
 
     server: Server
     db: Database
+    scheme: str = "http"
 
     @property
     def url(self) -> str:
-        return f"http://{HOST}:{self.server.port}"
+        return f"{self.scheme}://{HOST}:{self.server.port}"
 
     @property
     def log(self) -> str:
@@ -61,23 +62,26 @@ def web_process(folder: Path, **settings: str) -> Iterator[WebProcess]:
     environment = {
         "ADIT_DATA_DIR": str(folder),
         "ADIT_DATABASE_URL": str(db.url),
-        "ADIT_SECURE_COOKIES": "0",
         "PREFECT_API_URL": "",
         "PREFECT_HOME": str(folder / "prefect"),
         **{f"ADIT_{name.upper()}": value for name, value in settings.items()},
     }
-    program = [sys.executable, "-m", "uvicorn", "adit_core.api.asgi:app", "--host", HOST]
+    scheme = "https" if "web_certificate" in settings else "http"
     server = on_free_ports(
         1,
         lambda ports: start_server(
-            [*program, "--port", str(ports[0])],
+            [sys.executable, "-m", "deployments.web"],
             ports=ports,
             log=folder / "web.log",
-            environment={"ADIT_WEB_URL": f"http://{HOST}:{ports[0]}", **environment},
+            environment={
+                "ADIT_WEB_PORT": str(ports[0]),
+                "ADIT_WEB_URL": f"{scheme}://{HOST}:{ports[0]}",
+                **environment,
+            },
         ),
     )
     with server:
-        yield WebProcess(server, db)
+        yield WebProcess(server, db, scheme)
     db.dispose()
 
 

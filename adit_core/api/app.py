@@ -19,6 +19,9 @@ from adit_core.api.security_headers import SecurityHeaders
 from adit_core.api.wiring import Wiring
 from adit_core.errors import DatabaseUnavailable
 
+_TLS_FOR_A_YEAR = "max-age=31536000"
+"""Of this host only: what others of its domain speak is not ours to say."""
+
 
 @dataclass(frozen=True, slots=True)
 class Dashboard:
@@ -45,7 +48,11 @@ def create_app(wiring: Wiring, dashboard: Dashboard) -> FastAPI:
 
     app = FastAPI(title="ADIT", lifespan=lifespan, openapi_url=None)
     app.state.wiring = wiring
-    app.add_middleware(SecurityHeaders, script_sources=dashboard.script_sources)
+    app.add_middleware(
+        SecurityHeaders,
+        script_sources=dashboard.script_sources,
+        transport=_TLS_FOR_A_YEAR if wiring.settings.secure_cookies else "",
+    )
     app.add_exception_handler(DatabaseUnavailable, _say_unavailable)
     # Paths with line breaks in them lead to no application that is mounted.
     app.add_exception_handler(HTTPException, tell_of_http_error)

@@ -23,6 +23,7 @@ from streamlit import config, file_util
 from adit_core.api.app import Dashboard
 from adit_core.api.gate import SESSION_HEADER
 from adit_core.errors import AditError
+from adit_core.logs import hand_on_to_root
 
 _SCRIPT = Path(__file__).parents[2] / "ui" / "app.py"
 _OPTIONS: dict[str, Any] = {
@@ -51,6 +52,7 @@ def load_dashboard() -> Dashboard:
         config.set_option(option, value)
     config.set_option("server.cookieSecret", secrets.token_hex(32))
     run_streamlit = app.lifespan()
+    hand_on_to_root()
 
     @asynccontextmanager
     async def running(root: FastAPI) -> AsyncIterator[None]:
@@ -58,6 +60,7 @@ def load_dashboard() -> Dashboard:
             # Streamlit switches it back on. It would print query strings, which may hold codes and UIDs.
             logging.getLogger("uvicorn.access").disabled = True
             _warm_up()
+            hand_on_to_root()
             yield
 
     return Dashboard(app, running, _inline_script_hashes())

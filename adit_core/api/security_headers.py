@@ -10,11 +10,14 @@ class SecurityHeaders:
     """ASGI middleware that adds the headers to every response which does not set them itself.
 
     `script_sources` are allowed beside the scripts of this server (CSP level 3, source expressions).
+    `transport` says how browsers are to remember that this server speaks TLS (RFC 6797); nothing if it may
+    not.
     """
 
-    def __init__(self, app: ASGIApp, script_sources: Sequence[str] = ()) -> None:
+    def __init__(self, app: ASGIApp, script_sources: Sequence[str] = (), transport: str = "") -> None:
         self._app = app
         self._headers = {
+            **({"Strict-Transport-Security": transport} if transport else {}),
             "Content-Security-Policy": _content_security_policy(script_sources),
             "Cross-Origin-Opener-Policy": "same-origin",
             "Referrer-Policy": "same-origin",

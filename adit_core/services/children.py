@@ -26,6 +26,7 @@ from pebble import ProcessExpired, ProcessPool
 from pebble.common.types import ProcessFuture
 
 from adit_core.errors import AditError, ChildDied, TaskStopped, TaskTimeout, UnexpectedError
+from adit_core.logs import configure_logs
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -153,7 +154,8 @@ def _end(pool: ProcessPool) -> None:
 
 
 def _start_child() -> None:
-    """Make the child die with its parent, even if that is killed."""
+    """Have the child log as its parent does, and die with it, even if that is killed."""
+    configure_logs()
     parent = multiprocessing.parent_process()
     assert parent is not None, "runs in children only"
 

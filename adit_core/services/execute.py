@@ -8,6 +8,7 @@ from sqlmodel import select
 from adit_core.db import Job, Task, TaskKind
 from adit_core.db.engine import Database
 from adit_core.db.secrets import Keyring
+from adit_core.logs import about
 from adit_core.services.discovery import execute_discovery
 from adit_core.services.execute_query import execute_query
 from adit_core.services.execute_transfer import execute_transfer
@@ -35,7 +36,8 @@ def execute_task(
     with db.reading() as session:
         task = session.get_one(Task, task_id)
         job = session.get_one(Job, task.job_id)
-    return _WORK[task.kind](Work(db, job, task, token, assistance))
+    with about(job=task.job_id, task=task_id):
+        return _WORK[task.kind](Work(db, job, task, token, assistance))
 
 
 def prepare_child(database_url: str, keyring: Keyring) -> None:

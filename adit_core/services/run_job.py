@@ -4,6 +4,7 @@ Whatever happens to this process, the tables say how far the job is, and another
 from there.
 """
 
+import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -24,6 +25,7 @@ from adit_core.errors import (
     TaskStopped,
     TransientError,
 )
+from adit_core.logs import about
 from adit_core.services.approval import require_approved
 from adit_core.services.children import ChildCall, ChildPool
 from adit_core.services.claims import (
@@ -43,6 +45,8 @@ from adit_core.services.routes import receiver_address
 from adit_core.services.run_heartbeat import RunHeartbeat
 from adit_core.services.work import Help, TaskOutcome
 from adit_core.settings import Settings
+
+_log = logging.getLogger(__name__)
 
 _PREPARATION_TIMEOUT = 60.0
 _POLL = 1.0
@@ -85,6 +89,8 @@ class JobRun:
         self._heartbeat = RunHeartbeat(db, job_id, run_number=job.run_number, lease=settings.claim_lease)
 
     def __enter__(self) -> Self:
+        with about(job=self._job_id):
+            _log.info("execution of a job begins", extra={"run": self._run_number})
         self._heartbeat.__enter__()
         # The children start while slots are waited for. What goes wrong is told by the first task.
         for _ in range(self._width):
@@ -97,6 +103,8 @@ class JobRun:
         self._heartbeat.__exit__()
         with suppress(DatabaseUnavailable):  # then the reconciler finds an execution that has ended
             self._gate.rest(self._run_number)
+        with about(job=self._job_id):
+            _log.info("execution of a job ends", extra={"run": self._run_number})
 
     def new_tasks(self, *, kind: TaskKind | None = None, found_by: int | None = None) -> list[int]:
         """Return the ids of the tasks that this execution has to do, and was not told of before.
@@ -149,8 +157,9 @@ class JobRun:
         ===================================== ============== =========== ==================
         """
         try:
-            self._gate.enter(task_id)
-            self._attempt(task_id)
+            with about(job=self._job_id, task=task_id):
+                self._gate.enter(task_id)
+                self._attempt(task_id)
         except NodeClosed:
             self._told.discard(task_id)  # it may be this execution that comes back to it
             raise
@@ -189,10 +198,12 @@ class _Attempt:
         self._stop = stop
         self._direct_failed = direct_failed
         """Is set once the source could not move a study directly; asking again may take as long each time."""
+        self._begun = time.monotonic()
         self.has_ended_task = False
         """Whether the task was not only tried, but has ended."""
 
     def run(self, pool: ChildPool) -> None:
+        _log.info("attempt begins", extra={"kind": self._task.kind, "attempt": self._task.attempts})
         try:
             call = pool.call(
                 self._settings.task_timeout,
@@ -268,8 +279,18 @@ class _Attempt:
         hand_back_task(
             self._db, self._task.id, token=self._token, message=message, counts=counts, counted=counted
         )
+        self._log_end("attempt ends, another one follows", TaskStatus.PENDING, message, counts)
 
     def _finish(self, status: TaskStatus, message: str, counts: TaskCounts | None) -> None:
         self.has_ended_task = finish_task(
             self._db, self._task.id, token=self._token, status=status, message=message, counts=counts
         )
+        self._log_end("task ends", status, message, counts)
+
+    def _log_end(self, event: str, status: TaskStatus, message: str, counts: TaskCounts | None) -> None:
+        numbers = ("planned", "delivered", "filtered", "failed")
+        told = {} if counts is None else {name: getattr(counts, name) for name in numbers}
+        if status is not TaskStatus.SUCCESS:
+            told["reason"] = message
+        seconds = round(time.monotonic() - self._begun, 1)
+        _log.info(event, extra={"status": status, "seconds": seconds, **told})
