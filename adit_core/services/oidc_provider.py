@@ -217,8 +217,9 @@ class OpenIdProvider:
             claims.validate(leeway=_CLOCK_TOLERANCE)
         except (JoseError, ValueError, TypeError) as error:
             # The error's own text can quote the token.
-            fact = getattr(error, "claim", None) or type(error).__name__
-            raise IdentityRejected(f"The provider's answer is wrong in {fact}.") from error
+            claim = getattr(error, "claim", None)
+            fact = f"wrong in {claim}" if claim else f"not to be trusted ({type(error).__name__})"
+            raise IdentityRejected(f"The provider's answer is {fact}.") from error
         return dict(claims)
 
     def _verified(self, metadata: Metadata, id_token: str) -> jwt.Token:

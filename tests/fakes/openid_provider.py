@@ -37,7 +37,7 @@ class Conduct:
     """What it says of the same elsewhere; it has no such endpoint without."""
     spoil: Callable[[Claims], Claims] = lambda claims: claims
     """Changes the claims of an ID token before it is signed."""
-    sign: "Callable[[OpenIdProvider, Claims], str] | None" = None
+    sign: "Callable[[HostileProvider, Claims], str] | None" = None
     """Makes the ID token in another way."""
     metadata: dict[str, Any] = field(default_factory=dict)
     """What it publishes besides, or differently."""
@@ -57,7 +57,7 @@ class _Code:
     is_used: bool = False
 
 
-class OpenIdProvider:
+class HostileProvider:
     """Runs in a thread of the test."""
 
     def __init__(self, server: ThreadingHTTPServer) -> None:
@@ -149,10 +149,10 @@ class OpenIdProvider:
 
 
 @contextmanager
-def openid_provider() -> Iterator[OpenIdProvider]:
+def openid_provider() -> Iterator[HostileProvider]:
     """Run a provider on a free port."""
     server = ThreadingHTTPServer((HOST, 0), _Handler)
-    provider = OpenIdProvider(server)
+    provider = HostileProvider(server)
     server.RequestHandlerClass = type("Handler", (_Handler,), {"provider": provider})
     thread = Thread(target=server.serve_forever, args=(0.05,))
     thread.start()
@@ -165,7 +165,7 @@ def openid_provider() -> Iterator[OpenIdProvider]:
 
 
 class _Handler(BaseHTTPRequestHandler):
-    provider: OpenIdProvider
+    provider: HostileProvider
 
     def do_GET(self) -> None:
         address = urlsplit(self.path)
