@@ -73,7 +73,7 @@ def _block(route: Route) -> None:
 def test_a_user_of_the_provider_comes_in_with_just_the_mapped_groups_and_goes_out_of_both(
     web: WebProcess, page: Page, provider_url: str, tmp_path: Path
 ):
-    page.goto("/account")
+    page.goto("/profile")
     page.get_by_role("link", name="Sign in with Hospital").click()
     expect(page.get_by_text("Authorize Client")).to_be_visible()
     page.get_by_role("button", name=SUBJECT).click()

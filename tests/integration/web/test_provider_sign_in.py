@@ -2,21 +2,38 @@
 
 import base64
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import asynccontextmanager
 from itertools import count
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+import anyio
 import httpx
 import pytest
+from fastapi import FastAPI
 from joserfc import jwt
 from joserfc.jwk import OctKey, RSAKey
+from pydantic import SecretStr
 from sqlmodel import col, select
 
+from adit_core.api.app import Dashboard, create_app
+from adit_core.api.wiring import Wiring
 from adit_core.db import AuditEvent, ExternalIdentity, User, WebSession
+from adit_core.db.engine import Database
 from adit_core.services.groups import add_group, add_member, list_groups
 from adit_core.services.identities import link_identity
-from adit_core.services.users import UserChanges, change_user, find_user, get_user, set_password
+from adit_core.services.oidc_provider import configured_provider
+from adit_core.services.users import (
+    UserChanges,
+    change_user,
+    create_user,
+    find_user,
+    get_user,
+    set_password,
+)
+from adit_core.settings import Settings
+from tests.fakes.launcher import FakeLauncher
 from tests.fakes.openid_provider import CLIENT_ID, CLIENT_SECRET, Claims, HostileProvider, openid_provider
 from tests.integration.web.test_sign_in import FOREIGN
 from tests.web_process import COOKIE, PASSWORD, WebProcess, fields_of, web_process
@@ -83,8 +100,8 @@ def _groups_of(web: WebProcess, user: User) -> list[str]:
     return [group.name for group in list_groups(web.db) if user.username in group.members]
 
 
-def _last_event(web: WebProcess) -> AuditEvent:
-    with web.db.reading() as session:
+def _last_event(db: Database) -> AuditEvent:
+    with db.reading() as session:
         event = session.exec(select(AuditEvent).order_by(col(AuditEvent.id).desc()).limit(1)).first()
     assert event is not None
     return event
@@ -92,15 +109,19 @@ def _last_event(web: WebProcess) -> AuditEvent:
 
 def _assert_refused(web: WebProcess, browser: httpx.Client, answer: httpx.Response, status_code: int) -> str:
     """Assert that nobody was signed in, and that it is told and written down; return the reason noted."""
+    assert browser.get("/").status_code == 303
+    event = _refusal(web.db, answer, status_code)
+    assert f"Sign-in {event.details['reference']} by OpenID Connect" in web.log
+    return str(event.details["reason"])
+
+
+def _refusal(db: Database, answer: httpx.Response, status_code: int) -> AuditEvent:
     assert answer.status_code == status_code
     assert COOKIE not in answer.cookies
-    assert browser.get("/").status_code == 303
-    event = _last_event(web)
+    event = _last_event(db)
     assert (event.action.value, event.succeeded) == ("sign-in failed", False)
-    reference = event.details["reference"]
-    assert f"Reference: {reference}" in answer.text
-    assert f"Sign-in {reference} by OpenID Connect" in web.log
-    return str(event.details["reason"])
+    assert f"Reference: {event.details['reference']}" in answer.text
+    return event
 
 
 def test_whom_the_provider_vouches_for_gets_an_account_and_the_page_that_was_asked_for(
@@ -261,7 +282,6 @@ def _with(**changes: Any) -> Any:
         (_with(sub="x" * 256), "sub"),
         (_with(at_hash="AAAA"), "at_hash"),
     ],
-    ids=str,
 )
 def test_an_id_token_that_is_no_answer_to_us_is_refused(
     web: WebProcess, provider: HostileProvider, spoil: Any, claim: str
@@ -379,7 +399,7 @@ def test_an_account_that_is_closed_stays_closed(web: WebProcess, provider: Hosti
 
         assert "closed" in _assert_refused(web, browser, answer, 403)
         assert "Your account is closed." in answer.text
-    assert _last_event(web).actor == _user_of(web, claims).username
+    assert _last_event(web.db).actor == _user_of(web, claims).username
 
 
 def test_an_account_of_the_same_name_is_not_taken_over_until_staff_link_it(
@@ -393,7 +413,7 @@ def test_an_account_of_the_same_name_is_not_taken_over_until_staff_link_it(
         answer = _sign_in(browser)
         assert "not known" in _assert_refused(web, browser, answer, 403)
         assert f"There is an account called {local.username} here" in answer.text
-        told = _last_event(web).details
+        told = _last_event(web.db).details
 
         link_identity(web.db, local.username, issuer=str(told["provider"]), subject=str(told["subject"]))
 
@@ -473,49 +493,86 @@ def test_the_user_name_is_one_that_can_be_one(
             assert browser.get("/api/v1/me").json()["username"] == username
 
 
-def test_what_is_not_in_the_id_token_is_asked_for(running_provider: HostileProvider, tmp_path):
-    claims = _person()
-    userinfo = {**claims, "groups": ["radiology"], "name": "Ada"}
-    with openid_provider() as provider:
-        provider.behave(claims={"sub": claims["sub"]}, userinfo=userinfo)
-        settings = {
-            "oidc_issuer": provider.issuer,
-            "oidc_client_id": CLIENT_ID,
-            "oidc_client_secret": CLIENT_SECRET,
-            "oidc_allowed_groups": json.dumps(["radiology"]),
-            "oidc_create_users": "false",
-            "local_sign_in": "staff",
-        }
-        with web_process(tmp_path, **settings) as web, web.browser() as browser:
-            _users_are_not_created(web, browser)
-            link_identity(
-                web.db, web.add_user(full_name="").username, issuer=provider.issuer, subject=claims["sub"]
+class _InProcess(httpx.BaseTransport):
+    """Hands requests to an application in this process, without its dashboard."""
+
+    def __init__(self, database: Database, settings: Settings) -> None:
+        provider = configured_provider(settings, CALLBACK)
+        wiring = Wiring(settings, database, FakeLauncher(), provider=provider)
+        self._app = httpx.ASGITransport(create_app(wiring, Dashboard(_nowhere, _running)))
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        async def answer() -> httpx.Response:
+            asked = httpx.Request(
+                request.method, request.url, headers=request.headers, content=request.read()
             )
-            assert _sign_in(browser).status_code == 303
-            provider.conduct.userinfo = {**userinfo, "groups": ["choir"]}
-            with web.browser() as other:
-                reason = _assert_refused(web, other, _sign_in(other), 403)
-                assert "none of the groups" in reason
-                provider.conduct.userinfo = {**userinfo, "sub": "another"}
-                reason = _assert_refused(web, other, _sign_in(other), 400)
-                assert "another user" in reason
-            _passwords_are_for_staff(web)
+            answer = await self._app.handle_async_request(asked)
+            return httpx.Response(answer.status_code, headers=answer.headers, content=await answer.aread())
+
+        return anyio.run(answer)
 
 
-def _users_are_not_created(web: WebProcess, browser: httpx.Client) -> None:
-    reason = _assert_refused(web, browser, _sign_in(browser), 403)
-    assert "no account here" in reason
+Strict = Callable[[], httpx.Client]
 
 
-def _passwords_are_for_staff(web: WebProcess) -> None:
-    for user, status_code in ((web.add_user(), 403), (web.add_user(staff=True), 303)):
-        with web.browser() as browser:
-            form = browser.get("/auth/sign-in")
-            assert "<details>" in form.text
-            fields = {**fields_of(form), "username": user.username, "password": PASSWORD}
-            assert browser.post("/auth/sign-in", data=fields).status_code == status_code
-            given = {"username": user.username, "password": PASSWORD}
-            assert browser.post("/api/v1/sign-in", json=given).status_code == (201 if user.is_staff else 403)
+@pytest.fixture
+def strict(database: Database, provider: HostileProvider) -> Strict:
+    """Opens browsers in front of an ADIT that lets in known members of one group only, and no passwords."""
+    settings = Settings(
+        web_url="http://adit",
+        oidc_issuer=provider.issuer,
+        oidc_client_id=CLIENT_ID,
+        oidc_client_secret=SecretStr(CLIENT_SECRET),
+        oidc_allowed_groups=("radiology",),
+        oidc_create_users=False,
+        local_sign_in="staff",
+    )
+    transport = _InProcess(database, settings)
+    return lambda: httpx.Client(transport=transport, base_url="http://adit")
+
+
+@pytest.mark.parametrize("backend", ["sqlite"])
+def test_what_is_not_in_the_id_token_is_asked_for(
+    database: Database, provider: HostileProvider, strict: Strict
+):
+    ada = create_user(database, username="ada", password=PASSWORD)
+    provider.behave(claims={"sub": "7"}, userinfo={"sub": "7", "groups": ["radiology"], "name": "Ada"})
+    with strict() as browser:
+        assert "no account here" in str(_refusal(database, _sign_in(browser), 403).details["reason"])
+        link_identity(database, "ada", issuer=provider.issuer, subject="7")
+        assert _sign_in(browser).status_code == 303
+        assert get_user(database, "ada").full_name == "Ada"
+
+        provider.conduct.userinfo = {"sub": "7", "groups": ["choir"]}
+        refusal = _refusal(database, _sign_in(browser), 403)
+        assert refusal.actor_id == ada.id
+        assert "none of the groups" in str(refusal.details["reason"])
+
+        provider.conduct.userinfo = {"sub": "another", "groups": ["radiology"]}
+        assert "another user" in str(_refusal(database, _sign_in(browser), 400).details["reason"])
+
+
+@pytest.mark.parametrize("backend", ["sqlite"])
+@pytest.mark.parametrize(("is_staff", "page", "api"), [(False, 403, 403), (True, 303, 201)])
+def test_passwords_can_be_kept_for_staff(
+    database: Database, strict: Strict, is_staff: bool, page: int, api: int
+):
+    create_user(database, username="ada", password=PASSWORD, staff=is_staff)
+    with strict() as browser:
+        form = browser.get("/auth/sign-in")
+        assert "<details>" in form.text
+        given = {"username": "ada", "password": PASSWORD}
+        assert browser.post("/auth/sign-in", data={**fields_of(form), **given}).status_code == page
+        assert browser.post("/api/v1/sign-in", json=given).status_code == api
+
+
+async def _nowhere(*_: object) -> None:
+    raise AssertionError("nothing here is behind the gate")
+
+
+@asynccontextmanager
+async def _running(app: FastAPI):
+    yield
 
 
 def test_signing_out_ends_the_session_at_the_provider_without_a_token_in_a_url(
