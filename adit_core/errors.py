@@ -15,6 +15,7 @@
     │   ├── DatabaseUnavailable   our database does not answer, or is locked
     │   ├── NotificationFailed    nobody took the news of the end of a job
     │   ├── SchedulerUnavailable  Prefect does not answer, or lacks our deployment
+    │   ├── ProviderUnavailable   the OpenID provider does not answer, or not as it should
     │   └── UnexpectedError       a bug, or something that nobody foresaw
     └── PermanentError            trying again would change nothing
         ├── TlsFailed             the peer and we cannot agree on a secure connection
@@ -33,6 +34,7 @@
         ├── InvalidInput          what the user gave is wrong; says where and how to mend it
         ├── NodeClosed            the policy of a node, or its health, forbids its use for now
         ├── NotAllowed            the user may not do this
+        ├── IdentityRejected      what is said of who signs in cannot be trusted, or not be used
         ├── TooManyFailures       somebody has given wrong passwords too often, and has to wait
         ├── UnderMaintenance      staff have stopped new work for now; the message says why
         ├── NotFound              what is asked for does not exist
@@ -100,6 +102,10 @@ class DatabaseUnavailable(TransientError):
 
 class SchedulerUnavailable(TransientError):
     """Prefect cannot be reached, or does not know our deployment; the message says what to start."""
+
+
+class ProviderUnavailable(TransientError):
+    """The OpenID provider cannot be reached, or answers what is no answer; shows nothing of the answer."""
 
 
 class PermanentError(AditError):
@@ -208,6 +214,10 @@ class NodeClosed(PermanentError):
 
 class NotAllowed(PermanentError):
     """The user lacks the right for this."""
+
+
+class IdentityRejected(PermanentError):
+    """The OpenID provider's answer is none to our question, or is not to be trusted; shows nothing of it."""
 
 
 class TooManyFailures(PermanentError):

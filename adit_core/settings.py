@@ -9,10 +9,11 @@ import shlex
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from platformdirs import user_data_path
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 from sqlalchemy.engine import make_url
@@ -22,6 +23,10 @@ from adit_core.secret_files import adopt_secrets_of_prefect, secrets_folder
 
 STACK_ENVIRONMENT = "stack.env"
 """The file in the data directory that tells clients where the processes of this machine listen."""
+_Names = Annotated[
+    tuple[str, ...], BeforeValidator(lambda given: [given] if isinstance(given, str) else given)
+]
+"""One name, or a list of them."""
 
 _SHORTEST_TOKEN = 16
 _OWN_MACHINE = ("http://localhost", "http://127.0.0.1", "http://[::1]")
@@ -76,6 +81,36 @@ class Settings(BaseSettings):
     )
     """Let browsers reach ADIT over TLS only: cookies with the `__Host-` prefix, and a header by which they
     remember (HSTS). The usual thing with a certificate, and where `web_url` begins with https."""
+
+    oidc_issuer: str = ""
+    """The OpenID provider by which users sign in, by its name: `https://…`. Without it, there is none.
+    All about it is in docs/oidc.md."""
+    oidc_client_id: str = Field(default="", validate_default=True)
+    """What the provider knows this ADIT as."""
+    oidc_client_secret: SecretStr | None = None
+    """What ADIT proves that with. Without it and the file, it is a public client."""
+    oidc_client_secret_file: Path | None = None
+    """A file with the secret instead."""
+    oidc_scopes: str = "openid profile email"
+    """What the provider is asked to tell of users."""
+    oidc_name: str = Field(default="your organisation", min_length=1, max_length=60)
+    """What the button says: Sign in with …"""
+    oidc_username_claim: str = "preferred_username"
+    """Where the provider tells the user name; what it does not tell is taken from the e-mail address."""
+    oidc_groups_claim: str = "groups"
+    """Where it tells groups; a dot leads into a part: `realm_access.roles`."""
+    oidc_groups: dict[str, _Names] = Field(default_factory=dict)
+    """As JSON: which groups of ADIT the members of a group of the provider are in."""
+    oidc_staff_groups: _Names = ()
+    """As a JSON list: the provider's groups whose members are staff. Without it, staff are made by hand."""
+    oidc_allowed_groups: _Names = ()
+    """As a JSON list: the provider's groups whose members may sign in. Without it, all users may."""
+    oidc_create_users: bool = True
+    """Whether those who have no account yet get one when they first sign in."""
+    oidc_ca_file: str = ""
+    """The certificates that the provider is checked by; without it, those of the system."""
+    local_sign_in: Literal["everybody", "staff"] = Field(default="everybody", validate_default=True)
+    """Who may sign in with a password. Members of staff may always, or nobody could mend anything."""
 
     api_calls_per_minute: int = Field(default=6000, ge=1)
     """How often the API may be called with one token, or in one session of the dashboard."""
@@ -164,6 +199,54 @@ class Settings(BaseSettings):
     """Shared with the receiver of the webhook, who checks signatures with it."""
     notification_ca_file: str = ""
     """The certificates that mail server and webhook are checked by; without it, those of the system."""
+
+    @field_validator("oidc_issuer")
+    @classmethod
+    def _require_tls(cls, issuer: str) -> str:
+        address = urlsplit(issuer)
+        is_local = address.hostname in ("localhost", "127.0.0.1", "::1")
+        if issuer and not (address.hostname and address.scheme in ("https", *(["http"] if is_local else []))):
+            raise ValueError("The provider's name must begin with https://, as it is in its documentation")
+        return issuer
+
+    @field_validator("oidc_client_id")
+    @classmethod
+    def _require_client(cls, client_id: str, info: ValidationInfo) -> str:
+        if info.data.get("oidc_issuer") and not client_id:
+            raise ValueError("Set it: ADIT_OIDC_ISSUER is set")
+        return client_id
+
+    @field_validator("oidc_scopes")
+    @classmethod
+    def _require_openid(cls, scopes: str) -> str:
+        if "openid" not in scopes.split():
+            raise ValueError("Add the scope openid")
+        return scopes
+
+    @field_validator("local_sign_in")
+    @classmethod
+    def _require_another_way(cls, who: str, info: ValidationInfo) -> str:
+        if who != "everybody" and not info.data.get("oidc_issuer"):
+            raise ValueError("Set ADIT_OIDC_ISSUER first, or nobody but staff can sign in")
+        return who
+
+    def resolved_oidc_client_secret(self) -> str | None:
+        """Return the secret of the client, None for a public one.
+
+        Raises:
+            InvalidInput: The file cannot be read, or is empty.
+        """
+        if self.oidc_client_secret_file is None:
+            return self.oidc_client_secret.get_secret_value() if self.oidc_client_secret else None
+        try:
+            secret = self.oidc_client_secret_file.read_text().strip()
+        except (OSError, UnicodeDecodeError) as error:
+            problem = f"{self.oidc_client_secret_file} cannot be read ({type(error).__name__})."
+            raise InvalidInput(InputProblem(problem, field="ADIT_OIDC_CLIENT_SECRET_FILE")) from error
+        if not secret:
+            problem = f"{self.oidc_client_secret_file} is empty."
+            raise InvalidInput(InputProblem(problem, field="ADIT_OIDC_CLIENT_SECRET_FILE"))
+        return secret
 
     def resolved_uploads(self) -> Path:
         """Return the folder of uploads."""
@@ -263,7 +346,7 @@ def _unfit_for_production(settings: Settings) -> Iterator[InputProblem]:
 
 def _problem(error: ErrorDetails) -> InputProblem:
     name = "_".join(map(str, error["loc"])).upper()
-    return InputProblem(f"{error['msg']}.", field=f"ADIT_{name}")
+    return InputProblem(f"{error['msg'].removeprefix('Value error, ')}.", field=f"ADIT_{name}")
 
 
 def adopt_stack_environment() -> None:

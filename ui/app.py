@@ -23,7 +23,7 @@ with errors_as_sentences():
     page = menu.chosen_page(principal)
     show_banner(connected().database)
     show_done()
-    if principal.user.must_change_password:
+    if principal.must_choose_password:
         account_password.show_forced_change(principal)
     else:
         page.run()

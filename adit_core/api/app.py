@@ -10,7 +10,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from adit_core.api import sign_in
+from adit_core.api import provider_sign_in, sign_in
 from adit_core.api.gate import SessionGate
 from adit_core.api.metrics import MetricsAtRoot
 from adit_core.api.problems import tell_of_http_error
@@ -57,6 +57,7 @@ def create_app(wiring: Wiring, dashboard: Dashboard) -> FastAPI:
     # Paths with line breaks in them lead to no application that is mounted.
     app.add_exception_handler(HTTPException, tell_of_http_error)
     app.include_router(sign_in.router)
+    app.include_router(provider_sign_in.router)
     api = create_api(wiring)
     app.mount("/api", api)
     app.router.routes.append(Route("/metrics", MetricsAtRoot(api)))

@@ -91,7 +91,7 @@ def any_caller(
         require_pace(request.app.state.rate_limiter, f"token {bearer.token_id}")
         return Caller(bearer.user, bearer.scopes, address_of(request), until=bearer.until)
     principal = _principal(request, wiring)
-    if principal.user.must_change_password:
+    if principal.must_choose_password:
         raise HTTPException(403, "Choose a password of your own first: open the dashboard.")
     require_pace(request.app.state.rate_limiter, f"session {principal.session_id}")
     return Caller(principal.user, frozenset(TokenScope), address_of(request), csrf_token=principal.csrf_token)

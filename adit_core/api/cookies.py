@@ -51,6 +51,14 @@ def browser_cookie(settings: Settings) -> Cookie:
     return _cookie("adit_browser", settings, same_site="strict")
 
 
+def provider_cookie(settings: Settings) -> Cookie:
+    """Return the cookie that binds a sign-in by the OpenID provider to the browser that began it.
+
+    It comes along when the provider's page sends the browser back, so it cannot be `strict`.
+    """
+    return _cookie("adit_provider", settings, same_site="lax")
+
+
 def _cookie(name: str, settings: Settings, *, same_site: str) -> Cookie:
     prefix = "__Host-" if settings.secure_cookies else ""
     return Cookie(prefix + name, settings.secure_cookies, same_site)

@@ -4,9 +4,7 @@ What the dashboard's safety depends on is set here, where no configuration file 
 can change it. How it looks is in ``ui/.streamlit/config.toml``.
 """
 
-import base64
 import gc
-import hashlib
 import logging
 import re
 import secrets
@@ -22,6 +20,7 @@ from streamlit import config, file_util
 
 from adit_core.api.app import Dashboard
 from adit_core.api.gate import SESSION_HEADER
+from adit_core.api.security_headers import script_hash
 from adit_core.errors import AditError
 from adit_core.logs import hand_on_to_root
 
@@ -89,5 +88,4 @@ def _say_what_happened(error: Exception) -> bool:
 def _inline_script_hashes() -> tuple[str, ...]:
     page = Path(file_util.get_static_dir(), "index.html").read_text(encoding="utf-8")
     scripts = re.findall(r"<script>(.*?)</script>", page, flags=re.DOTALL)
-    digests = (hashlib.sha256(script.encode()).digest() for script in scripts)
-    return tuple(f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests)
+    return tuple(map(script_hash, scripts))

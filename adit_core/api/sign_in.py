@@ -5,44 +5,32 @@ and by asking the browser where the form was (OWASP: signed out users have no se
 """
 
 import hmac
-import secrets
 from functools import partial
-from html import escape
-from pathlib import Path
-from string import Template
 from typing import Annotated
-from urllib.parse import parse_qsl, quote
+from urllib.parse import parse_qsl
 
 from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Depends, HTTPException, Request
 from fastapi.concurrency import run_in_threadpool
-from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
 
+from adit_core.api.authentication import address_of
 from adit_core.api.cookies import browser_cookie, session_cookie, sign_in_cookie
-from adit_core.api.logo import MARK
 from adit_core.api.origin import is_same_origin
 from adit_core.api.paths import SIGN_IN_PATH, SIGN_OUT_PATH
+from adit_core.api.provider_sign_in import farewell_page
+from adit_core.api.sign_in_page import local_path, sign_in_page
 from adit_core.api.wiring import Wiring, wiring_of
-from adit_core.errors import TooManyFailures
+from adit_core.errors import NotAllowed, TooManyFailures
 from adit_core.services import sessions
 from adit_core.services.sessions import SessionLimits, session_id_of
 from adit_core.services.sign_in_throttle import Attempt, remember_browser, throttled
 
-_FORM_LIFETIME = 60 * 60
-"""Seconds that a form may lie open before it is sent."""
 _BROWSER_KNOWN = 365 * 24 * 60 * 60
 """Seconds for which a browser is known in which somebody has signed in."""
 _MAX_FORM_LENGTH = 16 * 1024
 """Bytes of a form that are read before it is refused."""
 
-_page = Template((Path(__file__).parent / "templates" / "sign_in.html").read_text(encoding="utf-8"))
-_PAGE_HEADERS = {
-    "Cache-Control": "no-store",
-    "Content-Security-Policy": (
-        "default-src 'none'; style-src 'unsafe-inline'; img-src data:; "
-        "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-    ),
-}
 # Checking a password takes 64 MiB and a core for a moment, so a flood of them has to queue.
 password_checks = CapacityLimiter(2)
 
@@ -53,7 +41,7 @@ Wired = Annotated[Wiring, Depends(wiring_of)]
 @router.get(SIGN_IN_PATH)
 def show_form(wiring: Wired, next: str = "/") -> Response:  # noqa: A002 - the name in the URL
     """Show the form. After it, the browser goes to `next`, if that is a page of this server."""
-    return _form(wiring, wanted=next)
+    return sign_in_page(wiring, wanted=next)
 
 
 @router.post(SIGN_IN_PATH)
@@ -64,17 +52,19 @@ async def sign_in(request: Request, wiring: Wired) -> Response:
     agreed = request.cookies.get(sign_in_cookie(wiring.settings).name, "")
     if not _same(agreed, fields.get("csrf_token", "")) or not is_same_origin(request):
         alert = "This form was open for too long. Please sign in again."
-        return _form(wiring, wanted=wanted, username=username, alert=alert, status_code=403)
+        return sign_in_page(wiring, wanted=wanted, username=username, alert=alert, status_code=403)
     browser = request.cookies.get(browser_cookie(wiring.settings).name, "")
-    attempt = Attempt(username, _address(request), browser)
+    attempt = Attempt(username, address_of(request), browser)
     open_session = partial(_open_session, wiring, attempt, fields.get("password", ""))
     try:
         opened = await to_thread.run_sync(open_session, limiter=password_checks)
     except TooManyFailures as error:
-        return _form(wiring, wanted=wanted, username=username, alert=str(error), status_code=429)
+        return sign_in_page(wiring, wanted=wanted, username=username, alert=str(error), status_code=429)
+    except NotAllowed as error:
+        return sign_in_page(wiring, wanted=wanted, username=username, alert=str(error), status_code=403)
     if opened is None:
         alert = "The user name or the password is wrong."
-        return _form(wiring, wanted=wanted, username=username, alert=alert, status_code=401)
+        return sign_in_page(wiring, wanted=wanted, username=username, alert=alert, status_code=401)
     token, browser = opened
     response = RedirectResponse(local_path(wanted), status_code=303)
     session_cookie(wiring.settings).set(response, token, max_age=wiring.settings.session_length)
@@ -91,11 +81,14 @@ async def sign_out(request: Request, wiring: Wired) -> Response:
     session_id = session_id_of(request.cookies.get(cookie.name, ""))
     limits = SessionLimits.of(wiring.settings)
     principal = await run_in_threadpool(sessions.find_principal, wiring.database, session_id, limits)
+    response: Response = RedirectResponse(SIGN_IN_PATH, status_code=303)
     if principal is not None:
         if not _same(principal.csrf_token, fields.get("csrf_token", "")) or not is_same_origin(request):
             return PlainTextResponse("Sign out with the button in ADIT; this came from elsewhere.", 403)
-        await run_in_threadpool(sessions.close_session, wiring.database, principal, address=_address(request))
-    response = RedirectResponse(SIGN_IN_PATH, status_code=303)
+        close = partial(sessions.close_session, wiring.database, principal, address=address_of(request))
+        id_token = await run_in_threadpool(close)
+        if id_token is not None:
+            response = await farewell_page(wiring, id_token) or response
     cookie.delete(response)
     return response
 
@@ -103,40 +96,17 @@ async def sign_out(request: Request, wiring: Wired) -> Response:
 def _open_session(wiring: Wiring, attempt: Attempt, password: str) -> tuple[str, str] | None:
     """Return the tokens of a session and of the browser; None if the password is wrong."""
     db, limits = wiring.database, SessionLimits.of(wiring.settings)
-    open_session = partial(sessions.sign_in, db, attempt.username, password, limits, address=attempt.address)
+    open_session = partial(
+        sessions.sign_in,
+        db,
+        attempt.username,
+        password,
+        limits,
+        address=attempt.address,
+        who=wiring.settings.local_sign_in,
+    )
     token = throttled(db, wiring.throttle, attempt, open_session)
     return None if token is None else (token, remember_browser(db, attempt.username, attempt.browser))
-
-
-def local_path(wanted: str) -> str:
-    """Return `wanted` if it is a path on this server, else ``/``, so that links cannot lead away.
-
-    Browsers take two slashes, or a slash and a backslash, for the start of a host, and leave out tabs
-    and line ends.
-    """
-    is_local = wanted.startswith("/") and not wanted.startswith("//")
-    is_plain = wanted.isprintable() and "\\" not in wanted
-    return quote(wanted, safe="/?&=%:@!$'()*+,;~#[]") if is_local and is_plain else "/"
-
-
-def _form(
-    wiring: Wiring, *, wanted: str, username: str = "", alert: str = "", status_code: int = 200
-) -> HTMLResponse:
-    csrf_token = secrets.token_urlsafe(32)
-    body = _page.substitute(
-        icon=quote(MARK),
-        logo=MARK,
-        alert=f'<p role="alert">{escape(alert)}</p>' if alert else "",
-        action=SIGN_IN_PATH,
-        username=escape(username),
-        csrf_token=csrf_token,
-        next=escape(local_path(wanted)),
-        focus_username="" if username else "autofocus",
-        focus_password="autofocus" if username else "",
-    )
-    response = HTMLResponse(body, status_code, headers=_PAGE_HEADERS)
-    sign_in_cookie(wiring.settings).set(response, csrf_token, max_age=_FORM_LIFETIME)
-    return response
 
 
 async def _read_form(request: Request) -> dict[str, str]:
@@ -150,7 +120,3 @@ async def _read_form(request: Request) -> dict[str, str]:
 
 def _same(expected: str, given: str) -> bool:
     return bool(expected) and hmac.compare_digest(expected.encode(), given.encode())
-
-
-def _address(request: Request) -> str:
-    return request.client.host if request.client is not None else ""

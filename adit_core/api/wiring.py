@@ -10,6 +10,8 @@ from starlette.requests import Request
 
 from adit_core.db.engine import Database
 from adit_core.services.launching import Launcher
+from adit_core.services.oidc_provider import OpenIdProvider
+from adit_core.services.pending_sign_ins import PendingSignIns
 from adit_core.services.sign_in_throttle import SignInThrottle
 from adit_core.settings import Settings
 
@@ -22,6 +24,9 @@ class Wiring:
     database: Database
     launcher: Launcher
     throttle: SignInThrottle = field(default_factory=SignInThrottle)
+    provider: OpenIdProvider | None = None
+    """By which users sign in; None if they do with passwords only."""
+    pending: PendingSignIns = field(default_factory=PendingSignIns)
 
 
 def wiring_of(request: Request) -> Wiring:

@@ -14,8 +14,11 @@ from adit_core.cli.output import AsJson, present
 from adit_core.cli.wiring import acting_user, open_database
 from adit_core.db import User
 from adit_core.db.engine import Database
+from adit_core.errors import InputProblem, InvalidInput
 from adit_core.services.audit import SYSTEM
-from adit_core.services.users import UserChanges, change_user, create_user, list_users
+from adit_core.services.identities import IdentityView, link_identity, list_identities, unlink_identity
+from adit_core.services.users import UserChanges, change_user, create_user, get_user, list_users
+from adit_core.settings import get_settings
 from adit_core.terminal import cell, new_table
 
 app = new_app("Accounts.")
@@ -63,6 +66,9 @@ def add_user(
     password_stdin: Annotated[
         bool, typer.Option("--password-stdin", help="Read the password from standard input, its first line.")
     ] = False,
+    no_password: Annotated[
+        bool, typer.Option("--no-password", help="The user signs in by the OpenID provider: see `link`.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Add an account. The password is asked for, unless it is in ADIT_PASSWORD or on standard input.
@@ -74,7 +80,7 @@ def add_user(
         user = create_user(
             db,
             username=name,
-            password=_password_from_stdin() if password_stdin else _password(),
+            password=None if no_password else _password_from_stdin() if password_stdin else _password(),
             full_name=full_name,
             email=email,
             staff=staff,
@@ -116,6 +122,60 @@ def list_accounts(as_json: AsJson = False) -> None:
     present(accounts, _table, as_json=as_json)
 
 
+@app.command("link")
+def link_account(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(help="The user name.")],
+    subject: Annotated[str, typer.Argument(help="What the provider calls the user: `sub` in its words.")],
+    *,
+    issuer: Annotated[str, typer.Option(help="The provider; else that of ADIT_OIDC_ISSUER.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Let somebody whom the OpenID provider knows sign in to an account.
+
+    When it has refused somebody, `adit audit list` shows the subject.
+    """
+    with open_database() as db:
+        actor = acting_user(ctx, db)
+        link = link_identity(db, name, issuer=_issuer(issuer), subject=subject, actor=actor)
+    words = f"{link.subject} of {link.issuer} signs in as {name} from now on."
+    present(link, lambda _: cell(words), as_json=as_json)
+
+
+@app.command("unlink")
+def unlink_account(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(help="The user name.")],
+    subject: Annotated[str, typer.Argument(help="What the provider calls the user.")],
+    *,
+    issuer: Annotated[str, typer.Option(help="The provider; else that of ADIT_OIDC_ISSUER.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Take such a link away, and end the sessions that the provider has opened."""
+    with open_database() as db:
+        unlink_identity(db, name, issuer=_issuer(issuer), subject=subject, actor=acting_user(ctx, db))
+        links = list_identities(db, get_user(db, name))
+    present(links, lambda _: cell(f"{subject} does not sign in as {name} any more."), as_json=as_json)
+
+
+@app.command("links")
+def list_links(
+    name: Annotated[str, typer.Argument(help="The user name.")],
+    as_json: AsJson = False,
+) -> None:
+    """List by whom a user is known to OpenID providers."""
+    with open_database() as db:
+        links = list_identities(db, get_user(db, name))
+    present(links, _table_of_links, as_json=as_json)
+
+
+def _issuer(given: str) -> str:
+    issuer = given or get_settings().oidc_issuer
+    if not issuer:
+        raise InvalidInput(InputProblem("Give --issuer: ADIT_OIDC_ISSUER is not set.", field="issuer"))
+    return issuer
+
+
 def _actor(ctx: typer.Context, db: Database) -> User | str:
     """Return who adds an account; nobody can have added the first."""
     return acting_user(ctx, db) if list_users(db) else SYSTEM
@@ -128,6 +188,22 @@ def _password_from_stdin() -> str:
 def _password() -> str:
     given = os.environ.get(_PASSWORD_VARIABLE)
     return given or typer.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
+
+
+def _table_of_links(links: list[IdentityView]) -> RenderableType:
+    if not links:
+        return "No OpenID provider knows this user: `adit users link --help`."
+    table = new_table("provider", "subject", "linked by", "linked at", "last used at")
+    for link in links:
+        used = link.last_used_at.isoformat(timespec="seconds") if link.last_used_at else "never"
+        table.add_row(
+            cell(link.issuer),
+            cell(link.subject),
+            cell(link.linked_by),
+            cell(link.linked_at.isoformat(timespec="seconds")),
+            cell(used),
+        )
+    return table
 
 
 def _table(accounts: list[Account]) -> RenderableType:

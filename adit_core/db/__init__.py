@@ -27,7 +27,16 @@ from adit_core.db.submissions import RepeatableCreation, Submission
 from adit_core.db.tasks import SeriesProgress, Task, TaskKind, TaskStatus
 from adit_core.db.tokens import ApiToken, TokenScope
 from adit_core.db.uploads import Upload, UploadedSeries, UploadedStudy
-from adit_core.db.users import Group, GroupPermission, KnownBrowser, Membership, Permission, User, WebSession
+from adit_core.db.users import (
+    ExternalIdentity,
+    Group,
+    GroupPermission,
+    KnownBrowser,
+    Membership,
+    Permission,
+    User,
+    WebSession,
+)
 
 __all__ = [
     "Announcement",
@@ -39,6 +48,7 @@ __all__ = [
     "CredentialsKind",
     "DicomNode",
     "DiskReading",
+    "ExternalIdentity",
     "Group",
     "GroupPermission",
     "HeldInstance",

@@ -15,6 +15,8 @@ class AuditAction(StrEnum):
     SIGN_IN_FAILED = "sign-in failed"
     SIGN_IN_REFUSED = "sign-in refused after failures"
     SIGNED_OUT = "signed out"
+    IDENTITY_LINKED = "identity linked"
+    IDENTITY_UNLINKED = "identity unlinked"
     USER_ADDED = "user added"
     USER_CHANGED = "user changed"
     SESSIONS_ENDED = "sessions ended"

@@ -6,6 +6,7 @@ from enum import StrEnum
 from sqlmodel import Field
 
 from adit_core.db.columns import NEVER_REUSE_IDS, Table, UtcDateTime, utc_now, words
+from adit_core.db.secrets import Sealed, SealedSecret
 
 
 class Permission(StrEnum):
@@ -79,6 +80,24 @@ class WebSession(Table, table=True):
     created_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
     last_seen_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
     expires_at: datetime = Field(sa_type=UtcDateTime)
+    issuer: str = Field(default="", max_length=500)
+    """The OpenID provider that said who it is; empty if a password did."""
+    id_token: Sealed | None = Field(default=None, sa_type=SealedSecret)
+    """What the provider said, by which its own session is ended when this one is."""
+
+
+class ExternalIdentity(Table, table=True):
+    """A user is known to an OpenID provider, which alone says when somebody is this user."""
+
+    issuer: str = Field(max_length=500, primary_key=True)
+    """The provider's name, a URL."""
+    subject: str = Field(max_length=255, primary_key=True)
+    """What it calls the user, for ever and nobody else: the claim `sub` (OpenID Connect Core, 2)."""
+    user_id: int = Field(foreign_key="user.id", index=True, ondelete="CASCADE")
+    linked_by: str = Field(max_length=150)
+    """Who said that it is this user; ADIT itself, if it added the account for them."""
+    linked_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
+    last_used_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
 
 
 class KnownBrowser(Table, table=True):

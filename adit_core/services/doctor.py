@@ -18,8 +18,11 @@ from adit_core.db.engine import Database
 from adit_core.errors import AditError
 from adit_core.services.disk_space import Disk, disks_of, folder_places, own_places
 from adit_core.services.disk_watch import FRESH, readings
+from adit_core.services.external_sign_in import ExternalRules
+from adit_core.services.groups import list_groups
 from adit_core.services.node_check import check_node
 from adit_core.services.nodes import list_nodes
+from adit_core.services.oidc_provider import configured_provider
 from adit_core.services.routes import receiver_address
 from adit_core.services.secret_rotation import count_secrets
 from adit_core.services.users import list_users
@@ -86,6 +89,9 @@ def examine(db: Database, settings: Settings, scheduler: Scheduler, *, with_node
     yield from _guarded("Prefect", lambda: _prefect(scheduler), "Start it: make up, or docker compose up -d.")
     yield _web(settings)
     yield _receiver(settings)
+    yield from _guarded("sign-in", lambda: _provider(settings), "See docs/oidc.md; passwords work meanwhile.")
+    if database.verdict is not Verdict.BAD:
+        yield from _guarded("groups of the provider", lambda: _mapped_groups(db, settings))
     yield _backups(settings)
     folders = folder_places(db) if nodes else []
     yield from map(_disk, disks_of([*own_places(settings), *folders]))
@@ -190,6 +196,26 @@ def _receiver(settings: Settings) -> Finding:
         "Start it: `python -m deployments.receiver`; C-MOVE needs it.",
         address.ca_file,
     )
+
+
+def _provider(settings: Settings) -> Sequence[Finding]:
+    provider = configured_provider(settings)
+    if provider is None:
+        return []
+    provider.examine()
+    return [Finding("sign-in", Verdict.GOOD, f"The provider {provider.issuer} answers and has keys.")]
+
+
+def _mapped_groups(db: Database, settings: Settings) -> Sequence[Finding]:
+    missing = ExternalRules.of(settings).managed - {group.name for group in list_groups(db)}
+    if not missing:
+        return []
+    message = f"ADIT_OIDC_GROUPS names groups that do not exist: {', '.join(sorted(missing))}."
+    return [
+        Finding(
+            "groups of the provider", Verdict.WARNING, message, "Add them on the page Groups, or correct it."
+        )
+    ]
 
 
 def _answers(subject: str, url: str, remedy: str, ca_file: str = "") -> Finding:

@@ -8,6 +8,7 @@ import hashlib
 import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Literal
 
 from sqlalchemy import ColumnElement
 from sqlmodel import Session, and_, col, delete, not_, select, update
@@ -16,12 +17,16 @@ from adit_core.db import User, WebSession
 from adit_core.db.audit import AuditAction
 from adit_core.db.columns import storable, utc_now
 from adit_core.db.engine import Database
+from adit_core.db.secrets import Sealed
+from adit_core.errors import NotAllowed
 from adit_core.services import audit
 from adit_core.services.users import check_password, find_user
 from adit_core.settings import Settings
 
 UNKNOWN_USER = "unknown user"
 """The actor of a sign-in that failed because there is no such user."""
+PasswordUsers = Literal["everybody", "staff"]
+"""Who may sign in with a password."""
 _WRITE_INTERVAL = timedelta(minutes=1)
 
 
@@ -51,19 +56,49 @@ class Principal:
     """The SHA-256 of the token: names the session, but does not open it."""
     csrf_token: str
     """What a form of this session must carry."""
+    issuer: str = ""
+    """The OpenID provider that said who it is; empty if a password did."""
+
+    @property
+    def must_choose_password(self) -> bool:
+        """Whether nothing can be done before that; it can if no password was needed to come in."""
+        return self.user.must_change_password and not self.issuer
 
 
-def sign_in(db: Database, username: str, password: str, limits: SessionLimits, *, address: str) -> str | None:
+def sign_in(
+    db: Database,
+    username: str,
+    password: str,
+    limits: SessionLimits,
+    *,
+    address: str,
+    who: PasswordUsers = "everybody",
+) -> str | None:
     """Start a session of the user whom name and password belong to and return its token; None if they do not.
 
     Either is written to the audit trail. A name that is nobody's is not: it may be a password that
     was typed into the wrong field.
+
+    Raises:
+        NotAllowed: This user is not among those `who` may sign in with a password.
     """
     user = check_password(db, username, password)
     if user is not None:
+        require_password_user(db, user, who, address=address)
         return open_session(db, user, limits, address=address)
     record_failure(db, username, address=address)
     return None
+
+
+def require_password_user(db: Database, user: User, who: PasswordUsers, *, address: str) -> None:
+    """Do nothing if `user` may sign in with a password; else write it to the audit trail.
+
+    Raises:
+        NotAllowed: The user may not.
+    """
+    if who == "staff" and not user.is_staff:
+        record_failure(db, user.username, address=address)
+        raise NotAllowed("Passwords are for staff only here. Sign in by the other way that the page offers.")
 
 
 def record_failure(db: Database, username: str, *, address: str) -> None:
@@ -79,23 +114,39 @@ def open_session(db: Database, user: User, limits: SessionLimits, *, address: st
 
     Sessions that have ended are deleted on the way.
     """
+    with db.session() as session:
+        audit.record(session, AuditAction.SIGNED_IN, actor=user, address=address)
+        token = add_session(session, user, limits, address=address)
+        session.commit()
+    return token
+
+
+def add_session(
+    session: Session,
+    user: User,
+    limits: SessionLimits,
+    *,
+    address: str,
+    issuer: str = "",
+    id_token: Sealed | None = None,
+) -> str:
+    """Start a session of `user` in the transaction of `session`; else as `open_session`, without a trace."""
     token = secrets.token_urlsafe(32)
     now = utc_now()
-    with db.session() as session:
-        _delete_ended(session, limits, now)
-        audit.record(session, AuditAction.SIGNED_IN, actor=user, address=address)
-        session.add(
-            WebSession(
-                token_hash=session_id_of(token),
-                user_id=user.id,
-                csrf_token=secrets.token_urlsafe(32),
-                address=storable(address, 64),
-                created_at=now,
-                last_seen_at=now,
-                expires_at=now + limits.length,
-            )
+    _delete_ended(session, limits, now)
+    session.add(
+        WebSession(
+            token_hash=session_id_of(token),
+            user_id=user.id,
+            csrf_token=secrets.token_urlsafe(32),
+            address=storable(address, 64),
+            created_at=now,
+            last_seen_at=now,
+            expires_at=now + limits.length,
+            issuer=issuer,
+            id_token=id_token,
         )
-        session.commit()
+    )
     return token
 
 
@@ -126,12 +177,17 @@ def find_active_principal(db: Database, session_id: str, limits: SessionLimits) 
     return principal
 
 
-def close_session(db: Database, principal: Principal, *, address: str) -> None:
-    """End a session, at the wish of its user; one that has ended already is no error."""
+def close_session(db: Database, principal: Principal, *, address: str) -> Sealed | None:
+    """End a session, at the wish of its user; one that has ended already is no error.
+
+    Returns what the OpenID provider said when it was opened, if one did.
+    """
     with db.session() as session:
-        session.exec(delete(WebSession).where(col(WebSession.token_hash) == principal.session_id))
+        ended = delete(WebSession).where(col(WebSession.token_hash) == principal.session_id)
+        id_token = session.exec(ended.returning(col(WebSession.id_token))).scalars().first()
         audit.record(session, AuditAction.SIGNED_OUT, actor=principal.user, address=address)
         session.commit()
+    return id_token
 
 
 def _read(db: Database, session_id: str, limits: SessionLimits) -> tuple[Principal, datetime] | None:
@@ -147,7 +203,8 @@ def _read(db: Database, session_id: str, limits: SessionLimits) -> tuple[Princip
     if found is None:
         return None
     web_session, user = found
-    return Principal(user, session_id, web_session.csrf_token), web_session.last_seen_at
+    principal = Principal(user, session_id, web_session.csrf_token, web_session.issuer)
+    return principal, web_session.last_seen_at
 
 
 def is_live(limits: SessionLimits, now: datetime) -> ColumnElement[bool]:

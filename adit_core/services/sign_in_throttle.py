@@ -80,6 +80,13 @@ class SignInThrottle:
             self._counter.hit(item, key)
         return any(not self._counter.test(item, key) for item, key in buckets)
 
+    def is_worth_noting(self, address: str) -> bool:
+        """Count a failure that nobody is kept out for, and tell whether to write it down.
+
+        Without this, anybody could fill the audit trail by following a link again and again.
+        """
+        return self._counter.hit(_limit(PER_ADDRESS), f"noted {address}")
+
     def forgive(self, bucket: _Bucket) -> None:
         """Forget the failures of a place from which the user has now signed in."""
         self._counter.clear(*bucket)

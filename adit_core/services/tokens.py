@@ -19,7 +19,7 @@ from adit_core.db.columns import storable, utc_now
 from adit_core.db.engine import Database
 from adit_core.errors import InputProblem, NotAllowed, NotFound, refuse
 from adit_core.services import audit
-from adit_core.services.sessions import record_failure
+from adit_core.services.sessions import PasswordUsers, record_failure, require_password_user
 from adit_core.services.users import check_password
 
 LONGEST_LIFE = timedelta(days=3 * 366)
@@ -134,19 +134,27 @@ def create_token(
 
 
 def token_for_password(
-    db: Database, username: str, password: str, *, lifetime: timedelta, address: str = ""
+    db: Database,
+    username: str,
+    password: str,
+    *,
+    lifetime: timedelta,
+    address: str = "",
+    who: PasswordUsers = "everybody",
 ) -> NewToken | None:
     """Make a token of the user whom name and password belong to; None if they do not.
 
     It has all scopes that are of use to the user. What fails is written to the audit trail, too.
 
     Raises:
-        NotAllowed: Somebody else chose the password, and the user has to change it first.
+        NotAllowed: Somebody else chose the password, and the user has to change it first; or the user is
+            not among those `who` may sign in with one.
     """
     user = check_password(db, username, password)
     if user is None:
         record_failure(db, username, address=address)
         return None
+    require_password_user(db, user, who, address=address)
     if user.must_change_password:
         raise NotAllowed("Choose a password of your own first: sign in to the dashboard.")
     scopes = frozenset(TokenScope) - (frozenset() if user.is_staff else {TokenScope.ADMIN})

@@ -233,11 +233,22 @@ def user_of_id(db: Database, user_id: int) -> User:
 
 def find_user(db: Database, username: str) -> User | None:
     """Return the user of that name, or None."""
-    name = _normalized(username)
-    if not _USERNAME.fullmatch(name):
+    name = usable_name(username)
+    if not name:
         return None
     with db.reading() as session:
         return session.exec(select(User).where(User.username == name)).first()
+
+
+def usable_name(text: str) -> str:
+    """Return the user name that somebody called `text` would get; empty if it can be none."""
+    name = _normalized(text)
+    return name if _USERNAME.fullmatch(name) else ""
+
+
+def usable_email(text: str) -> str:
+    """Return `text` if it can be an e-mail address, else nothing."""
+    return "" if _email_problems(text.strip(), is_needed=False) else text.strip()
 
 
 def list_users(db: Database) -> list[User]:

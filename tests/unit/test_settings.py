@@ -56,3 +56,48 @@ def test_a_url_that_is_of_no_database_of_ours_is_told_without_its_password(tmp_p
         configured_database(settings)
 
     assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("variables", "field", "message"),
+    [
+        ({"ISSUER": "http://login.example", "CLIENT_ID": "adit"}, "ISSUER", "https://"),
+        ({"ISSUER": "login.example", "CLIENT_ID": "adit"}, "ISSUER", "https://"),
+        ({"ISSUER": "https://login.example"}, "CLIENT_ID", "Set it"),
+        ({"SCOPES": "profile"}, "SCOPES", "openid"),
+        ({"GROUPS": '{"radiology": {"staff": true}}'}, "GROUPS_RADIOLOGY", "tuple"),
+    ],
+)
+def test_settings_of_a_provider_that_cannot_work_are_told(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], field: str, message: str
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(f"ADIT_OIDC_{name}", value)
+
+    assert message in told()[f"ADIT_OIDC_{field}"]
+
+
+def test_passwords_stay_for_everybody_where_there_is_no_other_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ADIT_LOCAL_SIGN_IN", "staff")
+
+    assert "nobody but staff" in told()["ADIT_LOCAL_SIGN_IN"]
+
+
+def test_groups_of_a_provider_are_one_name_or_a_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ADIT_OIDC_GROUPS", '{"a": "Readers", "b": ["Readers", "Senders"]}')
+    monkeypatch.setenv("ADIT_OIDC_STAFF_GROUPS", '"pacs"')
+
+    settings = read_settings(Settings)
+
+    assert settings.oidc_groups == {"a": ("Readers",), "b": ("Readers", "Senders")}
+    assert settings.oidc_staff_groups == ("pacs",)
+
+
+@pytest.mark.parametrize("content", [None, b" \n", b"\xff\xfe"])
+def test_a_file_without_a_secret_is_told_without_its_content(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "secret"
+    if content is not None:
+        path.write_bytes(content)
+
+    with pytest.raises(InvalidInput, match="ADIT_OIDC_CLIENT_SECRET_FILE"):
+        Settings(oidc_client_secret_file=path).resolved_oidc_client_secret()

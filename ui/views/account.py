@@ -14,6 +14,7 @@ from ui.components.times import moment
 from ui.session import address
 from ui.views.account_password import offer_password
 from ui.views.account_tokens import show_tokens
+from ui.views.user_links import tell_where_managed
 
 _LABELS = {"email": "E-mail address", "time_zone": "Time zone"}
 
@@ -24,6 +25,7 @@ def show(principal: Principal) -> None:
     st.title("Profile", anchor=False)
     role = "staff" if user.is_staff else "user"
     st.caption(verbatim(" · ".join(filter(None, (user.username, user.full_name, role)))))
+    tell_where_managed(connected().database, user)
     password, tokens, notifications, time_zone, sessions = st.tabs(
         ["Password", "Tokens", "Notifications", "Time zone", "Sessions"]
     )

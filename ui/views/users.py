@@ -13,6 +13,7 @@ from ui.components.forms import back_button, open_part, problems_by_label, say_d
 from ui.components.sentences import verbatim
 from ui.components.table import Badge, Column, Grid, Link, Row, Text, Tone, table
 from ui.components.times import moment
+from ui.views.user_links import offer_links
 
 _LABELS = {
     "username": "User name",
@@ -104,7 +105,7 @@ def _offer_new(db: Database, actor: User) -> None:
             "User name", help="Letters from a to z, digits and . _ @ + -", max_chars=150
         )
         password = right.text_input(
-            "Password", type="password", help="At least 10 characters.", autocomplete="new-password"
+            "Password", type="password", help=_password_help(), autocomplete="new-password"
         )
         full_name = left.text_input("Full name", max_chars=150)
         email = right.text_input("E-mail address", max_chars=254)
@@ -117,7 +118,7 @@ def _offer_new(db: Database, actor: User) -> None:
             user = create_user(
                 db,
                 username=username,
-                password=password,
+                password=password or (None if connected().settings.oidc_issuer else ""),
                 full_name=full_name,
                 email=email,
                 staff=staff,
@@ -126,6 +127,12 @@ def _offer_new(db: Database, actor: User) -> None:
                 actor=actor,
             )
             say_done(f"Added the user {user.username}. Make them a member of a group next.")
+
+
+def _password_help() -> str:
+    name = connected().settings.oidc_name if connected().settings.oidc_issuer else ""
+    without = f" Leave it empty for a user who signs in with {name} only." if name else ""
+    return f"At least 10 characters.{without}"
 
 
 def _show_user(db: Database, actor: User, user: User) -> None:
@@ -158,6 +165,7 @@ def _show_user(db: Database, actor: User, user: User) -> None:
         with problems_by_label(_LABELS):
             change_user(db, user.username, changes, actor=actor)
             say_done(f"Changed the user {user.username}.")
+    offer_links(db, actor, user)
     _offer_password(db, actor, user)
 
 

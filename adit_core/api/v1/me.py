@@ -112,6 +112,7 @@ async def sign_in(request: Request, wiring: Wired, given: Password) -> FreshToke
         given.password,
         lifetime=timedelta(seconds=wiring.settings.session_length),
         address=address_of(request),
+        who=wiring.settings.local_sign_in,
     )
     attempt = Attempt(given.username, address_of(request))
     sign_in = partial(throttled, wiring.database, wiring.throttle, attempt, check)

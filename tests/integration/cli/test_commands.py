@@ -102,6 +102,20 @@ def test_a_user_is_added_in_the_name_of_somebody_once_there_is_somebody(cli: Com
     assert [(event.actor, event.object_id) for event in events] == [("ADIT", "ada"), ("ada", "bob")]
 
 
+def test_an_account_is_linked_to_whom_the_provider_knows(cli: CommandLine, admin: User) -> None:
+    cli.json("users", "add", "ada", "--no-password")
+    assert "ADIT_OIDC_ISSUER is not set" in cli.error("users", "link", "ada", "5f0c")["error"]
+    issuer = ("--issuer", "https://login.example")
+
+    linked = cli.json("users", "link", "ada", "5f0c", *issuer)
+
+    assert (linked["subject"], linked["linked_by"]) == ("5f0c", "admin")
+    assert cli.json("users", "links", "ada") == [linked]
+    assert "never" in cli.run("users", "links", "ada").stdout
+    assert cli.json("users", "unlink", "ada", "5f0c", *issuer) == []
+    assert "is not linked" in cli.error("users", "unlink", "ada", "5f0c", *issuer)["error"]
+
+
 def test_a_server_is_added_with_what_it_supports(cli: CommandLine, admin: User) -> None:
     added = cli.json(
         *("nodes", "add", "server", "Main PACS", *SERVER, "--no-get", "--no-store", "--move"),

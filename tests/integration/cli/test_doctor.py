@@ -17,6 +17,7 @@ from adit_core.services.doctor import Verdict, examine
 from adit_core.services.node_policies import change_policy
 from adit_core.settings import Settings
 from deployments.stack import free_port
+from tests.fakes.openid_provider import openid_provider
 from tests.integration.cli.conftest import CommandLine
 from tests.rows import make_folder, make_server
 
@@ -151,6 +152,22 @@ def test_a_full_folder_of_another_machine_is_told_of(cli: CommandLine, url: str,
 
     assert finding.verdict is Verdict.BAD
     assert "no space for more at Export" in finding.message
+
+
+def test_the_provider_that_users_sign_in_by_is_asked(cli: CommandLine, admin: User, url: str) -> None:
+    with openid_provider() as provider:
+        settings = {"web_url": url, "oidc_issuer": provider.issuer, "oidc_client_id": "adit"}
+        findings = found(cli, Scheduler(), **settings, oidc_groups={"radiology": "Readers"})
+        assert findings["sign-in"].verdict is Verdict.GOOD
+        assert "do not exist: Readers" in findings["groups of the provider"].message
+
+        renamed = provider.issuer.replace("127.0.0.1", "localhost")
+        finding = found(cli, Scheduler(), **{**settings, "oidc_issuer": renamed})["sign-in"]
+        assert finding.verdict is Verdict.BAD
+        assert f"is called {provider.issuer}, not {renamed}" in finding.message
+
+    assert bad(found(cli, Scheduler(), **settings)) >= {"sign-in"}
+    assert "sign-in" not in found(cli, Scheduler(), web_url=url)
 
 
 def test_the_command_ends_with_status_1_if_something_is_bad(cli: CommandLine, admin: User) -> None:
