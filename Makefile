@@ -1,6 +1,6 @@
 # One command each. Every target builds the virtual environment first, if it is not up to date.
 .DEFAULT_GOAL := help
-.PHONY: help demo up test faults check audit bench bench-deid format lock env system
+.PHONY: help demo up test faults check audit docs bench bench-deid screenshots format lock env system
 
 PYTHON ?= python3
 VENV := .venv
@@ -45,6 +45,10 @@ bench: $(STAMP) system ## Measure against DCMTK and plain pynetdicom in the same
 
 bench-deid: $(STAMP) system ## Score de-identification against dicognito and dicom-anonymizer.
 	$(BIN)/python -m tests.bench.deid $(ARGS)
+
+screenshots: $(STAMP) system ## Take the pictures of all pages anew that are in docs/screenshots.
+	mkdir -p docs/screenshots
+	ADIT_SCREENSHOTS=$(CURDIR)/docs/screenshots $(BIN)/pytest tests/e2e/test_pages.py $(ARGS)
 
 format: $(STAMP) ## Format the code.
 	$(BIN)/ruff format .

@@ -14,6 +14,7 @@ import httpx
 
 from adit_core.db import User
 from adit_core.db.engine import Database
+from adit_core.db.secrets import Keyring
 from adit_core.services.sessions import SessionLimits, open_session
 from adit_core.services.users import create_user
 from adit_core.settings import Settings
@@ -57,7 +58,7 @@ class WebProcess:
 @contextmanager
 def web_process(folder: Path, **settings: str) -> Iterator[WebProcess]:
     """Run the web process with these settings; its database and its log are in `folder`."""
-    db = Database(f"sqlite:///{folder / 'adit.sqlite'}")
+    db = Database(f"sqlite:///{folder / 'adit.sqlite'}", Keyring(key_file=folder / "secret.key"))
     db.upgrade()
     environment = {
         "ADIT_DATA_DIR": str(folder),

@@ -11,11 +11,11 @@ from pathlib import Path
 
 from rich.console import Console
 
-from tests.bench import archives, dicomweb_proxy, large_job, queries, services, web
+from tests.bench import archives, dashboard, dicomweb_proxy, large_job, queries, services, web
 from tests.bench.contest import Result, hold
 from tests.bench.report import figures_table, keep, speed_table
 
-_PARTS = ("services", "web", "proxy", "archives", "orchestration", "memory", "queries", "large")
+_PARTS = ("services", "web", "proxy", "archives", "orchestration", "memory", "queries", "dashboard", "large")
 Figures = dict[str, dict[str, float]]
 
 
@@ -43,6 +43,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--instances", type=int, default=40, help="CT images of 512 x 512 in each study")
     parser.add_argument("--small", type=int, default=200, help="studies of one instance")
     parser.add_argument("--rows", type=int, default=500, help="rows of a batch query")
+    parser.add_argument("--sessions", type=int, default=30, help="browsers that watch a job")
     parser.add_argument("--tasks", type=int, default=10_000, help="studies of a large job")
     return parser.parse_args()
 
@@ -77,6 +78,9 @@ def _figures(options: argparse.Namespace, folder: Path) -> Figures:
         title = f"Batch query of {options.rows} rows, {queries.SEVERAL} associations"
         rounds = min(3, options.rounds)
         figures[title] = dict(queries.figures(folder / "queries", rows=options.rows, rounds=rounds))
+    if "dashboard" in options.parts:
+        title = f"{options.sessions} browsers that watch a job each"
+        figures[title] = dashboard.figures(folder / "dashboard", sessions=options.sessions, seconds=60)
     if "large" in options.parts:
         figures |= large_job.in_database(folder, options.tasks, large_jobs=25)
     if not {"orchestration", "memory", "large"} & set(options.parts):

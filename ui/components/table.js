@@ -8,7 +8,9 @@ export default function ({ parentElement, data, setTriggerValue, setStateValue }
   place.selected ??= new Set(data.selected ?? []);
   place.grid = data;
   place.classList.toggle("selectable", data.rows.some((row) => row.selectable));
+  place.style.maxHeight = data.most_height;
   renewSorted(place);
+  keepInReach(place);
   place.onchange = (event) => {
     const box = event.target.closest("input[data-select]");
     if (!box) return;
@@ -25,6 +27,17 @@ export default function ({ parentElement, data, setTriggerValue, setStateValue }
     event.preventDefault();
     setTriggerValue("picked", link.dataset.row);
   };
+}
+
+// What is scrolled has to be reached without a mouse, too.
+function keepInReach(place) {
+  place.watcher ??= new ResizeObserver(() => {
+    const scrolls = place.scrollHeight > place.clientHeight || place.scrollWidth > place.clientWidth;
+    if (scrolls) Object.assign(place, { tabIndex: 0, role: "group", ariaLabel: place.grid.caption });
+    else for (const name of ["tabindex", "role", "aria-label"]) place.removeAttribute(name);
+  });
+  place.watcher.observe(place);
+  place.watcher.observe(place.querySelector(":scope > table"));
 }
 
 function renewGrid(place, grid) {

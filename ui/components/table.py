@@ -93,6 +93,8 @@ class Grid:
     caption: str
     columns: tuple[Column, ...]
     rows: tuple["Row", ...]
+    most_height: str = ""
+    """How high the table may become before it is scrolled, such as ``30rem``; empty for any height."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,7 +41,7 @@ def show(principal: Principal) -> None:
 
 def _offer_maintenance(db: Database, actor: User) -> None:
     with st.container(border=True):
-        st.subheader("Maintenance mode", anchor=False)
+        st.header("Maintenance mode", anchor=False)
         st.caption("While it is on, nobody but staff begins anything. Jobs that run go on.")
         now = maintenance_now(db)
         if now is not None:
@@ -66,7 +66,7 @@ def _offer_maintenance(db: Database, actor: User) -> None:
 
 def _offer_new(db: Database, actor: User) -> None:
     with st.form("announcement", clear_on_submit=False):
-        st.subheader("Announce something", anchor=False)
+        st.header("Announce something", anchor=False)
         message = st.text_area("Sentence", max_chars=MAX_LENGTH, help="It is shown at the top of every page.")
         importance = st.segmented_control(
             "Importance",

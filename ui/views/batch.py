@@ -45,7 +45,7 @@ def show(principal: Principal, *, open_job: Callable[[int], None]) -> None:
     if draft is None:
         return
     take_edits(draft)
-    st.subheader("Transfer", anchor=False)
+    st.header("Transfer", anchor=False)
     request = choose_transfer(user, choices)
     batch, problems = _checked(wiring.database, draft, request)
     with file_part:
@@ -115,7 +115,7 @@ def _offer(
 ) -> None:
     db = wiring.database
     order = fingerprint("batch", request, draft.mark)
-    st.subheader("Summary", anchor=False)
+    st.header("Summary", anchor=False)
     st.markdown(f"{_amount(batch)}, {transfer_in_words(request)}")
 
     offer_preview(

@@ -109,7 +109,7 @@ def _show_profile(db: Database, actor: User, row: ConnectionProfile) -> None:
         kwargs={"part": "profiles"},
     )
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.subheader(verbatim(row.name), anchor=False, width="stretch")
+        st.header(verbatim(row.name), anchor=False, width="stretch")
         st.button("Remove", icon=":material/delete:", on_click=ask, args=[(_REMOVE, row.name)])
     profile, keep = _fields(open_settings(row), row)
     if st.button("Save connection profile", type="primary"):

@@ -37,7 +37,7 @@ def show(principal: Principal) -> None:
     labels = [f"{profile.name} {profile.version}" for profile in profiles]
     number = st.selectbox("Look into", range(len(profiles)), format_func=lambda at: labels[at])
     show_profile(profiles[number])
-    st.subheader("Look at a file", anchor=False)
+    st.header("Look at a file", anchor=False)
     content = st.file_uploader(
         "A profile as YAML",
         type=["yaml", "yml", "json"],

@@ -23,7 +23,7 @@ _COLUMNS = (Column("Attribute"), Column("Before"), Column("After"), Column("Rule
 
 def show_changes(user: User, node: str, study: StudyReference) -> None:
     """Offer to show what a project would make of a study. Nothing leaves, and nobody gets a pseudonym."""
-    st.subheader("Before and after de-identification", anchor=False)
+    st.header("Before and after de-identification", anchor=False)
     wiring = connected()
     projects = [project.name for project in usable_projects(wiring.database, user)]
     if not projects:

@@ -158,7 +158,6 @@ def _show_attributes(viewed: ViewedInstance) -> None:
         )
         for at, one in enumerate(found[:_MOST_LISTED])
     )
-    with st.container(height=620, border=False):
-        table(Grid("Attributes of the instance", _COLUMNS, rows), key="attributes")
+    table(Grid("Attributes of the instance", _COLUMNS, rows, most_height="37rem"), key="attributes")
     if len(found) > _MOST_LISTED or len(attributes) >= MOST_ATTRIBUTES:
         st.caption(f"The first {_MOST_LISTED} of {number(len(found))} are listed: search for the others.")

@@ -107,7 +107,7 @@ def _show_group(db: Database, actor: User, group: GroupView) -> None:
 
 def _offer_members(db: Database, actor: User, group: GroupView) -> None:
     with st.form("members"):
-        st.subheader("Members", anchor=False)
+        st.header("Members", anchor=False)
         names = {user.username: user.full_name for user in list_users(db)}
         members = st.multiselect(
             "Members",
@@ -126,7 +126,7 @@ def _offer_members(db: Database, actor: User, group: GroupView) -> None:
 
 def _offer_permissions(db: Database, actor: User, group: GroupView) -> None:
     with st.form("permissions"):
-        st.subheader("Permissions", anchor=False)
+        st.header("Permissions", anchor=False)
         columns = st.columns(2)
         chosen = [
             permission
@@ -148,7 +148,7 @@ def _offer_permissions(db: Database, actor: User, group: GroupView) -> None:
 def _offer_nodes(db: Database, actor: User, group: GroupView) -> None:
     names = [node.name for node in list_nodes(db)]
     with st.form("nodes"):
-        st.subheader("Nodes", anchor=False)
+        st.header("Nodes", anchor=False)
         if not names:
             st.caption("There are no nodes yet. Add archives and folders under Nodes.")
         sources = st.multiselect(

@@ -64,7 +64,7 @@ def _recent(watcher: Principal) -> list[JobView]:
 
 
 def _show_attention(waiting: Attention) -> None:
-    st.subheader("What needs you", anchor=False)
+    st.header("What needs you", anchor=False)
     lines = [
         *_line(
             waiting.jobs_to_approve,
@@ -90,7 +90,7 @@ def _line(count: int, words: tuple[str, str], href: str) -> list[str]:
 
 
 def _show_jobs(jobs: Sequence[JobView], open_job: Callable[[int], None]) -> None:
-    st.subheader("My latest jobs", anchor=False)
+    st.header("My latest jobs", anchor=False)
     if not jobs:
         st.markdown("You have no jobs yet. Start one with a way above, such as a selective transfer.")
         return
@@ -100,7 +100,7 @@ def _show_jobs(jobs: Sequence[JobView], open_job: Callable[[int], None]) -> None
 
 
 def _show_nodes(reports: Sequence[NodeReport]) -> None:
-    st.subheader("Nodes", anchor=False)
+    st.header("Nodes", anchor=False)
     if not reports:
         st.markdown("You may not use any node yet. An administrator can let your group use some.")
         return
@@ -123,7 +123,7 @@ def _show_nodes(reports: Sequence[NodeReport]) -> None:
 
 
 def _show_disks(found: Sequence[Disk]) -> None:
-    st.subheader("Disk space", anchor=False)
+    st.header("Disk space", anchor=False)
     for disk in found:
         uses = ", ".join(map(verbatim, disk.uses))
         text = f"{_SPACE[disk.state]}{data_size(disk.free)} of {data_size(disk.total)} free · {uses}"

@@ -150,7 +150,7 @@ def _row(job: JobView, *, all_users: bool) -> Row:
         (
             Link(str(job.id), href),
             status_badge(job.status),
-            Link(job.name, href, notes) if job.name else Text("", notes),
+            Link(job.name or job.kind.value.capitalize(), href, notes),
             *([Text(job.owner)] if all_users else []),
             _studies(job),
             _instances(job),

@@ -33,7 +33,7 @@ def show(principal: Principal, *, open_job: Callable[[int], None]) -> None:
         search = choose_search()
     except InvalidInput as error:
         _say(error.problems)
-    st.subheader("Transfer", anchor=False)
+    st.header("Transfer", anchor=False)
     request = choose_transfer(user, choices)
     if search is None or request is None:
         return
@@ -60,7 +60,7 @@ def _offer(
 ) -> None:
     db = wiring.database
     order = fingerprint("mass", request, search.model_dump_json())
-    st.subheader("Summary", anchor=False)
+    st.header("Summary", anchor=False)
     st.markdown(f"What is found in {_amount(search, periods)}, {transfer_in_words(request)}")
     st.markdown("\n".join(f"- {line}" for line in search_in_words(search)))
     day = _choose_day(search)

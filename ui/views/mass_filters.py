@@ -43,11 +43,9 @@ def choose_search() -> MassTransferOptions | None:
     Raises:
         InvalidInput: With all that is wrong, by field.
     """
-    st.subheader("Days", anchor=False)
+    st.header("Days", anchor=False)
     values = _choose_days()
-    st.subheader(
-        "Filters", anchor=False, help="A series has to fulfil all of them. Empty ones do not matter."
-    )
+    st.header("Filters", anchor=False, help="A series has to fulfil all of them. Empty ones do not matter.")
     for side, column in zip(_SIDES, st.columns(2, gap="medium"), strict=True):
         with column:
             values[side] = _choose_filter(side)

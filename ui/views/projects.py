@@ -111,7 +111,7 @@ def _show_project(db: Database, actor: User, project: PseudonymProject) -> None:
             change_project(db, project.name, wanted(), actor=actor)
             say_done(f"Changed the project {project.name}.")
     with st.form("groups"):
-        st.subheader("Groups", anchor=False)
+        st.header("Groups", anchor=False)
         groups = st.multiselect(
             "Groups whose members may pseudonymize for this project",
             [group.name for group in list_groups(db)],

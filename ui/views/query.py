@@ -48,7 +48,7 @@ def show(principal: Principal, *, open_job: Callable[[int], None]) -> None:
     if draft is None:
         return
     take_edits(draft)
-    st.subheader("Query", anchor=False)
+    st.header("Query", anchor=False)
     left, right = st.columns(2, gap="medium")
     with left:
         source = choose_source(choices)
@@ -116,7 +116,7 @@ def _offer(
     name: str,
     urgent: bool,
 ) -> None:
-    st.subheader("Summary", anchor=False)
+    st.header("Summary", anchor=False)
     passing = " The job is urgent." if urgent else ""
     st.markdown(f"{_amount(query)} in **{verbatim(source)}**.{passing} Nothing is transferred.")
     with errors_as_sentences():

@@ -55,7 +55,7 @@ def show_order(
     """Ask how the selected studies are to be transferred, and offer to have it done."""
     wiring = connected()
     db = wiring.database
-    st.subheader("Transfer", anchor=False)
+    st.header("Transfer", anchor=False)
     order = _ask(search, picked, transfer_choices(db, watcher.user), watcher)
     st.markdown(_summary(search, picked, order), width="stretch")
     problems = _problems(wiring, order)

@@ -170,7 +170,7 @@ def _show_user(db: Database, actor: User, user: User) -> None:
 
 
 def _offer_password(db: Database, actor: User, user: User) -> None:
-    st.subheader("Password", anchor=False)
+    st.header("Password", anchor=False)
     if user.password_hash is None:
         st.caption("This user signs in elsewhere. With a password, signing in here is possible, too.")
     with st.form("password", clear_on_submit=True):

@@ -28,6 +28,7 @@ def test_the_list_shows_my_jobs_newest_first(dashboard: Dashboard):
     page = dashboard.jobs(ada)
 
     assert [row["Job"] for row in rows(page)] == [str(newer.id), str(older.id)]
+    assert rows(page)[0]["Name"].startswith("Batch transfer\n"), "one without a name is called by its kind"
     assert rows(page)[1] == {
         "Job": str(older.id),
         "Status": "In progress",

@@ -1,0 +1,215 @@
+"""Ways through the dashboard that take several steps, in a browser; what workers do is done between them."""
+
+import re
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+from sqlmodel import Session, select
+
+from adit_core.db import DicomNode, HeldInstance, Job, JobStatus, Permission, ReviewStatus, Task, User
+from adit_core.db.engine import Database
+from adit_core.services.claims import claim_task, hand_back_task, unfinished_task_ids
+from adit_core.services.nodes import get_node
+from adit_core.services.projects import add_project, set_project_access
+from adit_core.services.submit_selective import PickedStudy, submit_selective_transfer
+from adit_core.services.transfer_request import TransferRequest
+from deployments.demo.specs import Form, SeriesSpec
+from deployments.demo.studies import write_study
+from tests.e2e.conftest import Visit
+from tests.factories import instances_in, study
+from tests.fakes.launcher import FakeLauncher
+from tests.mass import head
+from tests.page_scenes import choose, settle
+from tests.projects import files_below
+from tests.queries import perform
+from tests.rows import allow, load, make_folder, make_group, make_job, make_transfer
+from tests.web_process import PASSWORD, WebProcess
+
+pytestmark = pytest.mark.system
+
+UNCHANGED = "None: with the patients' names"
+_MOST_STEPS = 60
+
+
+@pytest.fixture
+def place(web: WebProcess, tmp_path: Path) -> Path:
+    """Two folders as nodes, called like the test's folder: the archive, and where its studies shall go."""
+    for name in ("archive", "arrivals"):
+        (tmp_path / name).mkdir()
+        make_folder(web.db, f"{tmp_path.name} {name}", path=str(tmp_path / name))
+    return tmp_path
+
+
+def _jobs_of(db: Database, user: User) -> list[Job]:
+    with db.reading() as session:
+        return list(session.exec(select(Job).where(Job.owner_id == user.id)).all())
+
+
+def _fill_day(page: Page, name: str, digits: str) -> None:
+    page.get_by_role("group", name=name, exact=True).get_by_role("spinbutton").first.click()
+    page.keyboard.type(digits)
+
+
+def _confirm(page: Page, action: str) -> None:
+    page.get_by_role("button", name=action, exact=True).click()
+    page.get_by_role("dialog").get_by_role("button", name=action, exact=True).click()
+
+
+def test_what_filters_of_a_mass_transfer_choose_is_looked_at_and_transferred(
+    web: WebProcess, visit: Visit, place: Path
+):
+    wanted, other = head(0, 1), head(1, 2)
+    for spec in (wanted, other):
+        write_study(spec, place / "archive")
+    user = web.add_user(staff=True)
+
+    page = visit("/mass", user=user)
+    _fill_day(page, "First day", "20240330")
+    _fill_day(page, "Last day", "20240330")
+    modality = page.get_by_role("combobox", name="Modality").last
+    modality.fill("SR")
+    page.get_by_role("option", name="SR").click()
+    page.keyboard.press("Escape")
+    choose(page, "Source", f"{place.name} archive")
+    choose(page, "Destination", f"{place.name} arrivals")
+    choose(page, "Pseudonymization", UNCHANGED)
+    expect(page.get_by_text("Without modality SR")).to_be_visible()
+    page.get_by_role("button", name="Preview a day").click()
+    ahead = page.get_by_role("table", name="Studies that would be transferred")
+    expect(ahead.get_by_role("row").filter(has_text=wanted.patient_id)).to_contain_text("1 / 2")
+    expect(ahead.get_by_role("row")).to_have_count(2)
+    page.get_by_role("button", name="Transfer", exact=True).click()
+
+    expect(page.get_by_text("The job waits for its turn.")).to_be_visible()
+    (job,) = _jobs_of(web.db, user)
+    perform(web.db, job.id)  # the search
+    assert perform(web.db, job.id).status is JobStatus.SUCCESS
+    expect(page.get_by_text("every image is accounted for")).to_be_visible()
+    assert instances_in(place / "arrivals").keys() == {
+        wanted.sop_instance_uid(0, image) for image in range(2)
+    }
+
+
+def test_a_job_is_watched_canceled_resumed_and_what_failed_of_it_tried_again(
+    web: WebProcess, visit: Visit, place: Path
+):
+    first, second = head(0, 1), head(0, 2)
+    write_study(first, place / "archive")
+    user = web.add_user()
+    job = make_transfer(web.db, user, *_nodes(web.db, place), (first, second))
+    running, _ = unfinished_task_ids(web.db, job.id)
+    claim_task(web.db, running, token="worker", lease=600)
+
+    page = visit(f"/job?id={job.id}", user=user)
+    expect(page.get_by_text("Studies are being transferred.")).to_be_visible()
+    _confirm(page, "Cancel job")
+    expect(page.get_by_text("The job is being canceled")).to_be_visible()
+    hand_back_task(web.db, running, token="worker", message="Stopped.", counts=None, counted=False)
+    expect(page.get_by_text("The job was canceled.")).to_be_visible()
+
+    _confirm(page, "Resume job")
+    expect(page.get_by_text("The job waits for its turn.")).to_be_visible()
+    perform(web.db, job.id)
+    expect(page.get_by_text("1 of 2 studies failed.").first).to_be_visible()
+    assert instances_in(place / "arrivals").keys() == first.sop_instance_uids()
+
+    write_study(second, place / "archive")
+    _confirm(page, "Retry failed")
+    expect(page.get_by_text("The job waits for its turn.")).to_be_visible()
+    assert perform(web.db, job.id).status is JobStatus.SUCCESS
+    expect(page.get_by_text("every image is accounted for")).to_be_visible()
+    assert instances_in(place / "arrivals") == instances_in(place / "archive")
+
+
+def test_a_reviewer_looks_blanks_and_releases_one_image_and_rejects_another(
+    web: WebProcess, visit: Visit, place: Path
+):
+    captures = study(SeriesSpec(Form.SECONDARY_CAPTURE, 2, "Measurements", 48, 64), key=place.name)
+    write_study(captures, place / "archive")
+    user = web.add_user()
+    project = add_project(web.db, place.name)
+    group = make_group(web.db, user, permissions=(Permission.TRANSFER, Permission.REVIEW_HELD_INSTANCES))
+    set_project_access(web.db, group.name, project.name, allowed=True)
+    source, destination = _nodes(web.db, place)
+    allow(web.db, group, source, as_source=True)
+    allow(web.db, group, destination, as_destination=True)
+    request = TransferRequest(user.id, source.name, destination.name, project=project.name)
+    picked = [PickedStudy(captures.patient_id, captures.study_instance_uid)]
+    job_id = submit_selective_transfer(web.db, FakeLauncher(), request, picked)
+    perform(web.db, job_id)
+    assert not instances_in(place / "arrivals")
+
+    page = visit("/", user=user)
+    page.get_by_role("link", name="2 images are held back for a review").click()
+    page.get_by_role("table").get_by_role("link").first.click()
+    _draw_over_upper_half(page, page.get_by_role("img", name=re.compile("Frame 1 of image")))
+    page.get_by_role("button", name="Release, 1 region blanked").click()
+    page.get_by_role("dialog").get_by_role("button", name="Release", exact=True).click()
+    expect(page.get_by_text("Release as it is")).to_be_visible()  # of the other image
+    _confirm(page, "Reject")
+    expect(page.get_by_role("button", name="Reject", exact=True)).to_have_count(0)
+
+    perform(web.db, job_id)
+    (arrived,) = files_below(place / "arrivals")
+    assert not arrived.pixel_array[:20].any()
+    assert arrived.pixel_array[28:].any()
+    with web.db.reading() as session:
+        chosen = select(HeldInstance.status).where(HeldInstance.task_id == _task_of(session, job_id))
+        assert set(session.exec(chosen)) == {ReviewStatus.RELEASED, ReviewStatus.REJECTED}
+
+
+def test_a_job_is_found_and_canceled_without_a_mouse(web: WebProcess, visit: Visit):
+    user = web.add_user()
+    job = make_job(web.db, owner=user, name="Knees")
+
+    page = visit()
+    _go_to(page, page.get_by_label("User name"))
+    page.keyboard.type(user.username)
+    page.keyboard.press("Tab")
+    page.keyboard.type(PASSWORD)
+    page.keyboard.press("Enter")
+    link = page.get_by_role("link", name="Knees")
+    expect(link).to_be_visible()
+    _go_to(page, link)
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="Knees")).to_be_visible()
+    settle(page)
+    _go_to(page, page.get_by_role("button", name="Cancel job"))
+    page.keyboard.press("Enter")
+    question = page.get_by_role("dialog", name="Cancel this job?")
+    expect(question).to_be_visible()
+    _go_to(page, question.get_by_role("button", name="Cancel job"))
+    page.keyboard.press("Enter")
+
+    expect(page.get_by_text("The job was canceled.")).to_be_visible()
+    assert load(web.db, Job, job.id).status is JobStatus.CANCELED
+
+
+def _go_to(page: Page, wanted: Locator) -> None:
+    """Press the tabulator until the wanted element has the focus, which must not take for ever."""
+    for _ in range(_MOST_STEPS):
+        if wanted.evaluate("element => element.matches(':focus')"):
+            return
+        page.keyboard.press("Tab")
+    raise AssertionError(f"{wanted} is not reached by the keyboard")
+
+
+def _draw_over_upper_half(page: Page, picture: Locator) -> None:
+    expect(picture).to_be_visible()
+    settle(page)
+    picture.scroll_into_view_if_needed()
+    box = picture.bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + 1, box["y"] + 1)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] - 1, box["y"] + box["height"] / 2, steps=4)
+    page.mouse.up()
+
+
+def _nodes(db: Database, place: Path) -> tuple[DicomNode, DicomNode]:
+    return get_node(db, f"{place.name} archive"), get_node(db, f"{place.name} arrivals")
+
+
+def _task_of(session: Session, job_id: int) -> int:
+    return session.exec(select(Task.id).where(Task.job_id == job_id)).one()

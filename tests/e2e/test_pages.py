@@ -1,0 +1,81 @@
+"""Every page with something on it: how it looks in light and dark, and whether everybody can use it.
+
+`make screenshots` keeps the pictures in docs/screenshots.
+"""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, expect
+
+from tests import pictures
+from tests.accessibility import serious_findings
+from tests.e2e.conftest import Conduct
+from tests.page_scenes import PAGES, SIGN_IN, show
+from tests.scenery import Scenery, conceal_addresses, set_up
+from tests.servers import OrthancServer
+from tests.web_process import COOKIE, WebProcess, web_process
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(400)]
+
+_FOR_DOCS = os.environ.get("ADIT_SCREENSHOTS", "")
+"""The folder that keeps the pictures; without one, they are only looked at."""
+_ADDRESSED = "nodes"
+"""The page that shows where nodes are; in the docs that are made-up hosts."""
+
+
+@pytest.fixture(scope="module")
+def web(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebProcess]:
+    """A web process of its own, since staff sees what other tests leave behind."""
+    with web_process(tmp_path_factory.mktemp("web")) as process:
+        yield process
+
+
+@pytest.fixture(scope="module")
+def scenery(
+    web: WebProcess, running_orthanc_source: OrthancServer, tmp_path_factory: pytest.TempPathFactory
+) -> Scenery:
+    running_orthanc_source.clear()
+    return set_up(web, running_orthanc_source, tmp_path_factory.mktemp("scenery"))
+
+
+@pytest.fixture(scope="module")
+def browser(web: WebProcess, scenery: Scenery, chromium: Browser) -> Iterator[BrowserContext]:
+    """A browser in which a member of staff is signed in."""
+    context = chromium.new_context(
+        base_url=web.url, viewport={"width": pictures.WIDTH, "height": 900}, timezone_id="Europe/Berlin"
+    )
+    with web.browser(scenery.user) as signed_in:
+        context.add_cookies([{"name": COOKIE, "value": signed_in.cookies[COOKIE], "url": web.url}])
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def page(browser: BrowserContext, web: WebProcess, conduct: Conduct, name: str) -> Iterator[Page]:
+    if name == SIGN_IN:
+        browser.clear_cookies()
+    page = browser.new_page()
+    conduct.watch(page, web.url)
+    yield page
+    page.close()
+
+
+# Who is signed out comes last, and what makes nodes unreachable just before.
+@pytest.mark.parametrize("name", sorted(PAGES, key=[_ADDRESSED, SIGN_IN].count))
+def test_a_page_can_be_looked_at_and_used_by_everybody(
+    page: Page, scenery: Scenery, name: str, tmp_path: Path
+):
+    if name == _ADDRESSED:
+        conceal_addresses(scenery)
+    show(page, name, scenery, tmp_path)
+    folder = Path(_FOR_DOCS) if _FOR_DOCS else tmp_path
+
+    for scheme in pictures.in_both_schemes(page):
+        picture = folder / f"{name}-{scheme}.png"
+        pictures.take(page, picture)
+        pictures.check(picture, scheme)
+        assert serious_findings(page) == []
+    expect(page.get_by_test_id("stException")).to_have_count(0)
