@@ -54,6 +54,7 @@ class FaultProxy:
         self._over = Event()
         self._threads: list[Thread] = []
         self._listener: socket.socket | None = socket.create_server((_HOST, 0))
+        self._keeper: socket.socket | None = None
         self._fillers: list[socket.socket] = []
         self._accepts = True
         self._refuses = False
@@ -68,9 +69,9 @@ class FaultProxy:
         self._over.set()
         for thread in self._threads:
             thread.join()
-        self.heal()
-        if self._listener is not None:
-            self._listener.close()
+        for sock in (*self._fillers, self._listener, self._keeper):
+            if sock is not None:
+                sock.close()
 
     def heal(self) -> None:
         """Hand everything on, at once and as fast as it comes; what was stalled goes on."""
@@ -82,6 +83,8 @@ class FaultProxy:
             filler.close()
         self._fillers.clear()
         if self._listener is None:
+            assert self._keeper is not None
+            self._keeper.close()
             self._listener = socket.create_server((_HOST, self.port))
         self._listener.listen()
         self._accepts, self._refuses = True, False
@@ -161,6 +164,7 @@ class FaultProxy:
             listener = self._listener
             if listener is not None and self._refuses:
                 listener.close()
+                self._keeper = _kept(self.port)
                 self._listener = None
             elif listener is None or not self._accepts:
                 time.sleep(_INTERVAL)
@@ -222,6 +226,14 @@ class FaultProxy:
             self._allowed = None
         self._when_used_up()
         return passed
+
+
+def _kept(port: int) -> socket.socket:
+    """Take a port without listening on it, so that nobody connects to it, and nobody else gets it."""
+    keeper = socket.socket()
+    keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    keeper.bind((_HOST, port))
+    return keeper
 
 
 def _reset_when_closed(sock: socket.socket, yes: bool) -> None:

@@ -1,7 +1,9 @@
 """The network that fails on demand does fail, and in the way that was asked for."""
 
+import errno
 import socket
 from collections.abc import Iterator
+from contextlib import suppress
 from threading import Thread
 
 import pytest
@@ -101,6 +103,16 @@ def test_nobody_can_connect_to_what_refuses_until_it_is_healed(network: FaultPro
     network.heal()
     with connected(network) as sock:
         assert answer(sock) == b"hello"
+
+
+def test_the_port_of_what_refuses_is_kept_until_it_is_healed(network: FaultProxy) -> None:
+    network.refuse()
+    while True:
+        with suppress(ConnectionResetError), socket.socket() as client:
+            if client.connect_ex((HOST, network.port)) == errno.ECONNREFUSED:
+                break
+    with socket.socket() as other, pytest.raises(OSError, match="in use"):
+        other.bind((HOST, network.port))
 
 
 def test_nobody_is_answered_by_what_swallows_connections_until_it_is_healed(network: FaultProxy) -> None:
