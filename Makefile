@@ -21,7 +21,7 @@ test: $(STAMP) system ## Run the whole test-suite, or what ARGS names of it.
 
 .PHONY: docs
 docs: $(STAMP) ## Build the documentation into site/, for any web server.
-	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 # Links and anchors that lead nowhere, pages that nothing leads to, and requests to other hosts end it.
 check: docs
 

@@ -1,7 +1,6 @@
 """The reference of the command line, from what each command says of itself to ``--help``."""
 
 from collections.abc import Iterator
-from importlib import import_module
 from typing import Any
 
 from typer.main import get_command
@@ -16,12 +15,13 @@ _OPTION_OF_ALL = "--json"
 def command_line() -> str:
     """Return all commands: what each is for, how it is used, and its arguments and options."""
     root: Any = get_command(application.app)
-    return "\n\n".join(part for name in root.commands for part in _parts(name, root.commands[name].help))
+    return "\n\n".join(part for name in root.commands for part in _parts(root, name))
 
 
-def _parts(name: str, summary: str) -> Iterator[str]:
+def _parts(root: Any, name: str) -> Iterator[str]:
     """Yield the parts of a command of the root, or of the group of commands that it is."""
-    command: Any = get_command(import_module(f"{application.__package__}.{name}").app)
+    summary = root.commands[name].help
+    _, command, _ = root.resolve_command(root.context_class(root, info_name=_PROGRAM), [name])
     path = f"{_PROGRAM} {name}"
     yield f"## {path}"
     if not hasattr(command, "commands"):

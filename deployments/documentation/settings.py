@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic.fields import FieldInfo
-
 from adit_core.settings import Settings
 from deployments.documentation.fields import meanings
 from deployments.documentation.markdown import code, table
@@ -16,16 +14,16 @@ _PREFIX = str(Settings.model_config.get("env_prefix", ""))
 def settings_table(beginning: str = "") -> str:
     """Return the table of environment variables whose names begin so, in the order of the code."""
     told = meanings(Settings)
+    defaults = Settings.model_construct()  # which does not look into the environment
     rows = (
-        (code(f"{_PREFIX}{name.upper()}"), _default(field), told.get(name, ""))
-        for name, field in Settings.model_fields.items()
+        (code(f"{_PREFIX}{name.upper()}"), _default(getattr(defaults, name)), told.get(name, ""))
+        for name in Settings.model_fields
         if name.startswith(beginning)
     )
     return table(("variable", "default", "meaning"), rows)
 
 
-def _default(field: FieldInfo) -> str:
-    value: Any = field.get_default(call_default_factory=True, validated_data={})
+def _default(value: Any) -> str:
     if value is None or value in ("", ()):
         return "—"
     if isinstance(value, Path):
