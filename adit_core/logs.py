@@ -123,9 +123,15 @@ def _rendering(*, as_json: bool) -> list[Processor]:
 def _is_wanted(record: logging.LogRecord) -> bool:
     """Tell whether a line may be written; levels would not do, since libraries set their own at any time."""
     name = f"{record.name}."
-    if name.startswith(_SILENT):
+    if name.startswith(_SILENT) or _is_about_websocket(record):
         return False
     return record.levelno >= logging.WARNING or not name.startswith(_RESERVED)
+
+
+def _is_about_websocket(record: logging.LogRecord) -> bool:
+    """Tell whether uvicorn tells of a websocket, with its address, where it should tell of errors."""
+    told = str(record.msg)
+    return record.name == "uvicorn.error" and ("WebSocket" in told or told.startswith("connection "))
 
 
 def _format() -> str:

@@ -66,7 +66,7 @@ def test_all_services_come_up_move_a_study_and_stop_in_time(
     row = {"PatientID": STUDY.patient_id, "StudyInstanceUID": STUDY.study_instance_uid}
     with AditClient(services.web_url, token.strip()) as client:
         job = client.transfer([row], source="ORTHANC1", destination="ORTHANC2", direct_move=False)
-        job.wait(timeout=120)
+        job.wait(timeout=400)
 
     assert archives["orthanc2"].contents() == archives["orthanc1"].contents()
     assert len(archives["orthanc2"].contents()) == 3

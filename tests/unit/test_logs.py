@@ -30,6 +30,7 @@ from prefect.logging import get_logger
 from pydicom import Dataset
 logging.getLogger("uvicorn.error").info("Started")
 logging.getLogger("uvicorn.access").info("GET /studies?PatientName={MARKER}")
+logging.getLogger("uvicorn.error").info('%s - "WebSocket %s" [accepted]', "127.0.0.1", "/?q={MARKER}")
 logging.getLogger("urllib3").debug("{MARKER}")
 logging.getLogger("pydicom").warning("{MARKER}")
 warnings.warn("{MARKER}")
