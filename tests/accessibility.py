@@ -4,11 +4,11 @@ from axe_playwright_python.base import AXE_SCRIPT
 from playwright.sync_api import Page
 
 _SERIOUS = ("serious", "critical")
-_RUN = "rules => axe.run(document, {resultTypes: ['violations']})"
+_RUN = "() => axe.run(document, {resultTypes: ['violations']})"
 
 
 def serious_findings(page: Page) -> list[str]:
-    """Return what is serious or critical on a page, but for what Streamlit's own widgets do."""
+    """Return what is serious or critical on a page: the rule, the element, and what the rule asks for."""
     page.evaluate(AXE_SCRIPT)
     answer = page.evaluate(_RUN)
     return [

@@ -7,7 +7,7 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import Page
 
-WIDTH, LEAST_HEIGHT, MOST_HEIGHT = 1280, 940, 2000
+WIDTH, LEAST_HEIGHT, MOST_HEIGHT = 1280, 980, 2000
 _COLORS = (128, 64, 32, 16)
 _LEAST_BYTES, _MOST_BYTES = 5_000, 60_000
 _LEAST_COVERED = 0.02
@@ -25,7 +25,7 @@ _HEIGHT = """() => {
 def fit(page: Page) -> None:
     """Make the window as high as what the page shows, within reason."""
     height = int(page.evaluate(_HEIGHT))
-    page.mouse.move(0, 0)
+    page.mouse.move(WIDTH - 2, 2)  # where nothing shows more for it
     page.get_by_test_id("stMain").evaluate_all("each => each.forEach(main => main.scrollTo(0, 0))")
     page.set_viewport_size({"width": WIDTH, "height": min(MOST_HEIGHT, max(LEAST_HEIGHT, height))})
 
