@@ -45,7 +45,9 @@ raises it. A message names node, operation and UID, never patient data, because 
 logs and in Prefect.
 """
 
+import traceback
 from dataclasses import dataclass
+from pathlib import Path
 
 
 class AditError(Exception):
@@ -243,3 +245,10 @@ class NotFound(PermanentError):
 
 class ActionNotPossible(PermanentError):
     """The job or task is in a state that does not allow the action; nothing was changed."""
+
+
+def kind_and_place(error: BaseException) -> str:
+    """Return type and place of an error that is not ours, for logs: its text may hold patient data."""
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "an unknown place"
+    return f"{type(error).__name__} at {place}"

@@ -15,7 +15,7 @@ from threading import Event, Thread
 from adit_core.db import Channel, SpaceState
 from adit_core.db.columns import utc_now
 from adit_core.db.engine import Database
-from adit_core.errors import AditError
+from adit_core.errors import AditError, kind_and_place
 from adit_core.logs import configure_logs
 from adit_core.services.audit_seal import head_of, seal_events
 from adit_core.services.database import configured_database
@@ -60,6 +60,8 @@ def main() -> None:
                 look(db, settings)
             except AditError as error:  # what is away may be back the next time
                 logger.warning("%s", error)
+            except Exception as error:  # noqa: BLE001 - the edge of the process: its text is for no log
+                logger.error("Unexpected %s", kind_and_place(error))  # noqa: TRY400
         alive.give()
 
 
@@ -93,7 +95,7 @@ def notify(db: Database, settings: Settings, messengers: Mapping[Channel, Messen
             logger.warning("%s", error)
             continue
         except Exception as error:  # noqa: BLE001 - the edge of a thread: nobody would restart it
-            logger.error("Unexpected %s while notifications were sent.", type(error).__name__)  # noqa: TRY400
+            logger.error("Unexpected %s while notifications were sent.", kind_and_place(error))  # noqa: TRY400
             continue
         if any(told.values()):
             logger.info("Notifications: %s", ", ".join(f"{number} {what}" for what, number in told.items()))

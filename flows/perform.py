@@ -12,7 +12,7 @@ from prefect.futures import PrefectFuture
 from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.tasks import Task, exponential_backoff
 
-from adit_core.errors import AditError, TransientError, UnexpectedError
+from adit_core.errors import AditError, TransientError, UnexpectedError, kind_and_place
 from adit_core.services.database import configured_database
 from adit_core.services.job_status import job_result
 from adit_core.services.launcher import PrefectLauncher
@@ -52,16 +52,20 @@ def run_job(job_id: int, prefect_task: PerformingTask) -> dict[str, int]:
 
 @contextmanager
 def execution(job_id: int) -> Iterator[tuple[JobRun, NodeSlots]]:
-    """Yield an execution of a job, and the slots of its nodes; leaving the block stops what still runs."""
+    """Yield an execution of a job, and the slots of its nodes; leaving the block stops what still runs.
+
+    Whatever is raised in it goes into Prefect, so no text of foreign errors leaves it.
+    """
     db = configured_database(_SETTINGS)
-    with NodeSlots() as slots, JobRun(db, job_id, _SETTINGS) as run:
+    with only_our_errors(), NodeSlots() as slots, JobRun(db, job_id, _SETTINGS) as run:
         PrefectLauncher().set_limits(run.node_limits)
         yield run, slots
 
 
 def result_of(job_id: int) -> dict[str, int]:
     """Return how many tasks of a job ended how; raises JobFailed if everything in it failed."""
-    return job_result(configured_database(_SETTINGS), job_id).or_raise()
+    with only_our_errors():
+        return job_result(configured_database(_SETTINGS), job_id).or_raise()
 
 
 def performing(name: str) -> PerformingTask:
@@ -116,4 +120,4 @@ def only_our_errors() -> Iterator[None]:
     except AditError:
         raise
     except Exception as error:  # noqa: BLE001 - the edge to Prefect
-        raise UnexpectedError(f"Unexpected {type(error).__name__} while a task was performed.") from None
+        raise UnexpectedError(f"Unexpected {kind_and_place(error)}.") from None

@@ -18,10 +18,8 @@ bugs, and what nobody foresaw               500
 """
 
 import logging
-import traceback
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -49,6 +47,7 @@ from adit_core.errors import (
     TooManyResults,
     UnderMaintenance,
     UnexpectedError,
+    kind_and_place,
 )
 
 _log = logging.getLogger(__name__)
@@ -205,7 +204,7 @@ class LastResort:
             await self._app(scope, receive, watched)
         except Exception as error:  # noqa: BLE001 - the edge of the process
             reference = uuid4().hex[:12]
-            _log.error("%s: unexpected %s at %s", reference, type(error).__name__, _place(error))
+            _log.error("%s: unexpected %s", reference, kind_and_place(error))
             if not has_begun and scope["type"] == "http":
                 detail = "Something went wrong here. Please give your administrators the reference."
                 answer = problem_response(500, detail, reference=reference)
@@ -232,8 +231,3 @@ def _field_problem(error: Mapping[str, Any]) -> FieldProblem:
     _place_of_it, *path = error["loc"] or ("",)
     field = ".".join(map(str, path)) or str(_place_of_it)
     return FieldProblem(message=f"{error['msg'].removeprefix('Value error, ').rstrip('.')}.", field=field)
-
-
-def _place(error: Exception) -> str:
-    frames = traceback.extract_tb(error.__traceback__)
-    return f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "an unknown place"

@@ -8,7 +8,7 @@ from uuid import uuid4
 from adit_core.db import User
 from adit_core.db.engine import Database
 from adit_core.dicom.query import StudyQuery, StudyResult
-from adit_core.errors import AditError
+from adit_core.errors import AditError, kind_and_place
 from adit_core.services.search import find_studies
 
 MOST_FOUND = 500
@@ -77,8 +77,8 @@ class LiveSearch:
             )
         except AditError as error:
             self.error = str(error)
-        except Exception:  # the edge of a thread: nobody else would ever hear of it
-            _logger.exception("A search of %s failed", self.node_name)
+        except Exception as error:  # noqa: BLE001 - the edge of a thread: nobody else would ever hear of it
+            _logger.error("A search of %s failed: %s", self.node_name, kind_and_place(error))  # noqa: TRY400
             self.error = (
                 "The search failed for a reason that ADIT does not know; the log of the server has it."
             )

@@ -15,6 +15,7 @@ from zipfile import ZipFile
 import pandas as pd
 from openpyxl import load_workbook
 from openpyxl.cell.cell import TYPE_ERROR
+from openpyxl.cell.read_only import EMPTY_CELL
 
 from adit_core.errors import InputProblem, InvalidInput
 from adit_core.services.text_guard import unguarded
@@ -24,7 +25,11 @@ MAX_BYTES = 10 << 20
 MAX_ROWS = 50_000
 """The most rows below the header."""
 MAX_COLUMNS = 200
-_MAX_UNPACKED_BYTES = 20 * MAX_BYTES
+_MAX_UNPACKED_BYTES = 6 * MAX_BYTES
+_MAX_LINES = 2 * MAX_ROWS
+"""Rows that are in a file, empty ones included: each takes as much memory as it has columns."""
+_LAST_ROW = 1 << 20
+"""Of any workbook; a damaged one may name others."""
 
 _ZIP = b"PK\x03\x04"
 _COMPOUND_FILE = b"\xd0\xcf\x11\xe0"
@@ -135,7 +140,11 @@ def _padded(texts: list[str], width: int) -> list[str]:
 
 def _read_csv(content: bytes, filename: str) -> Iterator[_NumberedRow]:
     text = _decoded(content, filename)
+    if text.count("\n") + text.count("\r") > 2 * _MAX_LINES:  # a line may end with both
+        raise _too_many_rows()
     lines = text.splitlines() or [""]
+    if len(lines) > _MAX_LINES:
+        raise _too_many_rows()
     delimiter = max(",;\t", key=lines[0].count)
     width = 1 + max(line.count(delimiter) for line in lines)
     if width > MAX_COLUMNS:
@@ -179,7 +188,8 @@ def _read_workbook(content: bytes, filename: str) -> Iterator[_NumberedRow]:
         workbook = load_workbook(io.BytesIO(content), read_only=True, data_only=True)
         sheet = workbook.worksheets[0]
         sheet.reset_dimensions()  # some programs write wrong ones
-        for number, row in enumerate(sheet.iter_rows(max_col=MAX_COLUMNS), 1):
+        rows = sheet.iter_rows(max_col=MAX_COLUMNS, max_row=_LAST_ROW)
+        for number, row in _without_gaps(enumerate(rows, 1)):
             cells = [_workbook_cell(cell) for cell in row]
             if _is_filled(cells):
                 yield _within_limit(number), cells
@@ -187,6 +197,22 @@ def _read_workbook(content: bytes, filename: str) -> Iterator[_NumberedRow]:
         raise
     except Exception as error:
         raise _invalid(f"{filename} is damaged, or not an Excel workbook (.xlsx): save it anew.") from error
+
+
+def _without_gaps(rows: Iterator[tuple[int, Any]]) -> Iterator[tuple[int, Any]]:
+    """Leave out rows without a cell; raise InvalidInput if there are too many of them in the file."""
+    gap: Any = None
+    count = 0
+    for number, row in rows:
+        if row is gap:  # openpyxl gives the same one for each
+            continue
+        count += 1
+        if count > _MAX_LINES:
+            raise _too_many_rows()
+        if all(cell is EMPTY_CELL for cell in row):
+            gap = row
+        else:
+            yield number, row
 
 
 def _check_unpacked_size(content: bytes) -> None:
@@ -230,8 +256,12 @@ def _is_filled(cells: list[_Cell]) -> bool:
 
 def _within_limit(number: int) -> int:
     if number > MAX_ROWS + 1:
-        raise _invalid(f"There are more than {MAX_ROWS} rows; divide the file.")
+        raise _too_many_rows()
     return number
+
+
+def _too_many_rows() -> InvalidInput:
+    return _invalid(f"There are more than {MAX_ROWS} rows; divide the file.")
 
 
 def _invalid(message: str) -> InvalidInput:

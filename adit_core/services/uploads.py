@@ -378,4 +378,5 @@ def _too_much(limit: str) -> InvalidInput:
 
 def _nothing_in(refused: Sequence[RefusedFile], problems: Sequence[str]) -> InvalidInput:
     reasons = sorted({file.reason for file in refused} | set(problems))
-    return InvalidInput(InputProblem(" ".join(["There is no instance in what was uploaded.", *reasons])))
+    sentences = (f"{reason[:1].upper()}{reason[1:].rstrip('.')}." for reason in reasons)
+    return InvalidInput(InputProblem(" ".join(["There is no instance in what was uploaded.", *sentences])))

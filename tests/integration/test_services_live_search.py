@@ -49,6 +49,21 @@ def test_it_ends_with_as_many_as_it_may_find_and_says_so(database: Database, use
     assert (len(search.studies), search.may_have_more) == (2, True)
 
 
+def test_what_nobody_foresaw_is_logged_without_its_text(
+    database: Database, user: User, caplog: pytest.LogCaptureFixture
+) -> None:
+    quoting = "CREATE TRIGGER quoting BEFORE INSERT ON study BEGIN SELECT RAISE(ABORT, 'Doe^Jane'); END"
+    with database.engine.begin() as connection:
+        connection.exec_driver_sql(quoting)
+    search = LiveSearch("Archive", StudyQuery())
+    search.start(database, user)
+    search.wait(30)
+
+    assert "the log of the server has it" in search.error
+    assert "A search of Archive failed: IntegrityError at " in caplog.text
+    assert "Doe" not in caplog.text
+
+
 def test_one_that_is_stopped_asks_no_further(database: Database, user: User) -> None:
     search = LiveSearch("Archive", StudyQuery())
     search.stop()
