@@ -120,6 +120,7 @@ def make_world(folder: Path) -> World:
         (folder / name).mkdir()
     nodes = make_server(db, "PACS", ae_title="PACS", port=1), make_folder(db, path=str(folder / "export"))
     add_web_server(db, "Web", base_url="http://127.0.0.1:1/dicom-web")
+    make_server(db, "Old", retired_at=utc_now())
     add_profile(db, "Slow", ConnectionProfile())
     trial = make_project(db)
     make_project(db, "Unused")
