@@ -57,7 +57,9 @@ class _Session:
         self.opening = await self._run("")
         assert self._fragment, "the page of a running job does not renew itself"
 
-    async def watch(self, until: float) -> None:
+    async def watch(self, *, phase: float, until: float) -> None:
+        """Renew the page until a moment; `phase` is when in the interval, for people come one by one."""
+        await asyncio.sleep(phase * self._interval)
         while time.monotonic() < until:
             self.renewals.append(await self._run(self._fragment))
             await asyncio.sleep(max(0.0, self._interval - self.renewals[-1]))
@@ -127,7 +129,11 @@ async def _watch(
     for session in sessions:
         await session.open()
     worked, began = _work(process), time.monotonic()
-    await asyncio.gather(*(session.watch(began + seconds) for session in sessions))
+    until = began + seconds
+    watching = (
+        session.watch(phase=number / len(sessions), until=until) for number, session in enumerate(sessions)
+    )
+    await asyncio.gather(*watching)
     return _Watching(sessions, (_work(process) - worked) / (time.monotonic() - began))
 
 

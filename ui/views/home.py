@@ -1,6 +1,7 @@
 """The first page: my jobs, what waits for me, and how the nodes are doing."""
 
 from collections.abc import Callable, Sequence
+from html import escape
 
 import streamlit as st
 from streamlit.navigation.page import Page
@@ -82,11 +83,16 @@ def _show_attention(waiting: Attention) -> None:
             "/review",
         ),
     ]
-    st.markdown("\n".join(lines) if lines else "Nothing needs you right now.")
+    if lines:
+        # Not Markdown, whose links open another tab.
+        st.html(f"<ul>{''.join(lines)}</ul>")
+    else:
+        st.markdown("Nothing needs you right now.")
 
 
 def _line(count: int, words: tuple[str, str], href: str) -> list[str]:
-    return [f"- [**{number(count)}** {words[count > 1]}]({href})"] if count else []
+    link = f'<a href="{escape(href)}" target="_self"><b>{number(count)}</b> {words[count > 1]}</a>'
+    return [f"<li>{link}</li>"] if count else []
 
 
 def _show_jobs(jobs: Sequence[JobView], open_job: Callable[[int], None]) -> None:
