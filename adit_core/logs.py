@@ -150,6 +150,10 @@ def _is_ours(handler: logging.Handler) -> bool:
     return isinstance(handler.formatter, structlog.stdlib.ProcessorFormatter)
 
 
+def _is_of_ours(record: logging.LogRecord) -> bool:
+    return record.name.partition(".")[0] in _OURS
+
+
 def _add_prefects_ids(_logger: Any, _method: str, event: Event) -> Event:
     """Add job and task of a flow run or task run that Prefect tells of; they are in its name."""
     record = event["_record"]
@@ -160,14 +164,21 @@ def _add_prefects_ids(_logger: Any, _method: str, event: Event) -> Event:
 
 
 def _tell_of_exception(_logger: Any, _method: str, event: Event) -> Event:
-    """Tell type and places of an exception; its text only if it is one of ours."""
+    """Tell type and places of an exception; its text only if it is one of ours.
+
+    Where a library tells of one that is not, its own words go as well, since they may quote that text.
+    """
     told = event.pop("exc_info", None)
     event.pop("stack_info", None)
     if told is True:
         told = sys.exc_info()
     error = told[1] if isinstance(told, tuple) else told
     if isinstance(error, BaseException):
-        text = f"{type(error).__name__}: {error}" if isinstance(error, AditError) else type(error).__name__
+        text = type(error).__name__
+        if isinstance(error, AditError):
+            text = f"{text}: {error}"
+        elif not _is_of_ours(event["_record"]):
+            event["event"] = f"Unexpected {text}"
         event["exception"] = " < ".join((text, *_places(error)))
     return event
 

@@ -20,7 +20,6 @@ from streamlit import config, file_util
 
 from adit_core.api.app import Dashboard
 from adit_core.api.gate import SESSION_HEADER
-from adit_core.api.log_texts import leave_texts_out
 from adit_core.api.security_headers import script_hash
 from adit_core.errors import AditError
 from adit_core.logs import hand_on_to_root
@@ -42,8 +41,6 @@ _OPTIONS: dict[str, Any] = {
     "logger.enableRich": False,
     "runner.magicEnabled": False,
 }
-_TELLING_LOGGERS = ("uvicorn.error", "asyncio", "streamlit.error_util")
-"""They log errors that nobody foresaw, with all that these say."""
 _PRELOADED = ("ui.menu", "ui.session", "ui.views.job", "ui.views.jobs")
 
 
@@ -61,7 +58,6 @@ def load_dashboard() -> Dashboard:
         async with run_streamlit(root):
             # Streamlit switches it back on. It would print query strings, which may hold codes and UIDs.
             logging.getLogger("uvicorn.access").disabled = True
-            leave_texts_out(_TELLING_LOGGERS)
             _warm_up()
             hand_on_to_root()
             yield

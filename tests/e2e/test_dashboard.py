@@ -288,7 +288,7 @@ def test_a_mistake_of_ours_is_told_in_a_sentence_without_its_details(web: WebPro
     for page in (watching, visit("/", user=user)):
         expect(page.get_by_text("Something went wrong here.")).to_be_visible()
         expect(page.get_by_text(re.compile("Traceback|ValidationError|bogus|pydantic"))).to_have_count(0)
-    assert "ValidationError at " in web.log
+    assert "ValidationError" in web.log
     assert "bogus" not in web.log
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from adit_core.errors import InvalidInput, StudyNotFound
+from adit_core.errors import InvalidInput, StudyNotFound, kind_and_place
 from adit_core.logs import FIELDS, about, configure_logs, log_formatter
 from deployments.stack import HOME
 
@@ -50,10 +50,12 @@ logging.getLogger("adit_core.services").debug("too quiet")
 def write(monkeypatch: pytest.MonkeyPatch) -> Write:
     """Format a record of the given form, as a logger of ours would make it."""
 
-    def line(event: str, *args: object, form: str = "json", **fields: Any) -> str:
+    def line(
+        event: str, *args: object, form: str = "json", logger: str = "adit_core.test", **fields: Any
+    ) -> str:
         monkeypatch.setenv("ADIT_LOG_FORMAT", form)
-        record = logging.getLogger("adit_core.test").makeRecord(
-            *("adit_core.test", logging.INFO, "test.py", 1, event, args),
+        record = logging.getLogger(logger).makeRecord(
+            *(logger, logging.INFO, "test.py", 1, event, args),
             fields.pop("exc_info", None),
             extra=fields,
         )
@@ -112,6 +114,14 @@ def test_of_errors_that_are_not_ours_type_and_place_are_told(
     assert MARKER not in line
 
 
+def test_of_a_library_that_tells_of_an_error_not_even_its_words_are_told(
+    write: Write, foreign_error: Any
+) -> None:
+    line = json.loads(write(f"Never retrieved: {MARKER}", logger="asyncio", exc_info=foreign_error))
+    assert line["event"] == "Unexpected ValueError"
+    assert line["exception"].startswith("ValueError < test_logs.py:")
+
+
 def test_of_our_errors_the_sentence_is_told(write: Write) -> None:
     error = StudyNotFound("PACS knows no study 1.2.3.")
     line = json.loads(write("Broke", exc_info=(type(error), error, None)))
@@ -165,3 +175,7 @@ def test_all_that_a_process_logs_is_in_this_form_and_without_patient_data() -> N
     assert lines[-1]["exception"].startswith("ValueError < <string>:")
     assert MARKER not in ended.stderr + ended.stdout
     assert not ended.stdout
+
+
+def test_an_error_that_was_not_raised_has_no_place() -> None:
+    assert kind_and_place(ValueError(MARKER)) == "ValueError at an unknown place"
