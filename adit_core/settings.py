@@ -16,7 +16,6 @@ from platformdirs import user_data_path
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
-from sqlalchemy.engine import make_url
 
 from adit_core.errors import InputProblem, InvalidInput
 from adit_core.secret_files import adopt_secrets_of_prefect, secrets_folder
@@ -29,6 +28,8 @@ _Names = Annotated[
 """One name, or a list of them."""
 
 _SHORTEST_TOKEN = 16
+_NOT_ASKED = "default_factory_not_called"
+"""How pydantic calls a default that depends on others, where one of these is wrong: nobody's mistake."""
 _OWN_MACHINE = ("http://localhost", "http://127.0.0.1", "http://[::1]")
 
 
@@ -268,6 +269,8 @@ class Settings(BaseSettings):
         if self.database_password is None:
             return url
         password = self.database_password.get_secret_value()
+        from sqlalchemy.engine import make_url  # noqa: PLC0415 - slow to import, and seldom needed
+
         return make_url(url).set(password=password).render_as_string(hide_password=False)
 
     def resolved_secret_keys(self) -> tuple[str, ...]:
@@ -304,7 +307,8 @@ def read_settings(kind: type[Settings]) -> Settings:
         raise InvalidInput(InputProblem(f"A secret cannot be read: {error}.")) from None
     except ValidationError as error:
         # Without its cause, whose text shows the values: there are passwords among them.
-        raise InvalidInput(*map(_problem, error.errors(include_input=False))) from None
+        told = [each for each in error.errors(include_input=False) if each["type"] != _NOT_ASKED]
+        raise InvalidInput(*map(_problem, told)) from None
     except SettingsError as error:
         raise InvalidInput(InputProblem(f"{error}: it must be JSON.")) from None
     if settings.production and (problems := list(_unfit_for_production(settings))):
