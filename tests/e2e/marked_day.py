@@ -234,7 +234,7 @@ def order_jobs(day: Day, client: httpx.Client) -> None:
     moved = {"source": "Marked by move", "destination": "Marked and refusing"}
     day.submit(client, "selective", json={**moved, **named, "studies": [picked], "urgent": True})
     gone = {"source": "Marked and gone", "destination": "Marked arrivals"}
-    day.submit(client, "batch", json={**gone, **named, "rows": [_row(USUAL)]})
+    waiting = day.submit(client, "batch", json={**gone, **named, "rows": [_row(USUAL)]})
     day.submit(client, "batch", json={**way, **named, "rows": [_row(BREAKING)]})
     queried = day.submit(client, "query/spreadsheet", data={"source": "Marked", **named}, files=_sheet(asked))
     sought = {"first_day": "2024-01-02", "last_day": "2024-01-02"}
@@ -242,6 +242,8 @@ def order_jobs(day: Day, client: httpx.Client) -> None:
     day.submit(client, "mass", json={**moved, **named, "search": sought})
     upload = client.post("/v1/uploads", files=_uploaded(day)).json()["id"]
     day.submit(client, "upload", json={"upload": upload, "destination": "Marked arrivals", **named})
+    until(lambda: "failures in a row" in client.get(f"/v1/jobs/{waiting}").json()["message"])
+    assert client.post(f"/v1/jobs/{waiting}/actions/cancel").is_success
     for job_id in day.jobs:
         day.adit.finished(job_id)
     for form in ("csv", "xlsx"):
