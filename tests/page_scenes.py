@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from deployments.demo.studies import write_study
 from tests.queries import sheet_of
@@ -17,6 +17,21 @@ def settle(page: Page) -> None:
     expect(page.locator(_SETTLED)).to_be_visible()
     expect(page.get_by_test_id("stSkeleton")).to_have_count(0)
     page.evaluate("() => document.fonts.ready.then(() => true)")
+
+
+def go(page: Page, path: str) -> None:
+    """Open a page, and wait until what is typed into it is not lost to its being drawn."""
+    page.goto(path)
+    settle(page)
+
+
+def tick(page: Page, box: Locator, value: str) -> None:
+    """Add a choice to a list of which several can be chosen."""
+    settle(page)
+    box.scroll_into_view_if_needed()  # a list that is open closes when the page is scrolled
+    box.fill(value)
+    page.get_by_role("option", name=value).click()
+    page.keyboard.press("Escape")
 
 
 def choose(page: Page, label: str, value: str) -> None:
@@ -43,7 +58,7 @@ def show(page: Page, name: str, scenery: Scenery, folder: Path) -> None:
 
 
 def _selective(page: Page, _: Path) -> None:
-    page.goto("/selective")
+    go(page, "/selective")
     choose(page, "Source", CLINIC)
     page.get_by_role("textbox", name="StudyDescription").fill("*")
     page.get_by_role("button", name="Search").click()
@@ -58,7 +73,7 @@ def _selective(page: Page, _: Path) -> None:
 
 
 def _batch(page: Page, _: Path) -> None:
-    page.goto("/batch")
+    go(page, "/batch")
     rows = [
         {"PatientID": study.patient_id, "StudyInstanceUID": study.study_instance_uid, "Pseudonym": ""}
         for study in STUDIES
@@ -72,7 +87,7 @@ def _batch(page: Page, _: Path) -> None:
 
 
 def _query(page: Page, _: Path) -> None:
-    page.goto("/query")
+    go(page, "/query")
     _drop(
         page,
         [
@@ -92,11 +107,8 @@ def _drop(page: Page, rows: list[dict[str, str]]) -> None:
 
 
 def _mass(page: Page, _: Path) -> None:
-    page.goto("/mass?first=2024-03-04&last=2024-03-08")
-    modalities = page.get_by_role("combobox", name="Modality").first
-    modalities.fill("CT")
-    page.get_by_role("option", name="CT").click()
-    page.keyboard.press("Escape")
+    go(page, "/mass?first=2024-03-04&last=2024-03-08")
+    tick(page, page.get_by_role("combobox", name="Modality").first, "CT")
     choose(page, "Source", CLINIC)
     choose(page, "Destination", RESEARCH)
     choose(page, "Pseudonymization", LIVER)
@@ -110,7 +122,7 @@ def _upload(page: Page, folder: Path) -> None:
     for study in (KNEE, ABDOMEN):
         write_study(study, folder / "CD" / study.patient_id)
     (folder / "CD" / "READ ME.txt").write_text("Insert this CD into a computer.")
-    page.goto("/upload")
+    go(page, "/upload")
     page.locator("input.folder-input").set_input_files(folder / "CD")
     expect(page.get_by_role("table", name="Studies that were recognised")).to_be_visible()
     choose(page, "Destination", RESEARCH)
@@ -118,7 +130,7 @@ def _upload(page: Page, folder: Path) -> None:
 
 
 def _explorer(page: Page, _: Path) -> None:
-    page.goto("/explorer")
+    go(page, "/explorer")
     page.get_by_role("textbox", name="PatientID").fill(ABDOMEN.patient_id)
     page.get_by_role("button", name="Search", exact=True).click()
     page.get_by_role("table", name="Studies").get_by_role("link").first.click()
