@@ -1,15 +1,20 @@
 """How each page of the dashboard is opened, and brought to where there is something to see on it."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import TimeoutError as NotInTime
 
 from deployments.demo.studies import write_study
 from tests.queries import sheet_of
 from tests.scenery import ABDOMEN, CLINIC, KNEE, LIVER, MR, RESEARCH, STUDIES, Scenery
 
 _SETTLED = '[data-testid="stApp"][data-test-script-state="notRunning"]'
+_OPENINGS = 4
+_OPENING_TIMEOUT = 5_000
+"""Milliseconds."""
 
 
 def settle(page: Page) -> None:
@@ -39,10 +44,19 @@ def choose(page: Page, label: str, value: str) -> None:
     settle(page)
     box = page.get_by_role("combobox", name=label, exact=True)
     if box.input_value() != value:
-        box.scroll_into_view_if_needed()  # a list that is open closes when the page is scrolled
-        box.click()
-        page.get_by_role("option", name=value).click()
+        _open(box, page.get_by_role("option", name=value)).click()
     expect(box).to_have_value(value)
+
+
+def _open(box: Locator, option: Locator) -> Locator:
+    """Open a list, and again if it closes, as it does when the page is scrolled or drawn anew."""
+    for _ in range(_OPENINGS):
+        box.scroll_into_view_if_needed()
+        box.click()
+        with suppress(NotInTime):
+            option.wait_for(timeout=_OPENING_TIMEOUT)
+            break
+    return option
 
 
 def show(page: Page, name: str, scenery: Scenery, folder: Path) -> None:
@@ -133,8 +147,13 @@ def _explorer(page: Page, _: Path) -> None:
     go(page, "/explorer")
     page.get_by_role("textbox", name="PatientID").fill(ABDOMEN.patient_id)
     page.get_by_role("button", name="Search", exact=True).click()
-    page.get_by_role("table", name="Studies").get_by_role("link").first.click()
-    page.get_by_role("table", name="Series").get_by_role("link", name="Venous").click()
+    for link in (
+        page.get_by_role("table", name="Studies").get_by_role("link").first,
+        page.get_by_role("table", name="Series").get_by_role("link", name="Venous"),
+    ):
+        expect(link).to_be_visible()
+        settle(page)
+        link.click()
     expect(page.get_by_role("img", name="Frame 1 of the instance")).to_be_visible()
 
 
