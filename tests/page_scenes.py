@@ -1,15 +1,20 @@
 """How each page of the dashboard is opened, and brought to where there is something to see on it."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import TimeoutError as NotInTime
 
 from deployments.demo.studies import write_study
 from tests.queries import sheet_of
 from tests.scenery import ABDOMEN, CLINIC, KNEE, LIVER, MR, RESEARCH, STUDIES, Scenery
 
 _SETTLED = '[data-testid="stApp"][data-test-script-state="notRunning"]'
+_OPENINGS = 4
+_OPENING_TIMEOUT = 5_000
+"""Milliseconds."""
 
 
 def settle(page: Page) -> None:
@@ -19,15 +24,39 @@ def settle(page: Page) -> None:
     page.evaluate("() => document.fonts.ready.then(() => true)")
 
 
+def go(page: Page, path: str) -> None:
+    """Open a page, and wait until what is typed into it is not lost to its being drawn."""
+    page.goto(path)
+    settle(page)
+
+
+def tick(page: Page, box: Locator, value: str) -> None:
+    """Add a choice to a list of which several can be chosen."""
+    settle(page)
+    box.scroll_into_view_if_needed()  # a list that is open closes when the page is scrolled
+    box.fill(value)
+    page.get_by_role("option", name=value).click()
+    page.keyboard.press("Escape")
+
+
 def choose(page: Page, label: str, value: str) -> None:
     """Choose from a list, unless it is chosen already."""
     settle(page)
     box = page.get_by_role("combobox", name=label, exact=True)
     if box.input_value() != value:
-        box.scroll_into_view_if_needed()  # a list that is open closes when the page is scrolled
-        box.click()
-        page.get_by_role("option", name=value).click()
+        _open(box, page.get_by_role("option", name=value)).click()
     expect(box).to_have_value(value)
+
+
+def _open(box: Locator, option: Locator) -> Locator:
+    """Open a list, and again if it closes, as it does when the page is scrolled or drawn anew."""
+    for _ in range(_OPENINGS):
+        box.scroll_into_view_if_needed()
+        box.click()
+        with suppress(NotInTime):
+            option.wait_for(timeout=_OPENING_TIMEOUT)
+            break
+    return option
 
 
 def show(page: Page, name: str, scenery: Scenery, folder: Path) -> None:
@@ -43,7 +72,7 @@ def show(page: Page, name: str, scenery: Scenery, folder: Path) -> None:
 
 
 def _selective(page: Page, _: Path) -> None:
-    page.goto("/selective")
+    go(page, "/selective")
     choose(page, "Source", CLINIC)
     page.get_by_role("textbox", name="StudyDescription").fill("*")
     page.get_by_role("button", name="Search").click()
@@ -58,7 +87,7 @@ def _selective(page: Page, _: Path) -> None:
 
 
 def _batch(page: Page, _: Path) -> None:
-    page.goto("/batch")
+    go(page, "/batch")
     rows = [
         {"PatientID": study.patient_id, "StudyInstanceUID": study.study_instance_uid, "Pseudonym": ""}
         for study in STUDIES
@@ -72,7 +101,7 @@ def _batch(page: Page, _: Path) -> None:
 
 
 def _query(page: Page, _: Path) -> None:
-    page.goto("/query")
+    go(page, "/query")
     _drop(
         page,
         [
@@ -92,11 +121,8 @@ def _drop(page: Page, rows: list[dict[str, str]]) -> None:
 
 
 def _mass(page: Page, _: Path) -> None:
-    page.goto("/mass?first=2024-03-04&last=2024-03-08")
-    modalities = page.get_by_role("combobox", name="Modality").first
-    modalities.fill("CT")
-    page.get_by_role("option", name="CT").click()
-    page.keyboard.press("Escape")
+    go(page, "/mass?first=2024-03-04&last=2024-03-08")
+    tick(page, page.get_by_role("combobox", name="Modality").first, "CT")
     choose(page, "Source", CLINIC)
     choose(page, "Destination", RESEARCH)
     choose(page, "Pseudonymization", LIVER)
@@ -110,7 +136,7 @@ def _upload(page: Page, folder: Path) -> None:
     for study in (KNEE, ABDOMEN):
         write_study(study, folder / "CD" / study.patient_id)
     (folder / "CD" / "READ ME.txt").write_text("Insert this CD into a computer.")
-    page.goto("/upload")
+    go(page, "/upload")
     page.locator("input.folder-input").set_input_files(folder / "CD")
     expect(page.get_by_role("table", name="Studies that were recognised")).to_be_visible()
     choose(page, "Destination", RESEARCH)
@@ -118,11 +144,16 @@ def _upload(page: Page, folder: Path) -> None:
 
 
 def _explorer(page: Page, _: Path) -> None:
-    page.goto("/explorer")
+    go(page, "/explorer")
     page.get_by_role("textbox", name="PatientID").fill(ABDOMEN.patient_id)
     page.get_by_role("button", name="Search", exact=True).click()
-    page.get_by_role("table", name="Studies").get_by_role("link").first.click()
-    page.get_by_role("table", name="Series").get_by_role("link", name="Venous").click()
+    for link in (
+        page.get_by_role("table", name="Studies").get_by_role("link").first,
+        page.get_by_role("table", name="Series").get_by_role("link", name="Venous"),
+    ):
+        expect(link).to_be_visible()
+        settle(page)
+        link.click()
     expect(page.get_by_role("img", name="Frame 1 of the instance")).to_be_visible()
 
 

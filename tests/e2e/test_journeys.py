@@ -20,7 +20,7 @@ from tests.e2e.conftest import Visit
 from tests.factories import instances_in, study
 from tests.fakes.launcher import FakeLauncher
 from tests.mass import head
-from tests.page_scenes import choose, settle
+from tests.page_scenes import choose, settle, tick
 from tests.projects import files_below
 from tests.queries import perform
 from tests.rows import allow, load, make_folder, make_group, make_job, make_transfer
@@ -49,6 +49,7 @@ def _jobs_of(db: Database, user: User) -> list[Job]:
 
 
 def _fill_day(page: Page, name: str, digits: str) -> None:
+    settle(page)
     page.get_by_role("group", name=name, exact=True).get_by_role("spinbutton").first.click()
     page.keyboard.type(digits)
 
@@ -69,10 +70,7 @@ def test_what_filters_of_a_mass_transfer_choose_is_looked_at_and_transferred(
     page = visit("/mass", user=user)
     _fill_day(page, "First day", "20240330")
     _fill_day(page, "Last day", "20240330")
-    modality = page.get_by_role("combobox", name="Modality").last
-    modality.fill("SR")
-    page.get_by_role("option", name="SR").click()
-    page.keyboard.press("Escape")
+    tick(page, page.get_by_role("combobox", name="Modality").last, "SR")
     choose(page, "Source", f"{place.name} archive")
     choose(page, "Destination", f"{place.name} arrivals")
     choose(page, "Pseudonymization", UNCHANGED)
