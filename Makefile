@@ -26,7 +26,7 @@ docs: $(STAMP) ## Build the documentation into site/, for any web server.
 check: docs
 
 faults: $(STAMP) system ## Break everything that can be broken, and write what came of it into docs/reliability.md.
-	ADIT_ALL_FAULTS=1 $(BIN)/pytest tests/faults $(ARGS)
+	ADIT_ALL_FAULTS=1 $(BIN)/pytest tests/faults tests/e2e/test_no_patient_data.py $(ARGS)
 
 check: $(STAMP) ## Lint, look for insecure code, check types and the direction of imports.
 	$(BIN)/ruff format --check .

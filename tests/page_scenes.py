@@ -44,11 +44,11 @@ def choose(page: Page, label: str, value: str) -> None:
     settle(page)
     box = page.get_by_role("combobox", name=label, exact=True)
     if box.input_value() != value:
-        _open(box, page.get_by_role("option", name=value)).click()
+        opened(box, page.get_by_role("option", name=value)).click()
     expect(box).to_have_value(value)
 
 
-def _open(box: Locator, option: Locator) -> Locator:
+def opened(box: Locator, option: Locator) -> Locator:
     """Open a list, and again if it closes, as it does when the page is scrolled or drawn anew."""
     for _ in range(_OPENINGS):
         box.scroll_into_view_if_needed()
