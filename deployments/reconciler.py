@@ -111,7 +111,7 @@ def watch(db: Database, settings: Settings, stop: Event) -> None:
         except AditError as error:
             logger.warning("%s", error)
         except Exception as error:  # noqa: BLE001 - the edge of a thread: nobody would restart it
-            logger.error("Unexpected %s while disks were watched.", type(error).__name__)  # noqa: TRY400
+            logger.error("Unexpected %s while disks were watched.", kind_and_place(error))  # noqa: TRY400
 
 
 if __name__ == "__main__":

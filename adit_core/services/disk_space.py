@@ -151,9 +151,9 @@ def backups_place(path: Path, min_free: int | None) -> Place:
 
 def folder_places(db: Database) -> list[Place]:
     """Return the folders that are nodes."""
+    folders = [node for node in list_nodes(db) if node.kind is NodeKind.FOLDER]
     with db.reading() as session:
-        policies = {node.id: session.get(NodePolicy, node.id) for node in list_nodes(db)}
-    return [folder_place(node, policies[node.id]) for node in list_nodes(db) if node.kind is NodeKind.FOLDER]
+        return [folder_place(node, session.get(NodePolicy, node.id)) for node in folders]
 
 
 def folder_place(node: DicomNode, policy: NodePolicy | None) -> Place:
