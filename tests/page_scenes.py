@@ -33,9 +33,7 @@ def go(page: Page, path: str) -> None:
 def tick(page: Page, box: Locator, value: str) -> None:
     """Add a choice to a list of which several can be chosen."""
     settle(page)
-    box.scroll_into_view_if_needed()  # a list that is open closes when the page is scrolled
-    box.fill(value)
-    page.get_by_role("option", name=value).click()
+    _offered(page, box, value).click()
     page.keyboard.press("Escape")
 
 
@@ -44,15 +42,16 @@ def choose(page: Page, label: str, value: str) -> None:
     settle(page)
     box = page.get_by_role("combobox", name=label, exact=True)
     if box.input_value() != value:
-        opened(box, page.get_by_role("option", name=value)).click()
+        _offered(page, box, value).click()
     expect(box).to_have_value(value)
 
 
-def opened(box: Locator, option: Locator) -> Locator:
-    """Open a list, and again if it closes, as it does when the page is scrolled or drawn anew."""
+def _offered(page: Page, box: Locator, value: str) -> Locator:
+    """Open a list at a value, for it shows only the first of many; again if a page that is redrawn closes it."""
+    option = page.get_by_role("option", name=value, exact=True)
     for _ in range(_OPENINGS):
         box.scroll_into_view_if_needed()
-        box.click()
+        box.fill(value)
         with suppress(NotInTime):
             option.wait_for(timeout=_OPENING_TIMEOUT)
             break

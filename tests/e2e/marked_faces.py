@@ -14,7 +14,7 @@ from adit_core.services.sessions import SessionLimits, open_session
 from adit_core.settings import Settings
 from tests.e2e.marked_day import CAPTURES, ODD, USUAL, Day
 from tests.markers import CONTROL, HELD, TYPED
-from tests.page_scenes import go, opened, settle
+from tests.page_scenes import choose, go
 from tests.queries import sheet_of
 from tests.web_process import COOKIE
 
@@ -163,7 +163,7 @@ def _search(page: Page) -> None:
     """Search an archive for selective transfers: one that answers, and one that is gone."""
     for node, said in (("Marked", HELD.study_description), ("Marked and gone", "GONE")):
         go(page, "/selective")
-        _choose(page, "Source", node)
+        choose(page, "Source", node)
         page.get_by_role("textbox", name="PatientID").fill(HELD.patient_id)
         page.get_by_role("button", name="Search").click()
         expect(page.get_by_text(said).first).to_be_visible()
@@ -171,7 +171,7 @@ def _search(page: Page) -> None:
 
 def _explore(page: Page) -> None:
     go(page, "/explorer")
-    _choose(page, "Archive", "Marked")
+    choose(page, "Archive", "Marked")
     page.get_by_text("Patients", exact=True).click()
     page.get_by_role("textbox", name="PatientID").fill(HELD.patient_id)
     page.get_by_role("button", name="Search", exact=True).click()
@@ -188,11 +188,3 @@ def _drop_a_broken_spreadsheet(page: Page) -> None:
     file = {"name": f"{TYPED.family_name}.csv", "mimeType": "text/csv", "buffer": content}
     page.locator("input[type=file]").set_input_files(file)  # type: ignore[arg-type]
     expect(page.get_by_text("There is something to correct")).to_be_visible()
-
-
-def _choose(page: Page, label: str, value: str) -> None:
-    settle(page)
-    box = page.get_by_role("combobox", name=label, exact=True)
-    if box.input_value() != value:
-        opened(box, page.get_by_role("option", name=value, exact=True)).click()
-    expect(box).to_have_value(value)

@@ -10,6 +10,7 @@ from adit_core.services.nodes import NodeRole, usable_nodes
 from adit_core.services.sign_in_throttle import PER_PLACE
 from adit_core.services.users import get_user
 from tests.e2e.conftest import Conduct, Visit
+from tests.page_scenes import tick
 from tests.web_process import PASSWORD, WebProcess
 
 pytestmark = pytest.mark.system
@@ -21,12 +22,6 @@ def _sign_in(page: Page, username: str, password: str) -> None:
     page.get_by_label("User name").fill(username)
     page.get_by_label("Password").fill(password)
     page.get_by_role("button", name="Sign in").click()
-
-
-def _choose(page: Page, field: str, option: str) -> None:
-    page.get_by_role("combobox", name=field).click()
-    page.get_by_role("option", name=option).click()
-    page.keyboard.press("Escape")
 
 
 def _add_node(page: Page) -> None:
@@ -53,13 +48,13 @@ def _add_group(page: Page, username: str) -> None:
     page.get_by_label("Name of a new group").fill("Ward")
     page.get_by_role("button", name="Add group").click()
     expect(page.get_by_role("heading", name="Ward", exact=True)).to_be_visible()
-    _choose(page, "Members", username)
+    tick(page, page.get_by_role("combobox", name="Members"), username)
     page.get_by_role("button", name="Save members").click()
     expect(page.get_by_text("Changed the members of Ward.")).to_be_visible()
     page.get_by_test_id("stMain").get_by_text("Transfer", exact=True).click()
     page.get_by_role("button", name="Save permissions").click()
     expect(page.get_by_text("Changed what Ward permits.")).to_be_visible()
-    _choose(page, "May be used as sources", "Ward PACS")
+    tick(page, page.get_by_role("combobox", name="May be used as sources"), "Ward PACS")
     page.get_by_role("button", name="Save nodes").click()
     expect(page.get_by_text("Changed the nodes of Ward.")).to_be_visible()
 

@@ -30,6 +30,7 @@ pytestmark = pytest.mark.system
 
 UNCHANGED = "None: with the patients' names"
 _MOST_STEPS = 60
+_MORE_THAN_A_LIST_SHOWS = 30
 _ROUND = 16
 """Pixels from the corner of a picture, which is rounded, to where it takes the mouse."""
 
@@ -65,6 +66,8 @@ def test_what_filters_of_a_mass_transfer_choose_is_looked_at_and_transferred(
     wanted, other = head(0, 1), head(1, 2)
     for spec in (wanted, other):
         write_study(spec, place / "archive")
+    for number in range(_MORE_THAN_A_LIST_SHOWS):
+        make_folder(web.db, f"Another of {place.name}, {number}", path=str(place / "other"))
     user = web.add_user(staff=True)
 
     page = visit("/mass", user=user)

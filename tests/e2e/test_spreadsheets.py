@@ -12,6 +12,7 @@ from deployments.demo.studies import write_study
 from tests.e2e.conftest import Visit
 from tests.factories import instances_in
 from tests.mass import head
+from tests.page_scenes import choose
 from tests.queries import perform, sheet_of
 from tests.rows import make_folder
 from tests.web_process import WebProcess
@@ -37,12 +38,6 @@ def archive(web: WebProcess, tmp_path: Path) -> Path:
 def _drop(page: Page, *rows: dict[str, str]) -> None:
     file = {"name": "studies.csv", "mimeType": "text/csv", "buffer": sheet_of(*rows)}
     page.locator("input[type=file]").set_input_files(file)  # type: ignore[arg-type]
-
-
-def _choose(page: Page, label: str, value: str) -> None:
-    page.get_by_role("combobox", name=label).fill(value)
-    page.get_by_role("option", name=value).click()
-    expect(page.get_by_role("combobox", name=label)).to_have_value(value)
 
 
 def _put_right(page: Page, row: int, text: str) -> None:
@@ -80,9 +75,9 @@ def test_a_broken_spreadsheet_is_put_right_in_place_and_transferred(
     _put_right(page, 1, third["PatientID"])
     expect(page.get_by_text("3 studies of 3 patients").first).to_be_visible()
 
-    _choose(page, "Source", f"{archive.name} archive")
-    _choose(page, "Destination", f"{archive.name} arrivals")
-    _choose(page, "Pseudonymization", "None: with the patients' names")
+    choose(page, "Source", f"{archive.name} archive")
+    choose(page, "Destination", f"{archive.name} arrivals")
+    choose(page, "Pseudonymization", "None: with the patients' names")
     page.get_by_role("button", name="Transfer", exact=True).dblclick()
 
     expect(page.get_by_role("heading", name="Job")).to_be_visible()
@@ -99,7 +94,7 @@ def test_what_a_query_finds_is_transferred_by_one_click(web: WebProcess, visit: 
     page = visit("/query", user=user)
     _drop(page, *({"PatientID": study.patient_id} for study in STUDIES), {"PatientID": "nobody"})
     expect(page.get_by_text("4 rows to ask about").first).to_be_visible()
-    _choose(page, "Source", f"{archive.name} archive")
+    choose(page, "Source", f"{archive.name} archive")
     page.get_by_role("button", name="Query", exact=True).click()
     expect(page.get_by_text("0 of 4 rows done")).to_be_visible()
     perform(web.db, _last_job(web, user).id)
@@ -108,8 +103,8 @@ def test_what_a_query_finds_is_transferred_by_one_click(web: WebProcess, visit: 
     expect(page.get_by_text("3 studies of 3 patients").first).to_be_visible()
     expect(page.get_by_role("combobox", name="Source")).to_have_value(f"{archive.name} archive")
     assert not any(study.patient_id in page.url for study in STUDIES)
-    _choose(page, "Destination", f"{archive.name} arrivals")
-    _choose(page, "Pseudonymization", "None: with the patients' names")
+    choose(page, "Destination", f"{archive.name} arrivals")
+    choose(page, "Pseudonymization", "None: with the patients' names")
     page.get_by_role("button", name="Transfer", exact=True).click()
 
     expect(page.get_by_text("0 of 3 studies done")).to_be_visible()
