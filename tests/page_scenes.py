@@ -47,10 +47,12 @@ def choose(page: Page, label: str, value: str) -> None:
 
 
 def _offered(page: Page, box: Locator, value: str) -> Locator:
-    """Open a list at a value, for it shows only the first of many; again if a page that is redrawn closes it."""
+    """Open a list at a value, as it shows only the first of many; again if it closes while redrawn."""
     option = page.get_by_role("option", name=value, exact=True)
     for _ in range(_OPENINGS):
         box.scroll_into_view_if_needed()
+        box.clear()  # what is in it already would not be typed
+        box.click()
         box.fill(value)
         with suppress(NotInTime):
             option.wait_for(timeout=_OPENING_TIMEOUT)
