@@ -17,7 +17,7 @@ from deployments.demo.archives import find_orthanc, start_orthanc
 from deployments.demo.processes import HOST
 from tests.certificates import Authority
 from tests.fakes.web_peer import relay
-from tests.servers import NO_DELAY, PEERS, OrthancServer, require
+from tests.servers import NO_DELAY, PEERS, UNCOMPRESSED, OrthancServer, require
 
 _USER = BasicCredentials("adit", "secret")
 _SETTINGS = {
@@ -44,9 +44,10 @@ def guarded_orthanc(folder: Path, authority: Authority) -> Iterator[GuardedOrtha
     assert archive.http_port is not None
     url = f"http://{HOST}:{archive.http_port}"
     tls = server_context(authority.issue(HOST).settings(authority))
+    auth = (_USER.username, _USER.password)
     try:
         with (
-            httpx.Client(base_url=url, timeout=60, auth=(_USER.username, _USER.password)) as rest,
+            httpx.Client(base_url=url, timeout=60, auth=auth, headers=UNCOMPRESSED) as rest,
             _https(archive.http_port, tls) as port,
         ):
             yield GuardedOrthanc(OrthancServer(archive, rest), _node(port, authority), port)

@@ -88,7 +88,7 @@ def _figures(options: argparse.Namespace, folder: Path) -> Figures:
     with archives.open_arena(folder / "figures") as arena:
         if "orchestration" in options.parts:
             figures["Orchestration, studies of 100 CT images"] = archives.orchestration(
-                arena, studies=options.studies, instances=100, rounds=min(3, options.rounds)
+                arena, studies=options.studies, instances=100, rounds=options.rounds
             )
             figures["Orchestration, studies of one instance"] = archives.small_studies(arena, options.small)
         if "memory" in options.parts:
