@@ -8,7 +8,7 @@ to wait for: so a source that dies costs the destination a half-sent instance on
 
 from collections import deque
 from collections.abc import Iterator, Mapping
-from threading import Condition
+from threading import Condition, Lock
 
 from adit_core.dicom.ports import InstanceHeader
 from adit_core.dicom.query import InstanceResult
@@ -36,7 +36,9 @@ class InstancePipe:
         self._wanted = wanted
         self._capacity = capacity
         self._seen: set[str] = set()
-        self._changed = Condition()
+        self._lock = Lock()
+        self._room = Condition(self._lock)
+        self._arrival = Condition(self._lock)
         self._buffered = 0
         self._ready: deque[PipedInstance] = deque()
         self._arriving: PipedInstance | None = None
@@ -53,7 +55,7 @@ class InstancePipe:
     def begin(self, header: InstanceHeader) -> None:
         """Announce an instance; one that is not wanted is discarded as it comes."""
         uid = header.sop_instance_uid
-        with self._changed:
+        with self._lock:
             self._check_abandoned()
             if uid not in self._wanted:
                 self.unplanned += 1
@@ -69,45 +71,43 @@ class InstancePipe:
     def write(self, fragment: bytes | bytearray | memoryview) -> None:
         """Take a copy of the next bytes, waiting while the pipe is full."""
         instance = self._arriving
-        with self._changed:
+        with self._lock:
             self._check_abandoned()
             if instance is None:
                 return
             while self._buffered >= self._capacity and not self._is_abandoned:
                 self._hand_on(instance)
-                self._changed.wait()
+                self._room.wait()
             self._check_abandoned()
             instance.queue.append(bytes(fragment))
             instance.size += len(fragment)
             self._buffered += len(fragment)
-            if instance.size >= self._capacity // 4:
+            if self._is_handed_on or instance.size >= self._capacity // 4:
                 self._hand_on(instance)
-            self._changed.notify_all()
 
     def end(self) -> None:
         """Mark the instance as received completely and hand it on."""
         instance = self._arriving
-        with self._changed:
+        with self._lock:
             self._check_abandoned()
             if instance is None:
                 return
             instance.is_whole = True
             self._hand_on(instance)
             self._arriving = None
-            self._changed.notify_all()
 
     def close(self, failure: BaseException | None = None) -> None:
         """Say that nothing more will come, because of `failure` if there is one."""
-        with self._changed:
+        with self._lock:
             self._is_ended = True
             self._failure = failure
-            self._changed.notify_all()
+            self._arrival.notify()
 
     def abandon(self) -> None:
         """Say that nothing more will be taken out; the source's next call raises PipeAbandoned."""
-        with self._changed:
+        with self._lock:
             self._is_abandoned = True
-            self._changed.notify_all()
+            self._room.notify()
 
     def instances(self) -> Iterator["PipedInstance"]:
         """Yield instances as they come, until the source has ended, however it ended."""
@@ -117,30 +117,32 @@ class InstancePipe:
                 pass  # what the destination did not want of this instance makes room for the next
 
     def _next_instance(self) -> "PipedInstance | None":
-        with self._changed:
+        with self._lock:
             while not self._ready and not self._is_ended:
-                self._changed.wait()
+                self._arrival.wait()
             return self._ready.popleft() if self._ready else None
 
     def next_fragment(self, instance: "PipedInstance") -> bytes | None:
         """Return the next bytes of `instance`, None at its end; raises what ended the source early."""
-        with self._changed:
+        with self._lock:
             while not instance.queue and not instance.is_whole and not self._is_ended:
-                self._changed.wait()
+                self._arrival.wait()
             if instance.queue:
                 fragment = instance.queue.popleft()
                 self._buffered -= len(fragment)
-                self._changed.notify_all()
+                if self._buffered <= self._capacity // 2:  # one long wait costs less than many short ones
+                    self._room.notify()
                 return fragment
             if not instance.is_whole:
                 raise self._failure or IncompleteTransfer("The source ended in the middle of an instance.")
             return None
 
     def _hand_on(self, instance: "PipedInstance") -> None:
+        """Have an instance taken out, or more of it."""
         if not self._is_handed_on:
             self._is_handed_on = True
             self._ready.append(instance)
-            self._changed.notify_all()
+        self._arrival.notify()
 
     def _check_abandoned(self) -> None:
         if self._is_abandoned:

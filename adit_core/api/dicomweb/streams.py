@@ -1,20 +1,21 @@
 """Answers that are made by a thread while it is watched whether the client is still there.
 
-Work with archives blocks, in sockets of its own, and must end when nobody waits for it any more. So the
-thread makes the answer piece by piece, and the event loop sends the pieces and listens: when the client
-goes away, the work is cancelled, which ends what the thread waits for.
+Work with archives blocks, in sockets of its own, and must end when nobody waits for it any more. So a
+thread makes the answer piece by piece, a few pieces ahead of the event loop, which sends them and listens:
+when the client goes away, the work is cancelled, which ends what the thread waits for.
 
 What goes wrong before the first piece is told by a status. What goes wrong later leaves the answer
 unfinished, so that no client takes a part for the whole.
 """
 
+import asyncio
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import chain
-from typing import Protocol, TypeVar
+from threading import Semaphore
+from typing import Protocol
 
-from anyio import CancelScope, CapacityLimiter, create_task_group, to_thread
+from anyio import CapacityLimiter, create_task_group, to_thread
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
@@ -26,11 +27,11 @@ _log = logging.getLogger(__name__)
 _PIECE = 1 << 18
 """Bytes that are sent at once, about: each step between thread and event loop has its price."""
 _FIRST_PIECE = 1 << 13
+_AHEAD = 2
+"""Pieces that are made before the one that is being sent has gone."""
 _MOST_AT_ONCE = 100
 THREADS = CapacityLimiter(_MOST_AT_ONCE)
 """Of their own, so that archives that are slow to answer leave those for the rest of the API alone."""
-
-_Made = TypeVar("_Made")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,19 +69,19 @@ class WatchedResponse(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Do the work, and send what it makes."""
+        handover = _Handover()
         failure: Exception | None = None
-        try:
-            async with create_task_group() as group:
-                group.start_soon(self._watch, receive)
-                try:
-                    await self._answer(scope, receive, send)
-                except Exception as error:  # noqa: BLE001 - raised again outside of the group
-                    failure = error
+        async with create_task_group() as group:
+            group.start_soon(self._watch, receive)
+            group.start_soon(self._make_in_thread, handover)
+            try:
+                await _answer(handover, scope, receive, send)
+            except Exception as error:  # noqa: BLE001 - raised again outside of the group
+                failure = error
+            finally:
+                self._work.cancel()
+                handover.close()
                 group.cancel_scope.cancel()
-        finally:
-            self._work.cancel()
-            with CancelScope(shield=True):
-                await to_thread.run_sync(self._work.close, limiter=THREADS)
         if failure is not None:
             raise failure
 
@@ -89,32 +90,100 @@ class WatchedResponse(Response):
             pass
         self._work.cancel()
 
-    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            answer, first = await _in_thread(lambda: _begun(self._work))
-        except TaskStopped:
-            return
-        except InvalidInput as error:
-            await bad_request(error)(scope, receive, send)
-            return
-        except DeidentificationFailed as error:
-            await problem_response(409, str(error))(scope, receive, send)
-            return
-        headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in answer.headers.items()]
-        headers.append((b"content-type", answer.media_type.encode("latin-1")))
-        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-        await self._send_body(chain((first,), answer.body), send)
+    async def _make_in_thread(self, handover: "_Handover") -> None:
+        await to_thread.run_sync(self._make, handover, limiter=THREADS)
 
-    async def _send_body(self, body: Iterator[bytes], send: Send) -> None:
+    def _make(self, handover: "_Handover") -> None:
+        failure: Exception | None = None
         try:
-            while (piece := await _in_thread(lambda: next(body, None))) is not None:
-                await send({"type": "http.response.body", "body": piece, "more_body": True})
-        except TaskStopped:
-            return
-        except AditError as error:
-            _log.warning("An answer of the DICOMweb proxy stays unfinished. %s", error)
-            return
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
+            answer = self._work.begin()
+            first = next(answer.body, b"")
+            handover.put(answer)
+            handover.put(first)
+            for piece in answer.body:
+                handover.put(piece)
+        except Exception as error:  # noqa: BLE001 - the edge of a thread: the event loop raises it again
+            failure = error
+        finally:
+            self._work.close()
+            handover.end(failure)
+
+
+class _Handover:
+    """What a thread makes for the event loop: an answer, and the pieces of its body."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._made: asyncio.Queue[Answer | bytes | _End] = asyncio.Queue()
+        self._room = Semaphore(_AHEAD)
+        self._is_closed = False
+
+    def put(self, made: Answer | bytes) -> None:
+        """Hand over, from the thread, once there is room; raises TaskStopped if nobody takes any more."""
+        self._room.acquire()
+        if self._is_closed:
+            raise TaskStopped("It was cancelled.")
+        self._loop.call_soon_threadsafe(self._made.put_nowait, made)
+
+    def end(self, failure: Exception | None) -> None:
+        """Say from the thread that nothing more comes, because of `failure` if there is one."""
+        self._loop.call_soon_threadsafe(self._made.put_nowait, _End(failure))
+
+    def close(self) -> None:
+        """Say in the event loop that nothing more will be taken."""
+        self._is_closed = True
+        self._room.release()
+
+    async def answer(self) -> Answer:
+        """Return the answer; raises what there is instead of one."""
+        made = await self._next()
+        assert isinstance(made, Answer)
+        return made
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """Yield the pieces of the body; raises what broke it off."""
+        while (piece := await self._next()) is not None:
+            assert isinstance(piece, bytes)
+            yield piece
+
+    async def _next(self) -> Answer | bytes | None:
+        made = await self._made.get()
+        self._room.release()
+        if not isinstance(made, _End):
+            return made
+        if made.failure is not None:
+            raise made.failure
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class _End:
+    failure: Exception | None
+
+
+async def _answer(handover: _Handover, scope: Scope, receive: Receive, send: Send) -> None:
+    try:
+        answer = await handover.answer()
+    except TaskStopped:
+        return
+    except InvalidInput as error:
+        await bad_request(error)(scope, receive, send)
+        return
+    except DeidentificationFailed as error:
+        await problem_response(409, str(error))(scope, receive, send)
+        return
+    headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in answer.headers.items()]
+    headers.append((b"content-type", answer.media_type.encode("latin-1")))
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    try:
+        async for piece in handover.pieces():
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+    except TaskStopped:
+        return
+    except AditError as error:
+        _log.warning("An answer of the DICOMweb proxy stays unfinished. %s", error)
+        return
+    await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 def bad_request(error: InvalidInput) -> Response:
@@ -135,12 +204,3 @@ def gathered(pieces: Iterable[bytes]) -> Iterator[bytes]:
             held, size, enough = [], 0, min(2 * enough, _PIECE)
     if held:
         yield b"".join(held)
-
-
-def _begun(work: Work) -> tuple[Answer, bytes]:
-    answer = work.begin()
-    return answer, next(answer.body, b"")
-
-
-async def _in_thread(make: Callable[[], _Made]) -> _Made:
-    return await to_thread.run_sync(make, limiter=THREADS)
