@@ -58,8 +58,9 @@ def _contests(options: argparse.Namespace, folder: Path) -> Iterator[Result]:
             for contest in web.contests(servers, folder, options.instances):
                 yield hold(contest, options.rounds)
     if "proxy" in options.parts:
+        sizes = 3 * options.instances, 12 * options.instances
         with ExitStack() as servers:
-            for contest in dicomweb_proxy.contests(servers, folder / "proxy", 3 * options.instances):
+            for contest in dicomweb_proxy.contests(servers, folder / "proxy", sizes):
                 yield hold(contest, options.rounds)
     if "archives" in options.parts:
         with ExitStack() as servers:

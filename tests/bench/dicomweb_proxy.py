@@ -2,9 +2,10 @@
 
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from threading import Event, Thread
 
@@ -48,27 +49,30 @@ class _Counter:
         self.instances += 1
 
 
-def contests(servers: ExitStack, folder: Path, images: int) -> Iterator[Contest]:
-    """Yield the retrieval of a CT study by WADO-RS."""
+def contests(servers: ExitStack, folder: Path, sizes: Sequence[int]) -> Iterator[Contest]:
+    """Yield the retrievals of CT studies of so many images by WADO-RS.
+
+    What fits into 128 MB Orthanc has in memory when it is asked for it again.
+    """
     source, proxy = _started(servers, folder)
-    study = ct_study(images, rows=512, key="bench-proxy")
-    size = _load(source, study, folder)
     by_proxy = _node(proxy)
+    for images in sizes:
+        study = ct_study(images, rows=512, key=f"bench-proxy {images}")
+        size = _load(source, study, folder)
 
-    def retrieve(node: DicomWebNode) -> None:
-        counter = _retrieved(node, study)
-        assert counter.instances == images
+        def retrieve(node: DicomWebNode, study: StudySpec = study, images: int = images) -> None:
+            assert _retrieved(node, study).instances == images
 
-    yield Contest(
-        "WADO-RS of a study through the proxy",
-        size / 1e6,
-        {
-            "Orthanc's own WADO-RS": lambda: retrieve(source.archive.web_node),
-            "ADIT's proxy, C-GET behind it": lambda: retrieve(by_proxy),
-        },
-        lambda: None,
-        goals={"ADIT's proxy, C-GET behind it": 0.33},
-    )
+        yield Contest(
+            f"WADO-RS of a study of {images} CT images through the proxy",
+            size / 1e6,
+            {
+                "Orthanc's own WADO-RS": partial(retrieve, source.archive.web_node),
+                "ADIT's proxy, C-GET behind it": partial(retrieve, by_proxy),
+            },
+            lambda: None,
+            goals={"ADIT's proxy, C-GET behind it": 0.33},
+        )
 
 
 def figures(folder: Path, *, images: int, rounds: int) -> Iterator[tuple[str, float]]:
