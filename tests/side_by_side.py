@@ -12,8 +12,8 @@ from threading import Lock, Thread
 from typing import IO
 
 HALVES = {
-    "stack": ("tests/faults", "tests/e2e", "tests/contract"),
-    "others": ("tests/integration", "tests/unit"),
+    "stack": ("tests/faults", "tests/e2e"),
+    "others": ("tests/contract", "tests/integration", "tests/unit"),
 }
 _printing = Lock()
 
@@ -42,7 +42,7 @@ def main() -> int:
 
 def _start(paths: Sequence[str]) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "pytest", *paths, "--durations=15"],
+        [sys.executable, "-m", "pytest", *paths, "--durations=40"],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
