@@ -21,20 +21,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from adit_core.errors import InputProblem, InvalidInput
+from adit_core.services.cells import CellKind, flaw, folded, text_problem, uid_problem
 from adit_core.services.sheet_rows import (
     HEADER_ROW,
     SheetRow,
     doubled_columns,
-    flaw,
-    folded,
     in_order,
     open_sheet,
     places_of,
     rows_of,
-    text_problem,
-    uid_problem,
 )
-from adit_core.services.spreadsheet import CellKind, Spreadsheet
+from adit_core.services.spreadsheet import Spreadsheet
 
 PATIENT_ID = "PatientID"
 STUDY_INSTANCE_UID = "StudyInstanceUID"

@@ -5,9 +5,8 @@ from collections.abc import Callable
 from datetime import date
 
 from adit_core.dicom.query import name_matches, text_matches
+from adit_core.services.cells import CellKind, flaw, text_problem, uid_problem
 from adit_core.services.query_columns import MODALITY, CellForm, Level, QueryColumn
-from adit_core.services.sheet_rows import flaw, text_problem, uid_problem
-from adit_core.services.spreadsheet import CellKind
 
 ANYTHING = "*"
 """The cell that asks for an attribute without choosing by it."""

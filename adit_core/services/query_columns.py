@@ -35,7 +35,7 @@ from functools import cache
 
 from pydicom.datadict import dictionary_VR, keyword_dict
 
-from adit_core.services.sheet_rows import folded
+from adit_core.services.cells import folded
 
 PATIENT_ID = "PatientID"
 PATIENT_NAME = "PatientName"

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from adit_core.errors import InputProblem
-from adit_core.services.sheet_rows import HEADER_ROW, folded, places_of
+from adit_core.services.cells import folded
+from adit_core.services.sheet_rows import HEADER_ROW, places_of
 from adit_core.services.spreadsheet import MAX_COLUMNS, Spreadsheet
 
 Place = tuple[int, int]

@@ -8,7 +8,6 @@ import io
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 from zipfile import ZipFile
 
@@ -18,6 +17,7 @@ from openpyxl.cell.cell import TYPE_ERROR
 from openpyxl.cell.read_only import EMPTY_CELL
 
 from adit_core.errors import InputProblem, InvalidInput
+from adit_core.services.cells import CellKind
 from adit_core.services.text_guard import unguarded
 
 MAX_BYTES = 10 << 20
@@ -39,17 +39,6 @@ _SCIENTIFIC = re.compile(r"\d([.,]\d+)?E\+\d+")
 _ONLY_ZEROS = re.compile(r"0{2,}")
 _EXACT = 10**15
 """Excel keeps 15 digits of a number (and IEEE 754 doubles not much more)."""
-
-
-class CellKind(StrEnum):
-    """What a cell holds that is not, or no longer, text."""
-
-    NUMBER = "number"
-    ROUNDED = "rounded number"
-    """Digits are lost."""
-    DATE = "date"
-    ERROR = "error"
-    """What a formula shows that could not be calculated, such as #N/A."""
 
 
 @dataclass(frozen=True, slots=True)

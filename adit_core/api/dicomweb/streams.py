@@ -96,17 +96,21 @@ class WatchedResponse(Response):
     def _make(self, handover: "_Handover") -> None:
         failure: Exception | None = None
         try:
+            self._hand_over(handover)
+        except Exception as error:  # noqa: BLE001 - the edge of a thread: the event loop raises it again
+            failure = error
+        handover.end(failure)
+
+    def _hand_over(self, handover: "_Handover") -> None:
+        try:
             answer = self._work.begin()
             first = next(answer.body, b"")
             handover.put(answer)
             handover.put(first)
             for piece in answer.body:
                 handover.put(piece)
-        except Exception as error:  # noqa: BLE001 - the edge of a thread: the event loop raises it again
-            failure = error
         finally:
             self._work.close()
-            handover.end(failure)
 
 
 class _Handover:
