@@ -13,7 +13,6 @@ from adit_core.db import PatientLink, Permission, PseudonymProject, StudyLink, U
 from adit_core.db.audit import AuditAction
 from adit_core.db.engine import Database
 from adit_core.db.secrets import Keyring
-from adit_core.deid.subject import Project
 from adit_core.errors import InputProblem, NotFound, refuse
 from adit_core.services import audit
 from adit_core.services.projects import deid_project, find_project
@@ -41,41 +40,6 @@ class LinkedPatient:
     pseudonym: str
     linked_at: datetime
     studies: tuple[LinkedStudy, ...] = ()
-
-
-def link_study(
-    db: Database, project_id: int, project: Project, *, patient_id: str, study_uid: str, mapped_uid: str
-) -> None:
-    """Write down which study leaves under which UID; done again, it changes nothing.
-
-    Raises:
-        NotFound: The patient has no pseudonym in the project (any more).
-    """
-    with db.session() as session:
-        patient = session.exec(
-            select(PatientLink)
-            .where(
-                PatientLink.project_id == project_id,
-                PatientLink.patient_digest == patient_digest(project, patient_id.strip()),
-            )
-            .with_for_update(key_share=True)
-        ).one_or_none()
-        if patient is None:
-            raise NotFound("The patient's link was deleted: submit the transfer anew.")
-        if not session.exec(
-            select(StudyLink.id).where(
-                StudyLink.patient_link_id == patient.id,
-                StudyLink.pseudonymized_study_instance_uid == mapped_uid,
-            )
-        ).first():
-            session.add(
-                StudyLink(
-                    patient_link_id=patient.id,
-                    study_instance_uid=db.keyring.seal(study_uid),
-                    pseudonymized_study_instance_uid=mapped_uid,
-                )
-            )
-            session.commit()
 
 
 def find_links(

@@ -10,8 +10,8 @@ from adit_core.deid.subject import Subject
 from adit_core.dicom.references import StudyReference
 from adit_core.errors import StudyFailed
 from adit_core.services.deidentify import HeldBack, Review, StudyDeidentifier
-from adit_core.services.links import link_study
 from adit_core.services.projects import deid_project
+from adit_core.services.pseudonyms import link_study
 
 
 def study_deidentifier(db: Database, row: PseudonymProject, task: Task) -> StudyDeidentifier:

@@ -10,13 +10,13 @@ from dataclasses import dataclass, replace
 
 from sqlmodel import Session, col, select
 
-from adit_core.db import PatientLink, PseudonymProject
+from adit_core.db import PatientLink, PseudonymProject, StudyLink
 from adit_core.db.engine import Database
 from adit_core.db.projects import PseudonymSource
 from adit_core.db.secrets import Keyring
 from adit_core.deid.pseudonyms import keyed_pseudonym, random_pseudonym
 from adit_core.deid.subject import Project, Subject
-from adit_core.errors import InputProblem, InvalidInput, refuse
+from adit_core.errors import InputProblem, InvalidInput, NotFound, refuse
 from adit_core.services.projects import deid_project
 
 FIELD = "Pseudonym"
@@ -73,6 +73,41 @@ def foreseen_pseudonyms(
         book = _Book(session, deid_project(db.keyring, project), project, list(wishes))
         problems = list(book.problems())
         return ({} if problems else book.chosen()), problems
+
+
+def link_study(
+    db: Database, project_id: int, project: Project, *, patient_id: str, study_uid: str, mapped_uid: str
+) -> None:
+    """Write down which study leaves under which UID; done again, it changes nothing.
+
+    Raises:
+        NotFound: The patient has no pseudonym in the project (any more).
+    """
+    with db.session() as session:
+        patient = session.exec(
+            select(PatientLink)
+            .where(
+                PatientLink.project_id == project_id,
+                PatientLink.patient_digest == patient_digest(project, patient_id.strip()),
+            )
+            .with_for_update(key_share=True)
+        ).one_or_none()
+        if patient is None:
+            raise NotFound("The patient's link was deleted: submit the transfer anew.")
+        if not session.exec(
+            select(StudyLink.id).where(
+                StudyLink.patient_link_id == patient.id,
+                StudyLink.pseudonymized_study_instance_uid == mapped_uid,
+            )
+        ).first():
+            session.add(
+                StudyLink(
+                    patient_link_id=patient.id,
+                    study_instance_uid=db.keyring.seal(study_uid),
+                    pseudonymized_study_instance_uid=mapped_uid,
+                )
+            )
+            session.commit()
 
 
 def patient_digest(project: Project, patient_id: str) -> str:

@@ -24,7 +24,7 @@ from adit_core.deid.profile import builtin_profiles
 from adit_core.errors import ActionNotPossible, InvalidInput, NotAllowed, NotFound, SecretUnreadable
 from adit_core.services.batch_file import BatchFile, BatchStudy
 from adit_core.services.jobs import list_jobs
-from adit_core.services.links import delete_links, export_links, find_links, link_study
+from adit_core.services.links import delete_links, export_links, find_links
 from adit_core.services.nodes import get_node
 from adit_core.services.projects import (
     ProjectChanges,
@@ -36,7 +36,7 @@ from adit_core.services.projects import (
     set_project_access,
     usable_projects,
 )
-from adit_core.services.pseudonyms import Wish, assign_pseudonyms
+from adit_core.services.pseudonyms import Wish, assign_pseudonyms, link_study
 from adit_core.services.secret_rotation import rotate_secrets
 from adit_core.services.submit import submit_batch_transfer
 from adit_core.services.text_sheet import SheetFormat
