@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlmodel import col, update
 from streamlit.testing.v1 import AppTest
+from streamlit.util import calc_hash
 
 from adit_core.db import Job, Task, User
 from adit_core.db.engine import Database
@@ -40,6 +41,12 @@ class Dashboard:
     def home(self, user: User) -> AppTest:
         """Open the whole dashboard, as it is opened by those who name no page."""
         return self._opened(AppTest.from_file(_SCRIPT, default_timeout=_TIMEOUT), user, {})
+
+    def page(self, user: User, path: str, /, **query: str) -> AppTest:
+        """Open the whole dashboard at a page, named as in its address."""
+        page = AppTest.from_file(_SCRIPT, default_timeout=_TIMEOUT)
+        page._page_hash = calc_hash(path)  # AppTest goes to pages that are files only
+        return self._opened(page, user, query)
 
     def jobs(self, user: User, **query: str) -> AppTest:
         """Open the list."""

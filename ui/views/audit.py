@@ -8,6 +8,7 @@ from adit_core.api.wiring import connected
 from adit_core.db import AuditEvent
 from adit_core.db.audit import AuditAction
 from adit_core.services.audit_trail import list_events
+from adit_core.services.rights import require_staff
 from adit_core.services.sessions import Principal
 from ui.components.table import Badge, Column, Grid, Row, Text, Tone, table
 from ui.components.times import moment, zone
@@ -27,6 +28,7 @@ _COLUMNS = (
 
 def show(principal: Principal) -> None:
     """Show what was done, the latest first; only staff may see it."""
+    require_staff(principal.user)
     st.title("Audit", anchor=False)
     first, second, third = st.columns([2, 4, 2])
     actor = first.text_input(

@@ -1,0 +1,111 @@
+"""Every page of the dashboard as everybody sees it: what they may see, or a sentence that says why not."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from adit_core.api.wiring import Wiring, connect
+from adit_core.db import Permission, User
+from adit_core.db.engine import Database
+from adit_core.services.users import create_user
+from adit_core.settings import Settings
+from tests.rows import allow, make_group, make_job, make_server, make_user
+from tests.web_pages import Dashboard
+from tests.web_process import PASSWORD
+
+HOME = "home"
+OPEN = (HOME, "jobs", "explorer", "profile")
+NEEDED = {
+    "selective": Permission.TRANSFER,
+    "batch": Permission.TRANSFER,
+    "query": Permission.QUERY,
+    "mass": Permission.TRANSFER,
+    "upload": Permission.TRANSFER,
+    "review": Permission.REVIEW_HELD_INSTANCES,
+}
+OF_STAFF = ("users", "groups", "nodes", "profiles", "projects", "announcements", "audit")
+EVERYTHING = (*OPEN, *NEEDED, *OF_STAFF, "job")
+ROLES: dict[str, tuple[Permission, ...]] = {
+    "nobody": (),
+    "who transfers": (Permission.TRANSFER, Permission.TRANSFER_UNPSEUDONYMIZED),
+    "who asks": (Permission.QUERY,),
+    "who reviews": (Permission.REVIEW_HELD_INSTANCES,),
+}
+Open = Callable[[User, str], AppTest]
+
+
+@pytest.fixture
+def dashboard(tmp_path: Path) -> Iterator[Dashboard]:
+    """The pages on SQLite; what databases do differently is not decided by pages."""
+    database = Database(f"sqlite:///{tmp_path / 'adit.sqlite'}")
+    database.upgrade()
+    dashboard = Dashboard(database, Settings())
+    connect(Wiring(dashboard.settings, database, dashboard.launcher))
+    yield dashboard
+    database.dispose()
+
+
+@pytest.fixture
+def job_id(dashboard: Dashboard) -> int:
+    """The job of somebody else."""
+    return make_job(dashboard.db, owner=make_user(dashboard.db, "owner")).id
+
+
+@pytest.fixture
+def opened(dashboard: Dashboard, job_id: int) -> Open:
+    """What opens a page; that of a job shows the job of somebody else."""
+
+    def open_page(user: User, path: str) -> AppTest:
+        query = {"id": str(job_id)} if path == "job" else {}
+        return dashboard.page(user, "" if path == HOME else path, **query)
+
+    return open_page
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_members_see_what_their_group_permits(dashboard: Dashboard, opened: Open, role: str, job_id: int):
+    user = make_user(dashboard.db)
+    group = make_group(dashboard.db, user, permissions=ROLES[role])
+    allow(dashboard.db, group, make_server(dashboard.db), as_source=True, as_destination=True)
+
+    refusals = {path: _refusal(opened(user, path)) for path in EVERYTHING}
+
+    assert refusals == {
+        **dict.fromkeys(OPEN, ""),
+        **{path: "" if needed in ROLES[role] else _lacking(needed) for path, needed in NEEDED.items()},
+        **dict.fromkeys(OF_STAFF, "Only staff may do this."),
+        "job": f"There is no job {job_id}.",
+    }
+
+
+def test_staff_see_everything(dashboard: Dashboard, opened: Open):
+    chief = make_user(dashboard.db, staff=True)
+
+    assert [path for path in EVERYTHING if _refusal(opened(chief, path))] == []
+
+
+def test_who_has_to_choose_a_password_sees_nothing_else(dashboard: Dashboard, opened: Open):
+    user = create_user(dashboard.db, username="eve", password=PASSWORD, staff=True, must_change_password=True)
+
+    for path in (HOME, "selective", "users"):
+        page = opened(user, path)
+        assert [title.value for title in page.title] == ["Choose a password of your own"], path
+        assert not page.get("bidi_component"), path
+
+
+def _refusal(page: AppTest) -> str:
+    """Return why a page shows nothing, empty if it shows what it has; it never shows both."""
+    assert not page.exception
+    if not page.error:
+        assert page.title
+        return ""
+    (sentence,) = page.error
+    assert not page.get("bidi_component")
+    assert not [*page.text_input, *page.selectbox]
+    return sentence.value
+
+
+def _lacking(permission: Permission) -> str:
+    return f"You lack the permission to {permission.value}. An administrator can give it to your group."
