@@ -12,8 +12,8 @@ from threading import Lock, Thread
 from typing import IO
 
 HALVES = {
-    "stack": ("tests/faults", "tests/e2e"),
-    "others": ("tests/contract", "tests/integration", "tests/unit"),
+    "stack": ("tests/faults", "tests/e2e", "tests/contract"),
+    "others": ("tests/integration", "tests/unit"),
 }
 _printing = Lock()
 
