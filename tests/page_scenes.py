@@ -60,6 +60,12 @@ def _offered(page: Page, box: Locator, value: str) -> Locator:
     return option
 
 
+def drop(page: Page, *rows: dict[str, str], filename: str = "studies.csv") -> None:
+    """Drop a spreadsheet with these rows into the only field for files."""
+    file = {"name": filename, "mimeType": "text/csv", "buffer": sheet_of(*rows)}
+    page.locator("input[type=file]").set_input_files(file)  # type: ignore[arg-type]
+
+
 def show(page: Page, name: str, scenery: Scenery, folder: Path) -> None:
     """Open the page of that name, and do there what makes it worth looking at."""
     if name in _PATHS:
@@ -95,7 +101,7 @@ def _batch(page: Page, _: Path) -> None:
     ]
     rows[1]["PatientID"] = ""
     rows[2]["StudyInstanceUID"] = "1.2.840,5"
-    _drop(page, rows)
+    drop(page, *rows)
     expect(page.get_by_text("There is something to correct in 2 rows")).to_be_visible()
     choose(page, "Source", CLINIC)
     choose(page, "Destination", RESEARCH)
@@ -103,22 +109,15 @@ def _batch(page: Page, _: Path) -> None:
 
 def _query(page: Page, _: Path) -> None:
     go(page, "/query")
-    _drop(
+    drop(
         page,
-        [
-            {"PatientID": ABDOMEN.patient_id, "PatientName": "", "Modality": "CT", "From": "2024-01-01"},
-            {"PatientID": MR.patient_id, "PatientName": "", "Modality": "MR", "From": ""},
-            {"PatientID": "", "PatientName": "Test^P*", "Modality": "", "From": "2024-02-01"},
-        ],
+        {"PatientID": ABDOMEN.patient_id, "PatientName": "", "Modality": "CT", "From": "2024-01-01"},
+        {"PatientID": MR.patient_id, "PatientName": "", "Modality": "MR", "From": ""},
+        {"PatientID": "", "PatientName": "Test^P*", "Modality": "", "From": "2024-02-01"},
     )
     expect(page.get_by_text("3 rows to ask about").first).to_be_visible()
     choose(page, "Source", CLINIC)
     expect(page.get_by_role("button", name="Query", exact=True)).to_be_visible()
-
-
-def _drop(page: Page, rows: list[dict[str, str]]) -> None:
-    file = {"name": "studies.csv", "mimeType": "text/csv", "buffer": sheet_of(*rows)}
-    page.locator("input[type=file]").set_input_files(file)  # type: ignore[arg-type]
 
 
 def _mass(page: Page, _: Path) -> None:

@@ -14,7 +14,7 @@ from adit_core.services.sessions import SessionLimits, open_session
 from adit_core.settings import Settings
 from tests.e2e.marked_day import CAPTURES, ODD, USUAL, Day
 from tests.markers import CONTROL, HELD, TYPED
-from tests.page_scenes import choose, go
+from tests.page_scenes import choose, drop, go
 from tests.queries import sheet_of
 from tests.web_process import COOKIE
 
@@ -184,7 +184,6 @@ def _explore(page: Page) -> None:
 
 def _drop_a_broken_spreadsheet(page: Page) -> None:
     go(page, "/batch")
-    content = sheet_of({"PatientID": TYPED.patient_id, "StudyInstanceUID": _WRONG})
-    file = {"name": f"{TYPED.family_name}.csv", "mimeType": "text/csv", "buffer": content}
-    page.locator("input[type=file]").set_input_files(file)  # type: ignore[arg-type]
+    row = {"PatientID": TYPED.patient_id, "StudyInstanceUID": _WRONG}
+    drop(page, row, filename=f"{TYPED.family_name}.csv")
     expect(page.get_by_text("There is something to correct")).to_be_visible()

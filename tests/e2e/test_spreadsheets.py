@@ -12,8 +12,8 @@ from deployments.demo.studies import write_study
 from tests.e2e.conftest import Visit
 from tests.factories import instances_in
 from tests.mass import head
-from tests.page_scenes import choose
-from tests.queries import perform, sheet_of
+from tests.page_scenes import choose, drop
+from tests.queries import perform
 from tests.rows import make_folder
 from tests.web_process import WebProcess
 
@@ -33,11 +33,6 @@ def archive(web: WebProcess, tmp_path: Path) -> Path:
     for study in STUDIES:
         write_study(study, tmp_path / "archive")
     return tmp_path
-
-
-def _drop(page: Page, *rows: dict[str, str]) -> None:
-    file = {"name": "studies.csv", "mimeType": "text/csv", "buffer": sheet_of(*rows)}
-    page.locator("input[type=file]").set_input_files(file)  # type: ignore[arg-type]
 
 
 def _put_right(page: Page, row: int, text: str) -> None:
@@ -68,7 +63,7 @@ def test_a_broken_spreadsheet_is_put_right_in_place_and_transferred(
     user = web.add_user(staff=True)
     page = visit("/batch", user=user)
     first, second, third = map(_row, STUDIES)
-    _drop(page, first, second | {"StudyInstanceUID": "1.2.840,5"}, third | {"PatientID": ""})
+    drop(page, first, second | {"StudyInstanceUID": "1.2.840,5"}, third | {"PatientID": ""})
     expect(page.get_by_text("There is something to correct in 2 rows")).to_be_visible()
     _put_right(page, 0, second["StudyInstanceUID"])
     expect(page.get_by_text("There is something to correct in 1 row of")).to_be_visible()
@@ -92,7 +87,7 @@ def test_a_broken_spreadsheet_is_put_right_in_place_and_transferred(
 def test_what_a_query_finds_is_transferred_by_one_click(web: WebProcess, visit: Visit, archive: Path):
     user = web.add_user(staff=True)
     page = visit("/query", user=user)
-    _drop(page, *({"PatientID": study.patient_id} for study in STUDIES), {"PatientID": "nobody"})
+    drop(page, *({"PatientID": study.patient_id} for study in STUDIES), {"PatientID": "nobody"})
     expect(page.get_by_text("4 rows to ask about").first).to_be_visible()
     choose(page, "Source", f"{archive.name} archive")
     page.get_by_role("button", name="Query", exact=True).click()

@@ -1,16 +1,12 @@
 """Every page of the dashboard as everybody sees it: what they may see, or a sentence that says why not."""
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from adit_core.api.wiring import Wiring, connect
 from adit_core.db import Permission, User
-from adit_core.db.engine import Database
 from adit_core.services.users import create_user
-from adit_core.settings import Settings
 from tests.rows import allow, make_group, make_job, make_server, make_user
 from tests.web_pages import Dashboard
 from tests.web_process import PASSWORD
@@ -37,14 +33,9 @@ Open = Callable[[User, str], AppTest]
 
 
 @pytest.fixture
-def dashboard(tmp_path: Path) -> Iterator[Dashboard]:
-    """The pages on SQLite; what databases do differently is not decided by pages."""
-    database = Database(f"sqlite:///{tmp_path / 'adit.sqlite'}")
-    database.upgrade()
-    dashboard = Dashboard(database, Settings())
-    connect(Wiring(dashboard.settings, database, dashboard.launcher))
-    yield dashboard
-    database.dispose()
+def backend() -> str:
+    """SQLite only: what databases do differently is not decided by pages."""
+    return "sqlite"
 
 
 @pytest.fixture
