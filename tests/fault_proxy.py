@@ -53,13 +53,13 @@ class FaultProxy:
         self._when_used_up: Callable[[], object] = self.cut
         self._over = Event()
         self._threads: list[Thread] = []
-        self._listener: socket.socket | None = socket.create_server((_HOST, 0))
-        self._keeper: socket.socket | None = None
+        self._keeper = _kept_port()
+        self.port: int = self._keeper.getsockname()[1]
+        self._listener: socket.socket | None = _listening(self.port)
         self._fillers: list[socket.socket] = []
         self._accepts = True
         self._refuses = False
         self._stalls_all = False
-        self.port: int = self._listener.getsockname()[1]
 
     def __enter__(self) -> Self:
         self._start(self._listen)
@@ -79,15 +79,13 @@ class FaultProxy:
             self._rate, self._delay, self._allowed, self._stalls_all = 0, 0.0, None, False
             for connection in self._connections:
                 connection.is_stalled = False
+            if self._listener is None:
+                self._listener = _listening(self.port)
+            self._listener.listen()
+            self._accepts, self._refuses = True, False
         for filler in self._fillers:
             filler.close()
         self._fillers.clear()
-        if self._listener is None:
-            assert self._keeper is not None
-            self._keeper.close()
-            self._listener = socket.create_server((_HOST, self.port))
-        self._listener.listen()
-        self._accepts, self._refuses = True, False
 
     def throttle(self, bytes_per_second: int) -> None:
         """Hand on no more than so much on each connection."""
@@ -163,13 +161,17 @@ class FaultProxy:
         while not self._over.is_set():
             listener = self._listener
             if listener is not None and self._refuses:
-                listener.close()
-                self._keeper = _kept(self.port)
-                self._listener = None
+                self._stop_listening()
             elif listener is None or not self._accepts:
                 time.sleep(_INTERVAL)
             elif select.select([listener], [], [], _INTERVAL)[0]:
                 self._accept(listener)
+
+    def _stop_listening(self) -> None:
+        with self._lock:
+            if self._listener is not None and self._refuses:
+                self._listener.close()
+                self._listener = None
 
     def _accept(self, listener: socket.socket) -> None:
         with self._lock:
@@ -228,12 +230,16 @@ class FaultProxy:
         return passed
 
 
-def _kept(port: int) -> socket.socket:
-    """Take a port without listening on it, so that nobody connects to it, and nobody else gets it."""
+def _kept_port() -> socket.socket:
+    """Take a free port without listening on it; beside it only `_listening` gets the port."""
     keeper = socket.socket()
-    keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    keeper.bind((_HOST, port))
+    keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    keeper.bind((_HOST, 0))
     return keeper
+
+
+def _listening(port: int) -> socket.socket:
+    return socket.create_server((_HOST, port), reuse_port=True)
 
 
 def _reset_when_closed(sock: socket.socket, yes: bool) -> None:
