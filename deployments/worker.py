@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import WorkPoolCreate
@@ -49,9 +50,16 @@ def main() -> None:
     if not queues or DEFAULT_QUEUE in queues:  # one that helps out starts when the others do
         deploy()
     os.environ.setdefault("PREFECT_WORKER_QUERY_SECONDS", "2")
+    prepare_environment()
     # What answers health checks is for nobody else.
     os.environ.setdefault("PREFECT_WORKER_WEBSERVER_HOST", LOCALHOST)
     sys.exit(run_worker(command))
+
+
+def prepare_environment() -> None:
+    """Let the command of prefect.yaml find this Python, and our packages, in any directory."""
+    for variable, folder in (("PATH", Path(sys.executable).parent), ("PYTHONPATH", HOME)):
+        os.environ[variable] = os.pathsep.join(filter(None, (str(folder), os.environ.get(variable))))
 
 
 def worker_command(queues: Sequence[str]) -> list[str]:

@@ -164,7 +164,7 @@ class RunningStack:
 
     def _is_flow_run(self, process: psutil.Process) -> bool:
         try:
-            if "prefect.engine" not in process.cmdline():
+            if "deployments.flow_run" not in process.cmdline():
                 return False
             return process.environ().get("ADIT_DATA_DIR") == str(self.stack.data_dir)
         except psutil.Error:

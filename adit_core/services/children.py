@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from multiprocessing import forkserver
 from multiprocessing.connection import wait as wait_for_any
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from multiprocessing.process import BaseProcess
@@ -21,6 +22,7 @@ from pathlib import Path
 from threading import Lock, Thread, Timer
 from types import ModuleType
 from typing import Any, Generic, ParamSpec, Self, TypeVar
+from weakref import WeakSet
 
 from pebble import ProcessExpired, ProcessPool
 from pebble.common.types import ProcessFuture
@@ -36,6 +38,15 @@ _TIDYING_TIME = 0.5
 """Seconds after which a call that is killed is ended by force."""
 
 
+def start_fork_server() -> None:
+    """Start the process that children are forked from, if there is none; it imports what they need.
+
+    Every pool does so; who knows that there will be one saves it the wait.
+    """
+    forkserver.set_forkserver_preload([_PRELOADED])
+    forkserver.ensure_running()
+
+
 class ChildPool:
     """A pool of child processes. Use it as a context manager: leaving it ends all calls and children."""
 
@@ -44,6 +55,7 @@ class ChildPool:
         self._lock = Lock()
         self._is_closed = False
         self._pool = self._new_pool()
+        self._futures: WeakSet[ProcessFuture[Any]] = WeakSet()
 
     def __enter__(self) -> Self:
         return self
@@ -56,6 +68,8 @@ class ChildPool:
         with self._lock:
             self._is_closed = True
             _end(self._pool)
+            for future in list(self._futures):
+                future.cancel()  # pebble forgets those whose child it ends in a quiet moment
 
     def call(
         self, timeout: float, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs
@@ -73,12 +87,12 @@ class ChildPool:
                 _end(self._pool)
                 self._pool = self._new_pool()
             future = self._pool.schedule(_sanitised, (function, args, kwargs), timeout=timeout)
+            self._futures.add(future)
         return ChildCall(future, timeout, lambda: self._is_closed)
 
     def _new_pool(self) -> ProcessPool:
-        context = _Context()
-        context.set_forkserver_preload([_PRELOADED])
-        return ProcessPool(max_workers=self._size, context=context, initializer=_start_child)
+        start_fork_server()
+        return ProcessPool(max_workers=self._size, context=_Context(), initializer=_start_child)
 
 
 class ChildCall(Generic[T]):

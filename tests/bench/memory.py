@@ -44,7 +44,7 @@ def _look_at(process: psutil.Process, peak: PeakMemory) -> None:
         command, size = " ".join(process.cmdline()), process.memory_info().rss / 1e6
     except psutil.Error:
         return  # it has ended meanwhile
-    if "prefect.engine" in command:
+    if "deployments.flow_run" in command:
         peak.flow_run = max(peak.flow_run, size)
     elif "forkserver" in command:
         peak.child = max(peak.child, size)

@@ -155,6 +155,18 @@ def test_calls_that_end_with_their_pool_were_stopped_and_did_not_fail(tmp_path: 
             call.result()
 
 
+def test_calls_end_with_their_pool_even_if_pebble_forgets_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pebble.pool.process.TaskManager.tasks_abort", lambda *_: None)
+    with ChildPool(1) as pool:
+        call = pool.call(60, sleep_after_telling, str(tmp_path / "pid"))
+        pid_from(tmp_path / "pid")
+    assert call.is_over(within=5)
+    with pytest.raises(TaskStopped):
+        call.result()
+
+
 def test_a_closed_pool_starts_nothing() -> None:
     pool = ChildPool(1)
     pool.close()

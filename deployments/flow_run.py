@@ -1,0 +1,16 @@
+"""Entry point of a flow run: Prefect's engine, while a second process imports what its children need.
+
+Prefect's own command imports Prefect twice, one after the other, to find out where the flow is; with the
+imports of the children a study would wait three times as long for the first of them (docs/performance.md).
+"""
+
+import os
+import runpy
+
+from adit_core.services.children import start_fork_server
+from deployments.stack import HOME
+
+if __name__ == "__main__":
+    os.chdir(HOME)  # the directory that Prefect has made for this run is gone before the children are
+    start_fork_server()
+    runpy.run_module("prefect.engine", run_name="__main__", alter_sys=True)
