@@ -70,7 +70,7 @@ class NodeVisit:
         self._has_said_busy = False
         policy = state.policy
         rate = policy.instances_per_second if policy else None
-        self._pace = Pace(db, state.node.id, rate, now=now) if rate else None
+        self._pace = Pace(db, state.node.id, rate) if rate else None
         self.stops_outside_hours = bool(policy and policy.windows and policy.outside is OutsideWindow.STOP)
         """Whether what is under way stops when a window ends."""
 

@@ -143,22 +143,33 @@ def test_the_scheduler_is_told_how_much_a_busy_node_copes_with(database: Databas
 
 
 class FakeTime:
-    """A clock that only sleeping moves on."""
+    """A time that only sleeping moves on, and clocks that may be set."""
 
     def __init__(self) -> None:
         self.now = TUESDAY_NOON
-
-    def __call__(self) -> datetime:
-        return self.now
+        self.set_to = timedelta()
 
     def sleep(self, seconds: float) -> None:
         self.now += timedelta(seconds=seconds)
+
+    def seconds(self) -> float:
+        return self.now.timestamp()
+
+    def pace(self, db: Database, node_id: int, rate: float) -> Pace:
+        return Pace(
+            db,
+            node_id,
+            rate,
+            now=lambda _: self.now + self.set_to,
+            clock=self.seconds,
+            sleep=self.sleep,
+        )
 
 
 @pytest.mark.parametrize("rate", [0.5, 3, 20, 1000])
 def test_workers_together_keep_the_pace_of_a_node(database: Database, node: DicomNode, rate: float) -> None:
     clock = FakeTime()
-    paces = [Pace(database, node.id, rate, now=clock, sleep=clock.sleep) for _ in range(3)]
+    paces = [clock.pace(database, node.id, rate) for _ in range(3)]
     number = 10 * 3
     moments = []
     for turn in range(number):
@@ -173,12 +184,23 @@ def test_workers_together_keep_the_pace_of_a_node(database: Database, node: Dico
 
 def test_a_node_that_was_idle_owes_nothing(database: Database, node: DicomNode) -> None:
     clock = FakeTime()
-    pace = Pace(database, node.id, 2, now=clock, sleep=clock.sleep)
+    pace = clock.pace(database, node.id, 2)
     pace.wait()
     clock.sleep(60)
     for _ in range(3):
         pace.wait()
     assert clock.now == TUESDAY_NOON + timedelta(seconds=61)
+
+
+@pytest.mark.parametrize("hours", [-1, 1])
+def test_a_clock_that_is_set_holds_nobody_up(database: Database, node: DicomNode, hours: int) -> None:
+    clock = FakeTime()
+    pace = clock.pace(database, node.id, 2)
+    pace.wait()
+    clock.set_to = timedelta(hours=hours)
+    for _ in range(3):
+        pace.wait()
+    assert SECOND <= clock.now - TUESDAY_NOON <= 2 * SECOND
 
 
 def closed_now() -> list[str]:
