@@ -66,11 +66,15 @@ lock: ## Write exact versions with hashes from the ranges in pyproject.toml.
 		pyproject.toml --extra server --group dev -o requirements/dev.txt
 	echo uv | $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--no-header - -o requirements/uv.txt
+	echo adit-client | $(BIN)/uv pip compile -q --python-version 3.12 --no-deps --generate-hashes --no-emit-index-url \
+		--no-header - -o requirements/adit-client.txt
 
-$(STAMP): requirements/dev.txt requirements/uv.txt pyproject.toml
+$(STAMP): requirements/dev.txt requirements/uv.txt requirements/adit-client.txt pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/uv.txt
 	$(BIN)/uv pip sync -q --require-hashes --compile-bytecode --python $(BIN)/python requirements/dev.txt requirements/uv.txt
+	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes --no-deps --ignore-requires-python \
+		-r requirements/adit-client.txt
 	$(BIN)/uv pip install -q --no-deps --no-build-isolation --python $(BIN)/python -e .
 	$(BIN)/python -m compileall -q adit_core flows deployments ui tests
 	touch $@

@@ -1,12 +1,9 @@
-"""ADIT's own client from PyPI, unchanged, with every method that it has.
-
-It asks for Python 3.12 in its metadata, though it runs on 3.11 as well: there, install it by
-``pip install --no-deps --ignore-requires-python adit-client``.
-"""
+"""ADIT's own client from PyPI, unchanged, with every method that it has."""
 
 import gzip
 import json
 
+import adit_client
 import pytest
 from pydicom import Dataset, dcmread
 
@@ -15,8 +12,6 @@ from deployments.demo.specs import Form, SeriesSpec
 from deployments.demo.studies import write_study
 from tests import factories
 from tests.dicomweb_proxy import hashes_of
-
-adit_client = pytest.importorskip("adit_client", reason="install adit-client, see the top of this file")
 
 CT = factories.ct_study(4, key="adit client", patient_id="ADITCLIENT", patient_name="Doe^Jane")
 MIXED = factories.study(
