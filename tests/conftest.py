@@ -8,6 +8,14 @@ import pytest
 
 from tests import servers, tls_servers
 from tests.certificates import Authority
+from tests.quick_python import collect_garbage_rarely, share_compiled_sql
+
+share_compiled_sql()
+
+
+def pytest_collection_finish() -> None:
+    """Begin with what the collection has imported."""
+    collect_garbage_rarely()
 
 
 @pytest.fixture(scope="session")
