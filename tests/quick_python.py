@@ -40,5 +40,5 @@ def _is_same_kind(one: object, other: object) -> bool:
     return type(one) is type(other)
 
 
-def _hash_of_kind(one: object) -> int:
-    return hash(type(one))
+def _hash_of_kind(self: object) -> int:
+    return hash(type(self))
