@@ -13,7 +13,7 @@ from rich.console import Console
 
 from tests.bench import archives, dashboard, dicomweb_proxy, large_job, queries, services, web
 from tests.bench.contest import Result, hold
-from tests.bench.report import figures_table, keep, speed_table
+from tests.bench.report import circumstances_table, figures_table, keep, speed_table
 
 _PARTS = ("services", "web", "proxy", "archives", "orchestration", "memory", "queries", "dashboard", "large")
 Figures = dict[str, dict[str, float]]
@@ -32,6 +32,7 @@ def main() -> None:
         figures = _figures(options, folder)
     for title, values in figures.items():
         console.print(figures_table(title, values))
+    console.print(circumstances_table())
     console.print(f"Results: {keep(vars(options), results, figures)}")
 
 

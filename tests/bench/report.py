@@ -48,6 +48,14 @@ def figures_table(title: str, figures: Mapping[str, float]) -> Table:
     return table
 
 
+def circumstances_table() -> Table:
+    """Return what the figures were measured on: the machine and the versions."""
+    table = Table(title="Measured on", show_header=False)
+    for name, value in {**_machine(), **_versions()}.items():
+        table.add_row(name, str(value))
+    return table
+
+
 def keep(
     options: Mapping[str, object],
     results: Sequence[Result],

@@ -14,7 +14,7 @@ from tests.bench.deid.contestants import CONTESTANTS, files_of
 from tests.bench.deid.key import answer_key
 from tests.bench.deid.report import figures, misses_table, score_table
 from tests.bench.deid.scorer import Score, score
-from tests.bench.report import keep, speed_table
+from tests.bench.report import circumstances_table, keep, speed_table
 
 
 def main() -> None:
@@ -27,6 +27,7 @@ def main() -> None:
     console.print(misses_table("ADIT", scores["ADIT"]))
     result = hold(speed.contest(options.images), options.rounds)
     console.print(speed_table(result))
+    console.print(circumstances_table())
     console.print(f"Results: {keep(vars(options), [result], figures(scores), name='deid')}")
 
 
