@@ -1,7 +1,7 @@
 """Whose an instance says it is: its Patient ID, read as it passes, without reading the data set.
 
-Patient ID is among the first elements of a data set, since they come in the order of their tags (PS3.5 7.1).
-So the elements before it are stepped over, in the first fragment nearly always, and the rest is not looked at.
+Elements come in the order of their tags (PS3.5 7.1), so Patient ID is among the first ones: those before it
+are stepped over, in the first fragment nearly always, and the rest is not looked at.
 """
 
 import struct
@@ -26,6 +26,9 @@ LONGEST_BEGINNING = 1 << 20
 What may come before is a list of references, of about a hundred bytes for each instance.
 """
 
+_LONGEST_INFLATED = 1 << 16
+"""The same, of a data set that is deflated."""
+
 _SPECIFIC_CHARACTER_SET = 0x00080005
 _PATIENT_ID = 0x00100020
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
@@ -44,7 +47,7 @@ def read_patient_id(beginning: bytes, transfer_syntax_uid: str) -> str | None:
     try:
         if transfer_syntax_uid == DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN:
             inflater = zlib.decompressobj(wbits=-zlib.MAX_WBITS)
-            beginning = inflater.decompress(beginning, LONGEST_BEGINNING)
+            beginning = inflater.decompress(beginning, _LONGEST_INFLATED)
         return _Steps(beginning, transfer_syntax_uid).patient_id()
     except struct.error:  # a step led behind the end
         return None
@@ -97,16 +100,25 @@ class _Damaged(Exception):
     """A data set cannot be stepped through."""
 
 
+class _Order:
+    """How the bytes of numbers are ordered: reads starts of elements, without and with VR, and lengths."""
+
+    def __init__(self, sign: str) -> None:
+        self.implicit = struct.Struct(f"{sign}HHI").unpack_from
+        self.explicit = struct.Struct(f"{sign}HH2sH").unpack_from
+        self.length = struct.Struct(f"{sign}I").unpack_from
+
+
+_LITTLE_ENDIAN, _BIG_ENDIAN = _Order("<"), _Order(">")
+
+
 class _Steps:
     """Steps over the elements of a data set. Raises struct.error where it ends."""
 
     def __init__(self, data: bytes, transfer_syntax_uid: str) -> None:
-        order = ">" if transfer_syntax_uid == EXPLICIT_VR_BIG_ENDIAN else "<"
         self._data = data
         self._is_implicit = transfer_syntax_uid == IMPLICIT_VR_LITTLE_ENDIAN
-        self._implicit = struct.Struct(f"{order}HHI")
-        self._explicit = struct.Struct(f"{order}HH2sH")
-        self._long = struct.Struct(f"{order}I")
+        self._order = _BIG_ENDIAN if transfer_syntax_uid == EXPLICIT_VR_BIG_ENDIAN else _LITTLE_ENDIAN
 
     def patient_id(self) -> str:
         """Return the Patient ID, empty if there is none."""
@@ -125,18 +137,21 @@ class _Steps:
     def _element(self, position: int, *, implicit: bool) -> tuple[int, bytes, int, int]:
         """Return tag and VR of an element, where its value starts, and its length."""
         if implicit:
-            group, element, length = self._implicit.unpack_from(self._data, position)
+            group, element, length = self._order.implicit(self._data, position)
             return group << 16 | element, b"", position + 8, length
-        group, element, vr, length = self._explicit.unpack_from(self._data, position)
+        group, element, vr, length = self._order.explicit(self._data, position)
         tag = group << 16 | element
         if vr in LONG_VRS:
-            return tag, vr, position + 12, self._long.unpack_from(self._data, position + 8)[0]
+            return tag, vr, position + 12, self._order.length(self._data, position + 8)[0]
         if group != _ITEM_GROUP and not (vr.isalpha() and vr.isupper()):
             raise _Damaged
         return tag, vr, position + 8, length
 
     def _value(self, start: int, length: int) -> bytes:
-        return struct.unpack_from(f"{length}s", self._data, start)[0]
+        value = self._data[start : start + length]
+        if len(value) < length:
+            raise struct.error
+        return value
 
     def _behind(self, vr: bytes, start: int, length: int, *, implicit: bool, depth: int) -> int:
         """Return where an element ends. What is of unknown VR and length is implicit (PS3.5 6.2.2)."""

@@ -177,7 +177,7 @@ class Ledger:
         return delivery.failure or _NOT_CONFIRMED
 
     def _of_others(self) -> int:
-        """Return how many instances name another patient than the source, or than most if it was not asked."""
+        """Return how many instances name another patient than the source, or than most of them do."""
         meant = self.manifest.patient_id
         same = self.named[meant] if meant else max(self.named.values(), default=0)
         return self.named.total() - same
