@@ -79,6 +79,8 @@ class Task(Table, table=True):
     sent: int = 0
     """Instances that were sent, over all attempts; those that the destination already held are not."""
     bytes_sent: int = Field(default=0, sa_type=BigInteger)
+    of_others: int = 0
+    """Instances that were sent and name another patient, over all attempts."""
     started_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     ended_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
 

@@ -42,6 +42,8 @@ class Manifest:
     """True if the source has nothing else of this study."""
     missing_series: tuple[str, ...] = ()
     """Chosen series that the source does not know."""
+    patient_id: str = ""
+    """Whose study the source says it is; empty if no patient was meant, for then it was not asked."""
 
     def wanted(self) -> dict[str, InstanceResult]:
         """Return the instances to be moved by their SOP Instance UID."""
@@ -89,8 +91,7 @@ def plan(searcher: Searcher, study: StudyReference, selection: Selection) -> Man
             the chosen series, or it has no instance of them.
     """
     known = list(searcher.find_series(SeriesQuery(study=study)))
-    if known and study.patient_id and not _is_of_patient(searcher, study):
-        raise StudyNotFound(f"The source has study {study.study_instance_uid}, but of another patient.")
+    patient_id = _answered_patient_id(searcher, study) if known and study.patient_id else ""
     chosen = [series for series in known if _is_chosen(series, selection)]
     entries = tuple(_series_manifest(searcher, series, selection) for series in chosen)
     if not any(entry.instances for entry in entries):
@@ -102,6 +103,7 @@ def plan(searcher: Searcher, study: StudyReference, selection: Selection) -> Man
         series=entries,
         whole=len(chosen) == len(known),
         missing_series=tuple(sorted(selection.series_instance_uids - found)),
+        patient_id=patient_id,
     )
 
 
@@ -112,9 +114,16 @@ def describe(searcher: Searcher, study: StudyReference) -> StudyResult:
     return StudyResult(study)
 
 
-def _is_of_patient(searcher: Searcher, study: StudyReference) -> bool:
-    """Tell whether the study is of the patient who is meant; its series are found by its UID alone."""
-    return bool(list(searcher.find_studies(_query(study))))
+def _answered_patient_id(searcher: Searcher, study: StudyReference) -> str:
+    """Return the Patient ID that the source has for the study; its series are found by its UID alone.
+
+    It may differ from the one that is meant in case or by wildcards. Raises StudyNotFound if the study is
+    another patient's.
+    """
+    answered = [found.reference.patient_id.strip() for found in searcher.find_studies(_query(study))]
+    if not answered:
+        raise StudyNotFound(f"The source has study {study.study_instance_uid}, but of another patient.")
+    return study.patient_id if study.patient_id in answered else answered[0]
 
 
 def _query(study: StudyReference) -> StudyQuery:

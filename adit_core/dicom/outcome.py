@@ -15,6 +15,10 @@ from adit_core.errors import AditError, TransientError
 
 _NOT_RECEIVED = "not received from the source"
 _NOT_CONFIRMED = "sent, but not found at the destination"
+_OF_OTHERS = (
+    "{count} instances name another patient than {than}; the source itself has them in this study. "
+    "Look at them before they are used."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,8 @@ class StudyOutcome:
     sent: int = 0
     """Instances that were sent this time; the destination already held the other delivered ones."""
     bytes_sent: int = 0
+    of_others: int = 0
+    """Instances that were sent this time and name another patient; ``warnings`` tell of them."""
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     """What is worth telling, but no reason to look at the study again."""
@@ -101,23 +107,26 @@ class Ledger:
     """Keeps account while a study moves.
 
     ``held`` are the wanted instances that the destination held before; ``deliveries`` what it
-    answered for those that were sent.
+    answered for those that were sent; ``named`` how many of those that it took name which patient.
     """
 
     manifest: Manifest
     held: frozenset[str]
     deliveries: dict[str, Delivery] = field(default_factory=dict)
+    named: Counter[str] = field(default_factory=Counter[str])
     bytes_sent: int = 0
     warnings: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     direct_failure: str = ""
     error: AditError | None = None
 
-    def enter(self, delivery: Delivery, size: int) -> None:
-        """Enter what became of an instance of `size` bytes."""
+    def enter(self, delivery: Delivery, size: int, patient_id: str = "") -> None:
+        """Enter what became of an instance of `size` bytes that names this patient, if it is known to."""
         self.deliveries[delivery.sop_instance_uid] = delivery
         if _is_accepted(delivery):
             self.bytes_sent += size
+            if patient_id:
+                self.named[patient_id] += 1
 
     def accepted(self) -> frozenset[str]:
         """Return the instances that the destination said it took."""
@@ -143,7 +152,8 @@ class Ledger:
             ),
             sent=len(self.accepted()),
             bytes_sent=self.bytes_sent,
-            warnings=(*self.warnings, *self._delivery_warnings(withheld)),
+            of_others=self._of_others(),
+            warnings=(*self.warnings, *self._identity_warnings(), *self._delivery_warnings(withheld)),
             notes=tuple(self.notes),
             withheld=tuple(self._withheld_instances(withheld)),
             direct_failure=self.direct_failure,
@@ -165,6 +175,17 @@ class Ledger:
         if delivery is None:
             return _NOT_RECEIVED
         return delivery.failure or _NOT_CONFIRMED
+
+    def _of_others(self) -> int:
+        """Return how many instances name another patient than the source, or than most of them do."""
+        meant = self.manifest.patient_id
+        same = self.named[meant] if meant else max(self.named.values(), default=0)
+        return self.named.total() - same
+
+    def _identity_warnings(self) -> list[str]:
+        count = self._of_others()
+        than = "the source's answer did" if self.manifest.patient_id else "the others do"
+        return [_OF_OTHERS.format(count=count, than=than)] if count else []
 
     def _delivery_warnings(self, withheld: Mapping[str, str]) -> list[str]:
         counts = Counter(delivery.warning for delivery in self.deliveries.values() if delivery.warning)

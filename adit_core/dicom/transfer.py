@@ -3,6 +3,10 @@
 Where the source can send to the destination by itself, it is asked to do so first, and what then is
 still missing takes the way through here.
 
+What passes through is asked whose it is (:mod:`adit_core.dicom.named_patient`). Instances that name another
+patient than the source did are delivered as they are, and warned of. What the source sends directly, and
+what the destination held before, is not seen here, so nothing can be said of it.
+
 This is the main path of ADIT. It needs a searcher and a source on one side and a destination on the
 other (:mod:`adit_core.dicom.ports`), and holds at most the capacity of its pipe in memory, however
 large the study. It may be run again at any time: only what is missing is moved then.
@@ -14,6 +18,7 @@ from dataclasses import dataclass
 from threading import Thread
 
 from adit_core.dicom.manifest import Manifest, Selection, describe, plan
+from adit_core.dicom.named_patient import NamedInstance
 from adit_core.dicom.outcome import Ledger, StudyOutcome
 from adit_core.dicom.pipe import CAPACITY, InstancePipe, PipeAbandoned, PipedInstance
 from adit_core.dicom.ports import Delivery, Destination, DirectMover, RetrieveRequest, Searcher, Source
@@ -43,7 +48,8 @@ class Route:
     """The two ends of a transfer.
 
     ``direct`` is only for transfers that change nothing, to a destination that can be asked what it
-    holds. What it moves is counted in instances, not in bytes, for nobody tells their size.
+    holds. What it moves is counted in instances, not in bytes, for nobody tells their size, and nobody
+    sees which patient they name.
     """
 
     searcher: Searcher
@@ -134,15 +140,17 @@ def _move(route: Route, request: RetrieveRequest, ledger: Ledger, report: "_Repo
 
 
 def _deliver(destination: Destination, pipe: InstancePipe, ledger: Ledger, report: "_Reporter") -> None:
-    sizes: dict[str, PipedInstance] = {}
+    passed: dict[str, tuple[PipedInstance, NamedInstance]] = {}
 
-    def passing() -> Iterator[PipedInstance]:
+    def passing() -> Iterator[NamedInstance]:
         for instance in pipe.instances():
-            sizes[instance.header.sop_instance_uid] = instance
-            yield instance
+            named = NamedInstance(instance)
+            passed[instance.header.sop_instance_uid] = instance, named
+            yield named
 
     for delivery in destination.deliver(passing()):
-        ledger.enter(delivery, sizes.pop(delivery.sop_instance_uid).size)
+        instance, named = passed.pop(delivery.sop_instance_uid)
+        ledger.enter(delivery, instance.size, named.patient_id)
         report.now_and_then()
 
 

@@ -73,8 +73,10 @@ def execute_transfer(work: Work) -> TaskOutcome:
         hold_back(db, task.id, held.values())
     return TaskOutcome(
         counts=_counts_of(task, outcome),
-        message=" ".join(filter(None, (outcome.message(), _waiting(len(held))))),
-        has_remarks=bool(outcome.warnings) or bool(held),
+        message=" ".join(
+            filter(None, (outcome.message(), _sent_before(task.of_others), _waiting(len(held))))
+        ),
+        has_remarks=bool(outcome.warnings) or bool(held) or bool(task.of_others),
         is_retryable=outcome.is_retryable,
         direct_failure=outcome.direct_failure,
         closed=visit.closed,
@@ -107,6 +109,7 @@ def _counts_of(task: Task, outcome: StudyOutcome) -> TaskCounts:
         failed=outcome.failed,
         sent=task.sent + outcome.sent,
         bytes_sent=task.bytes_sent + outcome.bytes_sent,
+        of_others=task.of_others + outcome.of_others,
     )
 
 
@@ -133,6 +136,11 @@ def _destination(node: Node, transformer: StudyDeidentifier | None) -> Node:
     if isinstance(node, NiftiNode) and transformer is not None:
         return replace(node, sidecars=SidecarContent.TECHNICAL)
     return node
+
+
+def _sent_before(of_others: int) -> str:
+    """Return what is to be said of instances of other patients that earlier attempts sent."""
+    return f"{of_others} instances that were sent before name another patient." if of_others else ""
 
 
 def _waiting(held: int) -> str:

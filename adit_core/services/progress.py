@@ -25,6 +25,8 @@ class TaskCounts:
     """Over all attempts."""
     bytes_sent: int = 0
     """Over all attempts."""
+    of_others: int = 0
+    """Over all attempts."""
 
     @property
     def is_balanced(self) -> bool:

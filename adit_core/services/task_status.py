@@ -107,7 +107,8 @@ def reset_tasks(
 ) -> int:
     """Make ended tasks of `job` PENDING again, as if new, and return how many.
 
-    What happened before stays in their history only.
+    What happened before stays in their history only, except that instances of other patients were sent:
+    they are still where they were sent to, and are not sent again.
     """
     chosen = (col(Task.job_id) == job.id, col(Task.status).not_in(OPEN_TASKS), *conditions)
     record_of_tasks(session, *chosen, at=utc_now(), message=event, status=TaskStatus.PENDING, actor=actor)
@@ -126,7 +127,7 @@ def reset_tasks(
             attempts=0,
             started_at=None,
             ended_at=None,
-            **asdict(TaskCounts()) | {"planned": planned},
+            **asdict(TaskCounts()) | {"planned": planned, "of_others": col(Task.of_others)},
         )
         .execution_options(synchronize_session=False)
     )

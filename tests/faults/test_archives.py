@@ -161,7 +161,13 @@ CASES = (
         delivered=range(INSTANCES - 1, INSTANCES),
         says="1 instances of study",
     ),
-    Case("the instances of a study are of two patients", holds_two_patients_in_one_study, attempts=1),
+    Case(
+        "the instances of a study are of two patients",
+        holds_two_patients_in_one_study,
+        JobStatus.WARNING,
+        attempts=1,
+        says="1 instances name another patient than the source's answer did",
+    ),
 )
 
 
