@@ -29,8 +29,8 @@ _PARTS = {
 _STUDIES = ("study", "studies")
 _MOST_CHARACTERS = 200
 _OTHERS = (
-    "The others end as canceled, “Not approved.” Neither resuming nor restarting the job brings them back; "
-    "a member of staff can have each done after all by resetting it. "
+    "What is not chosen ends as canceled, “Not approved.” Neither resuming nor restarting the job brings it "
+    "back; a member of staff can have each done after all by resetting it. "
     "As some of it is not done, the job will end as canceled."
 )
 
@@ -73,7 +73,7 @@ def offer_approval(wiring: Wiring, user: User, job: JobView) -> Approval | None:
         text = st.text_input(
             "Rows to approve" if choice.are_rows else "Numbers to approve",
             key=_numbers(job.id),
-            placeholder="All, or such as 2-10, 15",
+            placeholder="Such as 2-10, 15",
             help="Numbers and ranges, as the list shows them.",
             on_change=_note_typing,
             args=[job.id],

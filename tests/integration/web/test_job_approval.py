@@ -69,7 +69,7 @@ def test_rows_that_are_typed_are_approved_after_a_question(dashboard: Dashboard,
     assert list(dashboard.launcher.runs) == [f"job-{job.id}-run-1"]
     assert "**4 studies will be done.** Rows: 2-4, 11" in words
     assert "**6 studies will not.** Rows: 5-10" in words
-    assert "Neither resuming nor restarting the job brings them back" in words
+    assert "Neither resuming nor restarting the job brings it back" in words
     assert not page.text_input, "there is nothing to approve any more"
 
 
