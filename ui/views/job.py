@@ -20,6 +20,7 @@ from ui.views.job_actions import offer_actions
 from ui.views.job_approval import offer_approval, show_approval_question
 from ui.views.job_exports import offer_export, offer_link
 from ui.views.job_history import show_history
+from ui.views.job_preview import offer_job_preview
 from ui.views.job_rows import offer_results, offer_transfer, show_rows
 from ui.views.job_tasks import show_tasks
 from ui.views.task_actions import show_task_question
@@ -76,6 +77,7 @@ def show(
         _show_status(now)
         _show_counts(now)
         approval = offer_approval(wiring, watcher.user, now)
+        offer_job_preview(wiring, watcher.user, now, approval.chosen if approval else ())
         if _is_query(now):
             show_rows(wiring.database, watcher.user, job_id)
         else:

@@ -1,13 +1,20 @@
 """Approving chosen parts of a job on its page."""
 
+from pathlib import Path
+
 import pytest
 from sqlmodel import col, select
 from streamlit.testing.v1 import AppTest
 
 from adit_core.db import Job, JobKind, JobStatus, QueryRow, Task, TaskKind, TaskStatus, User
+from adit_core.db.audit import AuditAction, AuditEvent
+from adit_core.errors import ActionNotPossible, NotAllowed
+from adit_core.services.job_preview import preview_job
 from adit_core.services.task_actions import delete_task
-from tests.rows import load, make_job, make_user
-from tests.web_pages import Dashboard, buttons, press, rows, said, select_rows, set_job, set_task
+from deployments.demo.studies import write_study
+from tests.mass import add_mass_job, head, mass_options
+from tests.rows import load, make_folder, make_job, make_transfer, make_user
+from tests.web_pages import Dashboard, buttons, press, rows, said, select_rows, set_job, set_task, tables
 
 pytestmark = pytest.mark.parametrize("backend", ["sqlite"])  # the service is tested on both
 
@@ -215,6 +222,68 @@ def test_who_is_staff_no_more_cannot_approve_what_was_chosen(dashboard: Dashboar
 
     assert load(dashboard.db, Job, job.id).status is JobStatus.UNVERIFIED
     assert page.error
+
+
+def test_staff_look_ahead_at_what_is_chosen_before_they_approve(
+    dashboard: Dashboard, staff: User, owner: User, tmp_path: Path
+):
+    (tmp_path / "out").mkdir()
+    studies = [head(0, 1), head(1, 1)]
+    for study in studies:
+        write_study(study, tmp_path / "archive")
+    source = make_folder(dashboard.db, "Archive", path=str(tmp_path / "archive"))
+    destination = make_folder(dashboard.db, "Out", path=str(tmp_path / "out"))
+    job = make_transfer(dashboard.db, owner, source, destination, studies)
+    set_job(dashboard.db, job, status=JobStatus.UNVERIFIED)
+
+    page = press(dashboard.job(staff, job.id), "Preview")
+    assert not page.error
+    assert [row["Study Instance UID"] for row in tables(page)[0]] == [
+        study.study_instance_uid for study in studies
+    ]
+    press(type_rows(page, job, "2"), "Preview")
+    assert [row["Study Instance UID"] for row in tables(page)[0]] == [studies[1].study_instance_uid]
+
+    with dashboard.db.reading() as session:
+        asked = session.exec(select(AuditEvent).where(AuditEvent.action == AuditAction.QUERIED)).all()
+    assert {event.actor for event in asked} == {"staff"}
+    assert load(dashboard.db, Job, job.id).status is JobStatus.UNVERIFIED
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_searches_of_a_mass_transfer_are_looked_ahead_at_and_approved(
+    dashboard: Dashboard, staff: User, tmp_path: Path
+):
+    write_study(head(2, 1), tmp_path / "archive")
+    source = make_folder(dashboard.db, "Archive", path=str(tmp_path / "archive"))
+    job = add_mass_job(dashboard.db, source, mass_options())
+    set_job(dashboard.db, job, status=JobStatus.UNVERIFIED)
+
+    page = press(dashboard.job(staff, job.id), "Preview")
+    assert not page.error
+    assert "2024-04-01, one of 3 days" in said(page)
+    assert [row["Study Instance UID"] for row in tables(page)[0]] == [head(2, 1).study_instance_uid]
+    type_rows(page, job, "1, 3")
+    press(page, "Approve the 2 chosen")
+    assert "**1 search will not.** Numbers: 2" in said(page)
+    page.button(key="confirm").click().run()
+
+    with dashboard.db.reading() as session:
+        tasks = session.exec(select(Task).where(Task.job_id == job.id).order_by(col(Task.id))).all()
+    assert [task.refused for task in tasks] == [False, True, False]
+
+
+def test_a_job_can_be_looked_ahead_at_by_staff_and_while_it_waits_for_approval_only(
+    dashboard: Dashboard, staff: User, owner: User, job: Job
+):
+    assert "Preview" in buttons(dashboard.job(staff, job.id))
+    assert "Preview" not in buttons(dashboard.job(owner, job.id))
+    with pytest.raises(NotAllowed):
+        preview_job(dashboard.db, owner, job.id)
+    set_job(dashboard.db, job, status=JobStatus.PENDING)
+    assert "Preview" not in buttons(dashboard.job(staff, job.id))
+    with pytest.raises(ActionNotPossible, match="that waits for approval"):
+        preview_job(dashboard.db, staff, job.id)
 
 
 def test_a_job_of_one_study_offers_no_choice(dashboard: Dashboard, staff: User, owner: User):
