@@ -21,6 +21,7 @@ from adit_core.db import JobKind, JobStatus, RowStatus, Task, TaskStatus, User
 from adit_core.db.engine import Database
 from adit_core.services.job_status import OPEN_TASKS, parts_in_words
 from adit_core.services.jobs import JobView, list_tasks, show_job
+from adit_core.services.number_ranges import in_ranges
 from adit_core.terminal import cell, identifiers, new_table, numbers
 
 ENDED = frozenset({JobStatus.SUCCESS, JobStatus.WARNING, JobStatus.FAILURE, JobStatus.CANCELED})
@@ -149,7 +150,7 @@ class _Results:
         )
         table = new_table(*columns, *self._account_columns())
         for task in self.tasks:
-            identity = (_ranges(task.rows), task.subject, self._modalities(task))
+            identity = (in_ranges(task.rows), task.subject, self._modalities(task))
             table.add_row(*map(cell, identity), *_account_cells(task))
         return table
 
@@ -158,7 +159,7 @@ class _Results:
         study = Column("row, modalities,\nStudy Instance UID", self._total(), overflow="fold", min_width=22)
         table = new_table(study, *self._account_columns(), padding=0)
         for task in self.tasks:
-            name = cell(f"{_ranges(task.rows)} {self._modalities(task)}")
+            name = cell(f"{in_ranges(task.rows)} {self._modalities(task)}")
             identity = Text("\n").join((name, cell(task.subject)))
             table.add_row(identity, *_account_cells(task))
         return table
@@ -292,18 +293,8 @@ def _ended_parts(job: JobView) -> int:
 
 
 def _study_name(task: Task) -> str:
-    rows = f"row {_ranges(task.rows)}" if task.rows else ""
+    rows = f"row {in_ranges(task.rows)}" if task.rows else ""
     return ": ".join(filter(None, (rows, task.subject)))
-
-
-def _ranges(rows: Sequence[int]) -> str:
-    """Return ascending numbers with runs of them drawn together, such as ``2-9, 12``."""
-    known = set(rows)
-    starts = [row for row in rows if row - 1 not in known]
-    ends = [row for row in rows if row + 1 not in known]
-    return ", ".join(
-        str(start) if start == end else f"{start}-{end}" for start, end in zip(starts, ends, strict=True)
-    )
 
 
 def _bar(done: int, total: int) -> ProgressBar:

@@ -189,6 +189,37 @@ def test_a_job_is_found_and_canceled_without_a_mouse(web: WebProcess, visit: Vis
     assert load(web.db, Job, job.id).status is JobStatus.CANCELED
 
 
+def test_staff_tick_and_type_what_is_approved(web: WebProcess, visit: Visit):
+    job = make_job(web.db, 60, owner=web.add_user(), status=JobStatus.UNVERIFIED)
+    page = visit(f"/job?id={job.id}", user=web.add_user(staff=True))
+    rows = page.get_by_role("textbox", name="Rows to approve")
+    first = page.get_by_role("checkbox", name="Approve 2, 1.2.1", exact=True)
+    second = page.get_by_role("checkbox", name="Approve 3, 1.2.2", exact=True)
+
+    first.check()
+    expect(rows).to_have_value("2")
+    second.check()
+    expect(rows).to_have_value("2-3")
+    rows.fill("3-4, 60-61")
+    rows.press("Enter")
+    expect(first).not_to_be_checked()
+    expect(second).to_be_checked()
+    page.get_by_role("button", name="Next").click()
+    page.get_by_role("checkbox", name="Approve 61, 1.2.60", exact=True).uncheck()
+    expect(rows).to_have_value("3-4, 60")
+    page.get_by_role("button", name="First").click()
+    expect(second).to_be_checked()
+    page.get_by_role("button", name="Approve the 3 chosen").click()
+    question = page.get_by_role("dialog")
+    expect(question).to_contain_text("57 studies will not. Rows: 2, 5-59, 61")
+    question.get_by_role("button", name="Approve 3 studies").click()
+
+    expect(page.get_by_text("The job waits for its turn.")).to_be_visible()
+    with web.db.reading() as session:
+        tasks = session.exec(select(Task).where(Task.job_id == job.id)).all()
+    assert {task.rows for task in tasks if not task.refused} == {(3,), (4,), (60,)}
+
+
 def _go_to(page: Page, wanted: Locator) -> None:
     """Press the tabulator until the wanted element has the focus, which must not take for ever."""
     for _ in range(_MOST_STEPS):

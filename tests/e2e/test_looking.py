@@ -50,6 +50,9 @@ def test_a_folder_is_uploaded_and_arrives_in_an_archive(
     page.get_by_role("option", name=destination.name).click()
     page.get_by_role("combobox", name="Pseudonymize for project").click()
     page.get_by_role("option", name="No, leave them as they are").click()
+    page.get_by_role("button", name="Preview").click()
+    ahead = page.get_by_role("table", name="Studies that would be transferred")
+    expect(ahead.get_by_role("row").filter(has_text=HEAD.patient_id)).to_contain_text("CT, SR")
     page.get_by_role("textbox", name="Name of the job").fill("From a CD")
     page.get_by_role("button", name="Submit").click()
 

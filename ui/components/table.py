@@ -4,7 +4,7 @@ Rows that did not change are left alone when the table is shown again, so that a
 itself neither flickers nor loses what the user has selected or focused.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -124,17 +124,20 @@ class Choice:
     """The keys of the rows that are selected. That of a row in details is below that of its row."""
 
 
-def selection_table(grid: Grid, *, key: str, on_change: Callable[[], None]) -> Choice:
+def selection_table(
+    grid: Grid, *, key: str, on_change: Callable[[], None], selected: Sequence[str] = ()
+) -> Choice:
     """Show a table whose rows have boxes for selecting them, and return what is selected.
 
     A row that is selected stands for all rows in its details. `on_change` is called when a choice changed.
+    `selected` are the keys that are selected where the table is shown for the first time.
     """
     before: Any = st.session_state.get(key)
-    selected = list(before.selected or ()) if before is not None else []
+    known = list(before.selected or ()) if before is not None else list(selected)
     answer: Any = _render(
         key=key,
-        data={**asdict(grid), "selected": selected},
-        default={"selected": selected},
+        data={**asdict(grid), "selected": known},
+        default={"selected": known},
         on_picked_change=_rerun_only,
         on_selected_change=on_change,
     )

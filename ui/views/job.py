@@ -17,8 +17,10 @@ from ui.components.times import duration, moment
 from ui.components.url import number_in_url
 from ui.session import live, renew_page
 from ui.views.job_actions import offer_actions
+from ui.views.job_approval import offer_approval, show_approval_question
 from ui.views.job_exports import offer_export, offer_link
 from ui.views.job_history import show_history
+from ui.views.job_preview import offer_job_preview
 from ui.views.job_rows import offer_results, offer_transfer, show_rows
 from ui.views.job_tasks import show_tasks
 from ui.views.task_actions import show_task_question
@@ -74,14 +76,17 @@ def show(
             renew_page()
         _show_status(now)
         _show_counts(now)
+        approval = offer_approval(wiring, watcher.user, now)
+        offer_job_preview(wiring, watcher.user, now, approval.chosen if approval else ())
         if _is_query(now):
             show_rows(wiring.database, watcher.user, job_id)
         else:
-            show_tasks(wiring, watcher.user, job_id)
+            show_tasks(wiring, watcher.user, job_id, approval)
         show_history(wiring.database, watcher.user, job_id)
 
     show_progress()
     show_task_question(wiring)
+    show_approval_question(wiring, principal.user, job)
 
 
 def _is_query(job: JobView) -> bool:

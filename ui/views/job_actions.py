@@ -25,9 +25,11 @@ class _Offer:
 
 _OFFERS = {
     JobAction.VERIFY: _Offer(
-        label="Approve job",
-        question="Approve this job?",
-        consequence="It will run as its owner submitted it. The command line can approve parts of it.",
+        label="Approve all",
+        question="Approve all of this job?",
+        consequence=(
+            "It will run as its owner submitted it. To approve a part of it, go back and choose that part."
+        ),
         icon=":material/verified:",
     ),
     JobAction.CANCEL: _Offer(

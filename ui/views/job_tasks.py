@@ -1,25 +1,30 @@
 """The studies of a job, and how far the series of a chosen one are."""
 
+from dataclasses import replace
+
 import streamlit as st
 
 from adit_core.api.wiring import Wiring
 from adit_core.db import SeriesProgress, Task, TaskStatus, User
 from adit_core.db.engine import Database
 from adit_core.services.jobs import list_tasks, series_of_task
+from adit_core.services.number_ranges import in_ranges
 from ui.components.amounts import number
 from ui.components.status import status_badge, status_tone, status_word
 from ui.components.table import Bar, Column, Grid, Link, Row, Text, Tone, table
 from ui.components.url import number_in_url
 from ui.session import note_activity
+from ui.views.job_approval import Approval
 from ui.views.job_pages import go_to_first, offer_pages
 from ui.views.task_actions import offer_task_actions
 
 _PAGE_LENGTH = 50
+_ROWS = "Rows"
 _COLUMNS = (
     Column("Status", width="7.5rem"),
     Column("PatientID", width="8rem"),
     Column("Study Instance UID"),
-    Column("Rows", numeric=True, width="5rem"),
+    Column(_ROWS, numeric=True, width="5rem"),
     Column("Series", numeric=True, width="4.5rem"),
     Column("Instances", numeric=True, width="8rem"),
     Column("Attempts", numeric=True, width="5.5rem"),
@@ -34,8 +39,11 @@ _SERIES_COLUMNS = (
 )
 
 
-def show_tasks(wiring: Wiring, user: User, job_id: int) -> None:
-    """Show the tasks page by page; a click on one opens its series. All choices are in the address."""
+def show_tasks(wiring: Wiring, user: User, job_id: int, approval: Approval | None) -> None:
+    """Show the tasks page by page; a click on one opens its series. Where one is shown is in the address.
+
+    With `approval`, they can be ticked for it.
+    """
     db = wiring.database
     statuses = st.pills(
         "Status",
@@ -54,8 +62,12 @@ def show_tasks(wiring: Wiring, user: User, job_id: int) -> None:
         return
     chosen = number_in_url("task")
     shown = tasks[:_PAGE_LENGTH]
-    rows = [_row(task, _series(db, user, task) if task.id == chosen else None) for task in shown]
-    picked = table(Grid("Studies of the job", _COLUMNS, tuple(rows)), key="tasks")
+    rows = [_row(task, _series(db, user, task) if task.id == chosen else None, approval) for task in shown]
+    grid = Grid("Studies of the job", _columns(approval), tuple(rows))
+    if approval is None:
+        picked = table(grid, key="tasks")
+    else:
+        picked = approval.table(grid, [task.id for task in shown])
     if picked is not None:
         _open_or_close(picked, chosen)
     for task in shown:
@@ -64,20 +76,29 @@ def show_tasks(wiring: Wiring, user: User, job_id: int) -> None:
     offer_pages(shown[-1].id, is_first=after_id is None, is_last=len(tasks) <= _PAGE_LENGTH)
 
 
-def _row(task: Task, details: Grid | None) -> Row:
+def _columns(approval: Approval | None) -> tuple[Column, ...]:
+    """Return the columns; studies that come from no spreadsheet are numbered where they can be chosen."""
+    if approval is None or approval.choice.are_rows:
+        return _COLUMNS
+    return tuple(replace(each, title="Number") if each.title == _ROWS else each for each in _COLUMNS)
+
+
+def _row(task: Task, details: Grid | None, approval: Approval | None) -> Row:
     notes = (task.message,) if task.message else ()
+    rows = in_ranges(task.rows) if approval is None else approval.choice.in_words([task.id])
     return Row(
         str(task.id),
         (
             status_badge(task.status),
             Text(task.patient_id, code=True),
             Link(task.subject, f"/job?id={task.job_id}&task={task.id}", notes, code=True),
-            Text(", ".join(map(str, task.rows))),
+            Text(rows),
             Text(number(len(task.series_instance_uids)) if task.series_instance_uids else "all"),
             _instances(task, status_tone(task.status)),
             Text(number(task.attempts)),
         ),
         details,
+        selectable=f"Approve {rows}, {task.subject}" if approval is not None else "",
     )
 
 

@@ -1,13 +1,16 @@
 """Uploading DICOM files, and having them transferred to a node."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import streamlit as st
 
 from adit_core.api.wiring import Wiring, connected
 from adit_core.db import UploadedStudy, User
+from adit_core.db.engine import Database
 from adit_core.errors import NotFound
 from adit_core.services.once import OnceKey, submit_once
+from adit_core.services.preview import MOST_STUDIES, preview_upload
 from adit_core.services.sessions import Principal
 from adit_core.services.submit_upload import submit_upload
 from adit_core.services.transfer_choices import TransferChoices, transfer_choices
@@ -19,6 +22,7 @@ from ui.components.submitting import fingerprint
 from ui.components.table import Column, Grid, Row, Text, table
 from ui.components.uploader import Uploaded, uploader
 from ui.session import address
+from ui.views.transfer_preview import offer_preview
 
 _IN_URL = "upload"
 _TOLD = "uploaded"
@@ -135,6 +139,41 @@ def _show_refused(told: Uploaded) -> None:
             st.caption(f"The first {_MOST_LISTED} are listed.")
 
 
+@dataclass(frozen=True, slots=True)
+class _Choices:
+    """What was chosen for an upload so far."""
+
+    destination: str | None
+    project: str | None
+    """Or that the files stay as they are."""
+    name: str
+    urgent: bool
+
+    @property
+    def missing(self) -> str:
+        """What is still to be chosen; empty if it is nothing."""
+        if self.destination is None:
+            return "a destination"
+        return "" if self.project else "whether, and for which project, to pseudonymize"
+
+    def request(self, user: User, upload_id: str) -> TransferRequest | None:
+        """Return what is asked for; None as long as something is missing."""
+        if self.destination is None or self.project is None:
+            return None
+        return TransferRequest(
+            owner_id=user.id,
+            source=None,
+            destination=self.destination,
+            project="" if self.project == _AS_THEY_ARE else self.project,
+            name=self.name,
+            urgent=self.urgent,
+            address=address(),
+            once=OnceKey(
+                f"upload {upload_id}", fingerprint(self.destination, self.project, self.name, self.urgent)
+            ),
+        )
+
+
 def _offer_submission(
     wiring: Wiring,
     user: User,
@@ -142,10 +181,30 @@ def _offer_submission(
     summary: UploadSummary,
     open_job: Callable[[int], None],
 ) -> None:
+    chosen = _choose(choices)
+    request = chosen.request(user, summary.id)
+    if request is not None:
+        _offer_preview(wiring.database, request, summary)
+    with st.container(horizontal=True):
+        submitted = st.button("Submit", type="primary", icon=":material/send:")
+        discarded = st.button("Discard", icon=":material/delete:")
+    if discarded:
+        with errors_as_sentences():
+            discard_upload(wiring.database, user, summary.id)
+            _leave()
+            st.rerun()
+    if submitted and request is None:
+        st.error(f"Choose {chosen.missing}.", icon=":material/error:")
+    elif submitted and request is not None:
+        with errors_as_sentences():
+            _submit(wiring, request, summary.id, open_job)
+
+
+def _choose(choices: TransferChoices) -> _Choices:
     destinations = [node.name for node in choices.destinations]
     if not destinations:
         st.info("There is no node that you may transfer to. An administrator can let your group use one.")
-    with st.form("submission"):
+    with st.container(border=True):
         destination = st.selectbox(
             "Destination", destinations, index=None, placeholder="Choose a node", key="destination"
         )
@@ -161,41 +220,29 @@ def _offer_submission(
         urgent = choices.may_be_urgent and st.checkbox(
             "Urgent", key="urgent", help="It goes before jobs that are not."
         )
-        with st.container(horizontal=True):
-            submitted = st.form_submit_button("Submit", type="primary", icon=":material/send:")
-            discarded = st.form_submit_button("Discard", icon=":material/delete:")
-    if discarded:
-        with errors_as_sentences():
-            discard_upload(wiring.database, user, summary.id)
-            _leave()
-            st.rerun()
-    if not submitted:
-        return
-    if destination is None or project is None:
-        missing = (
-            "a destination" if destination is None else "whether, and for which project, to pseudonymize"
-        )
-        st.error(f"Choose {missing}.", icon=":material/error:")
-        return
-    with errors_as_sentences():
-        request = TransferRequest(
-            owner_id=user.id,
-            source=None,
-            destination=destination,
-            project="" if project == _AS_THEY_ARE else project,
-            name=name,
-            urgent=urgent,
-            address=address(),
-            once=OnceKey(f"upload {summary.id}", fingerprint(destination, project, name, urgent)),
-        )
-        job = submit_once(
-            wiring.database,
-            user.id,
-            request.once,
-            lambda: submit_upload(wiring.database, wiring.launcher, request, summary.id),
-        )
-        _leave()
-        open_job(job.job_id)
+    return _Choices(destination, project, name, urgent)
+
+
+def _offer_preview(db: Database, request: TransferRequest, summary: UploadSummary) -> None:
+    offer_preview(
+        "Preview",
+        fingerprint("upload", summary.id, request),
+        lambda: preview_upload(db, request, summary.id),
+        help=f"Looks at up to {MOST_STUDIES} studies, and asks the destination. Nothing is transferred.",
+    )
+
+
+def _submit(
+    wiring: Wiring, request: TransferRequest, upload_id: str, open_job: Callable[[int], None]
+) -> None:
+    job = submit_once(
+        wiring.database,
+        request.owner_id,
+        request.once,
+        lambda: submit_upload(wiring.database, wiring.launcher, request, upload_id),
+    )
+    _leave()
+    open_job(job.job_id)
 
 
 def _projects(choices: TransferChoices) -> list[str]:

@@ -248,7 +248,7 @@ def test_staff_approve_a_job_after_a_question(dashboard: Dashboard):
     job = make_job(dashboard.db, owner=make_user(dashboard.db, "ada"), status=JobStatus.UNVERIFIED)
 
     page = dashboard.job(staff, job.id)
-    press(page, "Approve job")
+    press(page, "Approve all")
     assert dashboard.launcher.runs == {}
     page.button(key="confirm").click().run()
 

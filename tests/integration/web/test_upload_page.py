@@ -3,9 +3,10 @@
 from pathlib import Path
 
 import pytest
-from sqlmodel import col, delete, select
+from sqlmodel import col, delete, select, update
 
-from adit_core.db import GroupPermission, Job, JobKind, Permission, Upload, User
+from adit_core.db import DicomNode, GroupPermission, Job, JobKind, Permission, Upload, User
+from adit_core.services.maintenance import begin_maintenance
 from adit_core.services.uploads import UploadLimits, files_below, receive_upload
 from deployments.demo.studies import write_study
 from tests.factories import ct_study
@@ -96,6 +97,63 @@ def test_whoever_must_pseudonymize_is_not_offered_to_leave_it(
         session.commit()
 
     assert open_upload(dashboard, ada, upload=upload_id).selectbox("project").options == []
+
+
+def test_an_upload_is_looked_ahead_at_and_submitted(
+    dashboard: Dashboard, ada: User, upload_id: str, tmp_path: Path
+):
+    _give_place(dashboard, tmp_path / "export")
+    page = open_upload(dashboard, ada, upload=upload_id)
+    assert "Preview" not in buttons(page), "it is not known yet where to"
+    page.selectbox("destination").select("Export")
+    page.selectbox("project").select("No, leave them as they are").run()
+    press(page, "Preview")
+
+    assert not page.exception
+    assert not page.error
+    ((patient_id, _, study_uid, modality, series, instances, there),) = tables(page)[
+        "Studies that would be transferred"
+    ]
+    assert (patient_id, study_uid) == (HEAD.patient_id, HEAD.study_instance_uid)
+    assert (modality, series, instances, there) == ("CT", "1 / 1", "3", "0")
+    with dashboard.db.reading() as session:
+        assert session.exec(select(Job)).all() == []
+    assert load(dashboard.db, Upload, upload_id).job_id is None
+    press(page, "Submit")
+    assert load(dashboard.db, Upload, upload_id).job_id == page.session_state["went to"]
+
+
+def test_a_preview_is_gone_once_something_else_is_chosen(
+    dashboard: Dashboard, ada: User, upload_id: str, tmp_path: Path
+):
+    _give_place(dashboard, tmp_path / "export")
+    page = open_upload(dashboard, ada, upload=upload_id)
+    page.selectbox("destination").select("Export")
+    page.selectbox("project").select("No, leave them as they are").run()
+    assert "Studies that would be transferred" in tables(press(page, "Preview"))
+
+    page.text_input("name").input("From a CD").run()
+
+    assert "Studies that would be transferred" not in tables(page)
+
+
+def test_a_preview_that_cannot_be_made_says_why(dashboard: Dashboard, ada: User, upload_id: str):
+    page = open_upload(dashboard, ada, upload=upload_id)
+    page.selectbox("destination").select("Export")
+    page.selectbox("project").select("No, leave them as they are").run()
+    begin_maintenance(dashboard.db, make_user(dashboard.db, "root", staff=True), "We move house.")
+    press(page, "Preview")
+
+    assert "We move house" in said(page)
+    assert not page.exception
+
+
+def _give_place(dashboard: Dashboard, folder: Path) -> None:
+    """Have the node Export write into this folder."""
+    folder.mkdir()
+    with dashboard.db.session() as session:
+        session.exec(update(DicomNode).values(path=str(folder)))
+        session.commit()
 
 
 def test_an_upload_can_be_discarded(dashboard: Dashboard, ada: User, upload_id: str):
