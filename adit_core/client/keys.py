@@ -1,8 +1,8 @@
 """What searches and orders can be told, by name."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
-from typing import TypedDict
+from typing import Any, TypedDict
 
 
 class PatientKeys(TypedDict, total=False):
@@ -48,6 +48,17 @@ class JobOptions(TypedDict, total=False):
     name: str
     urgent: bool
     """Go before other jobs; needs the permission to process urgently."""
+
+
+class ProjectSettings(TypedDict, total=False):
+    """What is said of a project; what is left out stays as it is, or is as usual."""
+
+    profile: str | Mapping[str, Any]
+    """The name of a profile that ADIT brings, or a profile."""
+    pseudonyms: str
+    """Where pseudonyms come from that nobody gives: keyed, random or given."""
+    trial_protocol_id: str
+    trial_protocol_name: str
 
 
 class _ProjectOptions(JobOptions, total=False):
