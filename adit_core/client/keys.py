@@ -61,23 +61,24 @@ class ProjectSettings(TypedDict, total=False):
     trial_protocol_name: str
 
 
-class _ProjectOptions(JobOptions, total=False):
+class _DeliveryOptions(JobOptions, total=False):
+    """What every kind of transfer can be told."""
+
     project: str
     """The name of the project that the studies are pseudonymized for."""
+    excluded_modalities: Sequence[str]
+    """Series of these are left out."""
 
 
-class MassOptions(_ProjectOptions, total=False):
+class MassOptions(_DeliveryOptions, total=False):
     """What mass transfers can be told."""
 
     direct_move: bool
     """Whether the source may send straight to the destination, where both nodes allow it."""
 
 
-class UploadOptions(_ProjectOptions, total=False):
+class UploadOptions(_DeliveryOptions, total=False):
     """What transfers of uploads can be told."""
-
-    excluded_modalities: Sequence[str]
-    """Series of these are left out."""
 
 
 class TransferOptions(MassOptions, UploadOptions, total=False):

@@ -40,9 +40,11 @@ def _line(title: str) -> Iterator[Show]:
             sys.stderr.write(f"\r{title}: {share:4.0%} |{bar}| {word:<12}")
             sys.stderr.flush()
 
-    yield show
-    if is_seen:
-        sys.stderr.write("\n")
+    try:
+        yield show
+    finally:
+        if is_seen:
+            sys.stderr.write("\n")
 
 
 def _tqdm() -> Any:
