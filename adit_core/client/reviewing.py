@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from adit_core.client.connection import Connected
 from adit_core.client.project_values import HeldInstance
-from adit_core.client.reading import Table, made_all
+from adit_core.client.reading import Table, made
 
 
 class Reviewing(Connected):
@@ -14,7 +14,8 @@ class Reviewing(Connected):
         self, *, job_id: int | None = None, status: str | Sequence[str] | None = None
     ) -> Table[HeldInstance]:
         """Return the instances that wait for a reviewer, or those of some other status."""
-        return made_all(HeldInstance, list(self._connection.pages("/held", job=job_id, status=status)))
+        pages = self._connection.pages("/held", job=job_id, status=status, limit=1000)
+        return Table(made(HeldInstance, told) for told in pages)
 
     def picture_of_held(self, held: HeldInstance, *, frame: int = 1) -> bytes:
         """Return a frame of a held instance as PNG."""

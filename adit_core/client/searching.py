@@ -25,9 +25,12 @@ class Searching(Connected):
         """Ask an archive for the series of a study, or with `max_age` only for what it told before."""
         return made_all(Series, self._search("series", node, {**keys, **_study_keys(study)}))
 
-    def find_instances(self, node: str, series: Series, *, limit: int = 10_000) -> Table[Instance]:
-        """Ask an archive for the instances of a series."""
+    def find_instances(
+        self, node: str, series: Series, *, patient_id: str = "", limit: int = 10_000
+    ) -> Table[Instance]:
+        """Ask an archive for the instances of a series; some want to be told the patient as well."""
         keys = {
+            "patient_id": patient_id,
             "limit": limit,
             "study_instance_uid": series.study_instance_uid,
             "series_instance_uid": series.series_instance_uid,

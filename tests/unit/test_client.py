@@ -36,7 +36,7 @@ JOB = {
 }
 WAY: Any = {"source": "PACS", "destination": "Export"}
 ROWS = [{"PatientID": "1", "StudyInstanceUID": "1.2"}]
-NOT_IN_THE_BASE_INSTALL = frozenset({"fastapi", "pandas", "prefect", "pydantic", "sqlalchemy", "tqdm"})
+NOT_IN_THE_BASE_INSTALL = frozenset({"fastapi", "pandas", "prefect", "pydantic", "sqlalchemy", "streamlit"})
 
 
 def _job(**changes: Any):

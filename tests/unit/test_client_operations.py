@@ -152,7 +152,7 @@ CALLS: Mapping[str, Call] = {
     "find_studies, remembered": lambda adit, _: adit.find_studies("PACS", **STUDY_KEYS, max_age=60),
     "find_series": lambda adit, _: adit.find_series("PACS", STUDY, **SERIES_KEYS),
     "find_series, remembered": lambda adit, _: adit.find_series("PACS", STUDY, **SERIES_KEYS, max_age=60),
-    "find_instances": lambda adit, _: adit.find_instances("PACS", Series("1.2", "1.2.3")),
+    "find_instances": lambda adit, _: adit.find_instances("PACS", Series("1.2", "1.2.3"), patient_id="1"),
     "transfer": lambda adit, _: adit.transfer(ROWS, **TRANSFER),
     "validate_transfer": lambda adit, _: adit.validate_transfer(ROWS, **TRANSFER),
     "preview_transfer": lambda adit, _: adit.preview_transfer(ROWS, **TRANSFER, most=3),
@@ -244,7 +244,7 @@ class Operation:
     def body(self) -> dict[str, Any]:
         """The schema of the body, by its first media type; empty if there is none."""
         content = self.told.get("requestBody", {}).get("content", {})
-        return resolved(next(iter(content.values()))["schema"]) if content else {}
+        return resolved(_said(next(iter(content.values()))["schema"])) if content else {}
 
     @property
     def answer(self) -> tuple[int, dict[str, Any]]:
@@ -324,14 +324,19 @@ def resolved(schema: dict[str, Any]) -> dict[str, Any]:
 def example(schema: dict[str, Any]) -> Any:
     """Return a value of a schema in which nothing is left out, but for the cursor of a list."""
     schema = resolved(schema)
-    for several in ("anyOf", "oneOf"):
-        if several in schema:
-            return example(next(each for each in schema[several] if each.get("type") != "null"))
+    if (said := _said(schema)) is not schema:
+        return example(said)
     if "enum" in schema:
         return schema["enum"][0]
     if "const" in schema:
         return schema["const"]
     return _MAKERS[schema["type"]](schema) if "type" in schema else None
+
+
+def _said(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return the first alternative of a schema that is not null, or the schema if it has no alternatives."""
+    alternatives = schema.get("anyOf") or schema.get("oneOf") or [schema]
+    return next(each for each in alternatives if each.get("type") != "null")
 
 
 def _example_object(schema: dict[str, Any]) -> dict[str, Any]:

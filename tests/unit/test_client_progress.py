@@ -4,6 +4,7 @@ import os
 import pty
 import subprocess
 import sys
+import termios
 
 import pytest
 
@@ -25,8 +26,9 @@ WITHOUT_TQDM = f"import sys\nsys.modules['tqdm'] = sys.modules['tqdm.auto'] = No
 def in_terminal(program: str, status: int = 0) -> str:
     """Return what a program shows in a terminal of 80 columns."""
     terminal, side = pty.openpty()
-    environment = {**os.environ, "COLUMNS": "80", "TQDM_ASCII": "1", "TQDM_MININTERVAL": "0"}
-    done = subprocess.run([sys.executable, "-c", program], stderr=side, env=environment, check=False)
+    termios.tcsetwinsize(side, (24, 80))
+    command = [sys.executable, "-X", "utf8", "-c", program]
+    done = subprocess.run(command, stderr=side, check=False)
     os.close(side)
     assert done.returncode == status
     shown = bytearray()
