@@ -18,8 +18,9 @@ def job_bar(title: str) -> Iterator[Show]:
     if tqdm is None:
         yield from _line(title)
         return
+    # tqdm begins what it calls a postfix with a comma and a space.
     with tqdm(
-        total=100, desc=title, unit="%", bar_format="{desc}: {percentage:3.0f}% |{bar}| {postfix}"
+        total=100, desc=title, unit="%", bar_format="{desc}: {percentage:3.0f}% |{bar}|{postfix}"
     ) as bar:
 
         def show(share: float, word: str) -> None:

@@ -48,7 +48,7 @@ def test_a_bar_of_tqdm_is_shown_if_it_is_installed():
     states = shown.split("\r")
     assert any("Job 7:  50% |" in state and "IN_PROGRESS" in state for state in states)
     assert "Job 7: 100% |" in states[-2]
-    assert "SUCCESS" in states[-2]
+    assert states[-2].split("|")[2].strip() == ", SUCCESS"
     assert shown.endswith("\n")
 
 
