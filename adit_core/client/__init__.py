@@ -15,7 +15,7 @@ rows are taken, if pandas is installed. ``wait()`` shows a progress bar, a nice 
 """
 
 from adit_core.client.adit import AditClient
-from adit_core.client.dicomweb import Archive, Disguise, StoreResult
+from adit_core.client.dicomweb import Archive
 from adit_core.client.errors import (
     AditError,
     ConnectionFailed,
@@ -29,41 +29,65 @@ from adit_core.client.errors import (
     TooManyRequests,
     Unavailable,
 )
-from adit_core.client.jobs import Job
-from adit_core.client.values import (
+from adit_core.client.job_values import (
     AnsweredRow,
     Event,
     FoundResult,
+    Preview,
+    RefusedFile,
+    SeriesPreview,
+    StudyPreview,
+    Task,
+    TaskDetail,
+    TaskSeries,
+    Upload,
+    UploadedSeries,
+    UploadedStudy,
+)
+from adit_core.client.jobs import Job
+from adit_core.client.project_values import (
+    AttributeChange,
     HeldInstance,
-    Instance,
     LinkedPatient,
     LinkedStudy,
+    Project,
+    SeriesDryRun,
+)
+from adit_core.client.reading import Table
+from adit_core.client.retrieving import Disguise, Frame, Metadata
+from adit_core.client.rows import Picked
+from adit_core.client.storing import StoreResult
+from adit_core.client.values import (
+    Announcement,
+    AuditEvent,
+    Health,
+    Instance,
+    Maintenance,
     Me,
     NewToken,
     Node,
+    NodeCheck,
+    NodeDifference,
     Patient,
-    Preview,
-    Project,
-    RefusedFile,
     Series,
     Study,
-    StudyPreview,
-    Table,
-    Task,
     Token,
-    Upload,
-    UploadedStudy,
 )
 
 __all__ = [
     "AditClient",
     "AditError",
+    "Announcement",
     "AnsweredRow",
     "Archive",
+    "AttributeChange",
+    "AuditEvent",
     "ConnectionFailed",
     "Disguise",
     "Event",
     "FoundResult",
+    "Frame",
+    "Health",
     "HeldInstance",
     "Instance",
     "InvalidRequest",
@@ -71,27 +95,37 @@ __all__ = [
     "JobFailed",
     "LinkedPatient",
     "LinkedStudy",
+    "Maintenance",
     "Me",
+    "Metadata",
     "NewToken",
     "Node",
+    "NodeCheck",
+    "NodeDifference",
     "NotAllowed",
     "NotFound",
     "NotPossible",
     "NotSignedIn",
     "Patient",
+    "Picked",
     "Preview",
     "Project",
     "RefusedFile",
     "RequestProblem",
     "Series",
+    "SeriesDryRun",
+    "SeriesPreview",
     "StoreResult",
     "Study",
     "StudyPreview",
     "Table",
     "Task",
+    "TaskDetail",
+    "TaskSeries",
     "Token",
     "TooManyRequests",
     "Unavailable",
     "Upload",
+    "UploadedSeries",
     "UploadedStudy",
 ]

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from typing import Any
+from uuid import uuid4
 
 import httpx
 
@@ -63,6 +64,15 @@ class Connection:
         answer = self.send(method, path, repeat=repeat, **request)
         return answer.json() if answer.content else None
 
+    def create(self, path: str, **request: Any) -> Any:
+        """Create something by POST, once even if the answer to the first attempt is lost; as `json`."""
+        headers = {**request.pop("headers", {}), "Idempotency-Key": uuid4().hex}
+        return self.json("POST", path, headers=headers, repeat=Repeat.ALWAYS, **request)
+
+    def ask(self, path: str, **request: Any) -> Any:
+        """Ask something by POST, which changes nothing and so may be sent again; as `json`."""
+        return self.json("POST", path, repeat=Repeat.ALWAYS, **request)
+
     def send(self, method: str, path: str, *, repeat: Repeat | None = None, **request: Any) -> httpx.Response:
         """Send a request and return the answer; as `json`."""
         usual = Repeat.ALWAYS if method == "GET" else Repeat.IF_REFUSED
@@ -72,14 +82,21 @@ class Connection:
         raise problem_of(answer)
 
     def send_to(
-        self, method: str, path: str, *, also: tuple[int, ...] = (), **request: Any
+        self,
+        method: str,
+        path: str,
+        *,
+        also: tuple[int, ...] = (),
+        repeat: Repeat | None = None,
+        **request: Any,
     ) -> httpx.Response:
         """Send a request to a path of the whole server, and return the answer; as `send`.
 
         Statuses in `also` are answers as well, and no problems.
         """
-        repeat = Repeat.ALWAYS if method == "GET" else Repeat.NEVER
-        answer = _persistently(lambda: self._http.request(method, f"{self._origin}{path}", **request), repeat)
+        usual = Repeat.ALWAYS if method == "GET" else Repeat.NEVER
+        url = f"{self._origin}{path}"
+        answer = _persistently(lambda: self._http.request(method, url, **request), repeat or usual)
         if answer.is_success or answer.status_code in also:
             return answer
         raise problem_of(answer)
@@ -88,10 +105,7 @@ class Connection:
         """Yield the items of all pages of a list."""
         cursor: int | None = None
         while True:
-            given = {
-                name: value for name, value in {**parameters, "next": cursor}.items() if value is not None
-            }
-            page = self.json("GET", path, params=given)
+            page = self.json("GET", path, params=given(**parameters, next=cursor))
             yield from page["items"]
             cursor = page["next"]
             if cursor is None:
@@ -121,6 +135,18 @@ class Connection:
                 answer.read()
                 raise problem_of(answer)
             yield answer
+
+
+class Connected:
+    """What sends its requests over a connection."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+
+def given(**parameters: Any) -> dict[str, Any]:
+    """Return the parameters that are not None."""
+    return {name: value for name, value in parameters.items() if value is not None}
 
 
 def _persistently(send: Callable[[], httpx.Response], repeat: Repeat) -> httpx.Response:

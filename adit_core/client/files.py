@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO, TypeAlias
@@ -14,10 +15,20 @@ Uploadable: TypeAlias = Path | str | Dataset
 _FRAGMENT = 1 << 20
 
 
-def form_of(sources: Iterable[Uploadable]) -> tuple[str, Iterator[bytes]]:
-    """Return the media type and the body of a form with all files (RFC 7578), read when its turn comes."""
-    boundary = secrets.token_hex(16)
-    return f"multipart/form-data; boundary={boundary}", _body(boundary, sources)
+@dataclass(frozen=True, slots=True)
+class Form:
+    """A form with all files (RFC 7578). Each is read when its turn comes, and anew if it is sent again."""
+
+    sources: tuple[Uploadable, ...]
+    boundary: str = field(default_factory=lambda: secrets.token_hex(16))
+
+    @property
+    def media_type(self) -> str:
+        """What it is sent as."""
+        return f"multipart/form-data; boundary={self.boundary}"
+
+    def __iter__(self) -> Iterator[bytes]:
+        return _body(self.boundary, self.sources)
 
 
 def _body(boundary: str, sources: Iterable[Uploadable]) -> Iterator[bytes]:

@@ -2,15 +2,16 @@
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
 
 from adit_core.client.connection import Connection
 from adit_core.client.errors import AditError, ConnectionFailed, JobFailed
+from adit_core.client.job_values import AnsweredRow, Event, Task
 from adit_core.client.progress import job_bar
-from adit_core.client.values import AnsweredRow, Event, Table, Task, made
+from adit_core.client.reading import Table, made
 
 _UNSUCCESSFUL = frozenset({"FAILURE", "CANCELED"})
 _ENDED = _UNSUCCESSFUL | {"SUCCESS", "WARNING"}
@@ -47,6 +48,16 @@ class Job:
     def owner(self) -> str:
         """Whose it is."""
         return self._told["owner"]
+
+    @property
+    def source(self) -> str | None:
+        """The node that has the studies, or is asked; None of an upload."""
+        return self._told["source"]
+
+    @property
+    def destination(self) -> str | None:
+        """The node that is to have the studies; None of a query."""
+        return self._told["destination"]
 
     @property
     def status(self) -> str:
@@ -109,19 +120,20 @@ class Job:
             raise JobFailed(f"Job {self.id} ended with {self.status}. {self.message}".strip())
         return self
 
-    def tasks(self, *, status: str | None = None) -> Table[Task]:
-        """Return its tasks, in the order of the spreadsheet; only those of a status, if one is given."""
+    def tasks(self, *, status: str | Sequence[str] | None = None) -> Table[Task]:
+        """Return its tasks, in the order of the spreadsheet; only those of some status, if one is given."""
         pages = self._connection.pages(f"/jobs/{self.id}/tasks", status=status, limit=1000)
         return Table(made(Task, told) for told in pages)
 
-    def history(self) -> Table[Event]:
-        """Return what happened to it and its tasks, in order."""
-        pages = self._connection.pages(f"/jobs/{self.id}/history", limit=1000)
+    def history(self, *, task: Task | int | None = None) -> Table[Event]:
+        """Return what happened to it and its tasks, or to one of these, in order."""
+        task_id = task.id if isinstance(task, Task) else task
+        pages = self._connection.pages(f"/jobs/{self.id}/history", task=task_id, limit=1000)
         return Table(made(Event, told) for told in pages)
 
-    def results(self) -> Table[AnsweredRow]:
-        """Return the rows of a batch query with what was found for each."""
-        pages = self._connection.pages(f"/jobs/{self.id}/results", limit=1000)
+    def results(self, *, status: str | Sequence[str] | None = None) -> Table[AnsweredRow]:
+        """Return the rows of a batch query, or those of some status, with what was found for each."""
+        pages = self._connection.pages(f"/jobs/{self.id}/results", status=status, limit=1000)
         return Table(made(AnsweredRow, told) for told in pages)
 
     def export(self, path: Path | str) -> Path:

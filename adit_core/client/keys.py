@@ -1,8 +1,8 @@
 """What searches and orders can be told, by name."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
-from typing import TypedDict
+from typing import Any, TypedDict
 
 
 class PatientKeys(TypedDict, total=False):
@@ -50,23 +50,35 @@ class JobOptions(TypedDict, total=False):
     """Go before other jobs; needs the permission to process urgently."""
 
 
-class _ProjectOptions(JobOptions, total=False):
+class ProjectSettings(TypedDict, total=False):
+    """What is said of a project; what is left out stays as it is, or is as usual."""
+
+    profile: str | Mapping[str, Any]
+    """The name of a profile that ADIT brings, or a profile."""
+    pseudonyms: str
+    """Where pseudonyms come from that nobody gives: keyed, random or given."""
+    trial_protocol_id: str
+    trial_protocol_name: str
+
+
+class _DeliveryOptions(JobOptions, total=False):
+    """What every kind of transfer can be told."""
+
     project: str
     """The name of the project that the studies are pseudonymized for."""
+    excluded_modalities: Sequence[str]
+    """Series of these are left out."""
 
 
-class MassOptions(_ProjectOptions, total=False):
+class MassOptions(_DeliveryOptions, total=False):
     """What mass transfers can be told."""
 
     direct_move: bool
     """Whether the source may send straight to the destination, where both nodes allow it."""
 
 
-class UploadOptions(_ProjectOptions, total=False):
+class UploadOptions(_DeliveryOptions, total=False):
     """What transfers of uploads can be told."""
-
-    excluded_modalities: Sequence[str]
-    """Series of these are left out."""
 
 
 class TransferOptions(MassOptions, UploadOptions, total=False):

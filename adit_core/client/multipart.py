@@ -16,6 +16,9 @@ class Part:
     content: bytes
     file_name: str
     """What its head calls it, empty if it does not."""
+    media_type: str
+    transfer_syntax_uid: str
+    """Of its media type, empty if that says none."""
 
 
 def parts_of(content_type: str, pieces: Iterator[bytes]) -> Iterator[Part]:
@@ -63,4 +66,5 @@ def _part(encoded: bytes) -> Part:
     for line in head.decode("latin-1").split("\r\n"):
         name, _, value = line.partition(":")
         message[name.strip()] = value.strip()
-    return Part(content, message.get_filename() or "")
+    syntax = message.get_param("transfer-syntax", "")
+    return Part(content, message.get_filename() or "", message.get_content_type(), str(syntax))

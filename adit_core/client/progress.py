@@ -18,8 +18,9 @@ def job_bar(title: str) -> Iterator[Show]:
     if tqdm is None:
         yield from _line(title)
         return
+    # tqdm begins what it calls a postfix with a comma and a space.
     with tqdm(
-        total=100, desc=title, unit="%", bar_format="{desc}: {percentage:3.0f}% |{bar}| {postfix}"
+        total=100, desc=title, unit="%", bar_format="{desc}: {percentage:3.0f}% |{bar}|{postfix}"
     ) as bar:
 
         def show(share: float, word: str) -> None:
@@ -40,9 +41,11 @@ def _line(title: str) -> Iterator[Show]:
             sys.stderr.write(f"\r{title}: {share:4.0%} |{bar}| {word:<12}")
             sys.stderr.flush()
 
-    yield show
-    if is_seen:
-        sys.stderr.write("\n")
+    try:
+        yield show
+    finally:
+        if is_seen:
+            sys.stderr.write("\n")
 
 
 def _tqdm() -> Any:

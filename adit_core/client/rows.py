@@ -1,7 +1,7 @@
 """Rows of studies, series or questions, from whatever a script has them in."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, is_dataclass
+from dataclasses import asdict, dataclass, is_dataclass
 from datetime import date
 from math import isnan
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -16,6 +16,19 @@ else:  # pandas is optional
 
 _OF_TRANSFERS = frozenset({"patientid", "studyinstanceuid", "seriesinstanceuid", "pseudonym", "transfer"})
 """The columns that batch transfers read."""
+_OF_PICKS = ("patient_id", "study_instance_uid", "pseudonym")
+
+
+@dataclass(frozen=True, slots=True)
+class Picked:
+    """A study that is to be transferred, and which of its series."""
+
+    patient_id: str
+    study_instance_uid: str
+    series_instance_uids: tuple[str, ...] = ()
+    """Empty for all."""
+    pseudonym: str = ""
+    """What is to stand for the patient in the project; empty for what the project says."""
 
 
 def transfer_rows(rows: Rows) -> list[dict[str, str]]:
@@ -33,6 +46,19 @@ def transfer_rows(rows: Rows) -> list[dict[str, str]]:
 def query_rows(rows: Rows) -> list[dict[str, str]]:
     """Return all columns as text. Raises what `transfer_rows` raises."""
     return [{str(name): _text(name, value) for name, value in record.items()} for record in _records(rows)]
+
+
+def picked_studies(rows: Rows) -> list[dict[str, Any]]:
+    """Return which studies, or which of their series, were picked. Raises what `transfer_rows` raises."""
+    return [_picked(record) for record in _records(rows)]
+
+
+def _picked(record: Mapping[str, Any]) -> dict[str, Any]:
+    cells = {_folded(name): value for name, value in record.items()}
+    picked = {name: _text(name, cells[_folded(name)]) for name in _OF_PICKS if _folded(name) in cells}
+    several = cells.get("seriesinstanceuids", cells.get("seriesinstanceuid"))
+    uids = several if isinstance(several, list | tuple) else (several,)
+    return {**picked, "series_instance_uids": [uid for each in uids if (uid := _text("series", each))]}
 
 
 def _records(rows: Rows) -> Sequence[Mapping[str, Any]]:

@@ -1,52 +1,10 @@
-"""What the server tells, as values. Fields that a newer server tells besides are left out."""
+"""Who one is, what archives have, and what everybody is told, as values."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-T = TypeVar("T")
-
-
-class Table(list[T]):
-    """A list of values that can become a data frame."""
-
-    def to_pandas(self) -> "pd.DataFrame":
-        """Return the values as a data frame, one row each. Identifiers stay text.
-
-        Raises:
-            ImportError: pandas is not installed.
-        """
-        import pandas as pd  # noqa: PLC0415 - an optional dependency
-
-        return pd.DataFrame([asdict(value) for value in self])  # pyright: ignore[reportArgumentType]
-
-
-def made(kind: type[T], told: Mapping[str, Any]) -> T:
-    """Return what was told as a value of `kind`, a dataclass whose fields say how they are read."""
-    known = fields(kind)  # pyright: ignore[reportArgumentType]
-    return kind(**{each.name: _read(each.metadata, told[each.name]) for each in known if each.name in told})
-
-
-def made_all(kind: type[T], told: list[Mapping[str, Any]]) -> Table[T]:
-    """Return all that was told as values of `kind`."""
-    return Table(made(kind, each) for each in told)
-
-
-def _read(metadata: Mapping[Any, Any], value: Any) -> Any:
-    return value if value is None or "read" not in metadata else metadata["read"](value)
-
-
-def _reader(read: Callable[[Any], Any]) -> dict[str, Any]:
-    return {"metadata": {"read": read}}
-
-
-_DAY = _reader(date.fromisoformat)
-_MOMENT = _reader(datetime.fromisoformat)
-_TUPLE = _reader(tuple)
+from adit_core.client.reading import DAY, MOMENT, TUPLE, Table, table_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +14,11 @@ class Me:
     username: str
     full_name: str
     is_staff: bool
-    permissions: tuple[str, ...] = field(**_TUPLE)
-    scopes: tuple[str, ...] = field(**_TUPLE)
+    email: str = ""
+    needs_approval: bool = False
+    """Whether staff have to approve one's jobs."""
+    permissions: tuple[str, ...] = field(default=(), **TUPLE)
+    scopes: tuple[str, ...] = field(default=(), **TUPLE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +27,37 @@ class Node:
 
     name: str
     kind: str
-    roles: tuple[str, ...] = field(**_TUPLE)
-    services: tuple[str, ...] = field(**_TUPLE)
+    roles: tuple[str, ...] = field(**TUPLE)
+    services: tuple[str, ...] = field(**TUPLE)
     closed: str = ""
     """Why it may not be used now; empty if it may."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeDifference:
+    """Where a node is not what its configuration says."""
+
+    about: str
+    """A service, "connection", "encryption", "reading" or "writing"."""
+    message: str
+    is_harmful: bool
+    """Whether jobs will fail because of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeCheck:
+    """What was found out about a node; what it was not asked for is None or empty."""
+
+    node: str
+    is_good: bool
+    """Whether jobs can use it in all ways that it is configured for."""
+    differences: Table[NodeDifference] = field(default_factory=Table, **table_of(NodeDifference))
+    server: dict[str, Any] | None = None
+    """What an archive that speaks DIMSE answered, by service."""
+    web: tuple[dict[str, Any], ...] = field(default=(), **TUPLE)
+    """What a DICOMweb server answered, one for each service."""
+    folder: dict[str, Any] | None = None
+    """What was found in a folder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +66,7 @@ class Patient:
 
     patient_id: str
     patient_name: str
-    patient_birth_date: date | None = field(**_DAY)
+    patient_birth_date: date | None = field(**DAY)
     patient_sex: str = ""
 
 
@@ -88,14 +76,14 @@ class Study:
 
     patient_id: str
     patient_name: str
-    patient_birth_date: date | None = field(**_DAY)
+    patient_birth_date: date | None = field(**DAY)
     patient_sex: str = ""
     study_instance_uid: str = ""
     accession_number: str = ""
-    study_date: date | None = field(default=None, **_DAY)
+    study_date: date | None = field(default=None, **DAY)
     study_time: str = ""
     study_description: str = ""
-    modalities: tuple[str, ...] = field(default=(), **_TUPLE)
+    modalities: tuple[str, ...] = field(default=(), **TUPLE)
     number_of_series: int | None = None
     number_of_instances: int | None = None
     institution_name: str = ""
@@ -126,187 +114,6 @@ class Instance:
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
-    """A task of a job: one study, some rows of a query, or a period that is searched."""
-
-    id: int
-    job_id: int
-    kind: str
-    subject: str
-    status: str
-    message: str
-    attempts: int
-    rows: tuple[int, ...] = field(default=(), **_TUPLE)
-    patient_id: str = ""
-    study_instance_uid: str = ""
-    series_instance_uids: tuple[str, ...] = field(default=(), **_TUPLE)
-    pseudonym: str = ""
-    planned: int = 0
-    delivered: int = 0
-    filtered: int = 0
-    failed: int = 0
-    sent: int = 0
-    bytes_sent: int = 0
-    started_at: datetime | None = field(default=None, **_MOMENT)
-    ended_at: datetime | None = field(default=None, **_MOMENT)
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """One thing that happened to a job, or to one of its tasks."""
-
-    id: int
-    at: datetime = field(**_MOMENT)
-    task_id: int | None = None
-    attempt: int | None = None
-    actor: str | None = None
-    status: str | None = None
-    message: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class FoundResult:
-    """A study, or series, that answers a row of a query."""
-
-    patient_id: str
-    patient_name: str
-    patient_birth_date: date | None = field(**_DAY)
-    study_instance_uid: str = ""
-    accession_number: str = ""
-    study_date: date | None = field(default=None, **_DAY)
-    study_time: str = ""
-    study_description: str = ""
-    modalities: tuple[str, ...] = field(default=(), **_TUPLE)
-    series_instance_uid: str = ""
-    series_number: int | None = None
-    series_description: str = ""
-    number_of_instances: int | None = None
-    further: dict[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class AnsweredRow:
-    """A row of a query, and what came of it."""
-
-    row: int
-    cells: dict[str, str]
-    status: str
-    message: str
-    is_open: bool
-    results: Table[FoundResult] = field(
-        default_factory=Table, **_reader(lambda told: made_all(FoundResult, told))
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class StudyPreview:
-    """What would become of a study."""
-
-    study_instance_uid: str
-    patient_id: str
-    study_date: date | None = field(**_DAY)
-    instances: int = 0
-    held: int | None = None
-    """Instances that the destination has; None if it cannot be asked."""
-    conflicts: tuple[str, ...] = field(default=(), **_TUPLE)
-    series: tuple[dict[str, Any], ...] = field(default=(), **_TUPLE)
-
-
-@dataclass(frozen=True, slots=True)
-class Preview:
-    """What would become of a transfer, or of the part of it that was looked at."""
-
-    sample: str
-    studies: Table[StudyPreview] = field(**_reader(lambda told: made_all(StudyPreview, told)))
-    series: int = 0
-    instances: int = 0
-    held: int = 0
-    filtered: dict[str, int] = field(default_factory=dict)
-    bytes: float | None = None
-    seconds: float | None = None
-    notes: tuple[str, ...] = field(default=(), **_TUPLE)
-
-
-@dataclass(frozen=True, slots=True)
-class UploadedStudy:
-    """A study of an upload, as its files describe it."""
-
-    patient_id: str
-    study_instance_uid: str
-    study_date: date | None = field(**_DAY)
-    study_description: str = ""
-    instances: int = 0
-    series: tuple[dict[str, Any], ...] = field(default=(), **_TUPLE)
-
-
-@dataclass(frozen=True, slots=True)
-class RefusedFile:
-    """A file that stands for no instance, and why."""
-
-    name: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Upload:
-    """What was recognised in an upload."""
-
-    id: str
-    studies: Table[UploadedStudy] = field(**_reader(lambda told: made_all(UploadedStudy, told)))
-    refused: Table[RefusedFile] = field(
-        default_factory=Table, **_reader(lambda told: made_all(RefusedFile, told))
-    )
-    problems: tuple[str, ...] = field(default=(), **_TUPLE)
-    series: int = 0
-    instances: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Project:
-    """What studies are pseudonymized for."""
-
-    name: str
-    pseudonyms: str
-    """Where pseudonyms come from that nobody gives: keyed, random or given."""
-    trial_protocol_id: str = ""
-    trial_protocol_name: str = ""
-    profile: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class LinkedStudy:
-    """A study that left under another UID."""
-
-    study_instance_uid: str
-    pseudonymized_study_instance_uid: str
-
-
-@dataclass(frozen=True, slots=True)
-class LinkedPatient:
-    """A patient, what stands for them, and their studies."""
-
-    patient_id: str
-    pseudonym: str
-    studies: tuple[LinkedStudy, ...] = field(
-        default=(), **_reader(lambda told: tuple(made(LinkedStudy, each) for each in told))
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class HeldInstance:
-    """An instance that did not leave, since its pixels may show who the patient is."""
-
-    id: int
-    job_id: int
-    task_id: int
-    project: str
-    pseudonym: str
-    sop_instance_uid: str
-    reason: str
-    status: str
-
-
-@dataclass(frozen=True, slots=True)
 class Token:
     """A token, without the token itself."""
 
@@ -315,19 +122,65 @@ class Token:
     prefix: str
     state: str
     owner: str = ""
-    scopes: tuple[str, ...] = field(default=(), **_TUPLE)
-    created_at: datetime | None = field(default=None, **_MOMENT)
-    expires_at: datetime | None = field(default=None, **_MOMENT)
-    last_used_at: datetime | None = field(default=None, **_MOMENT)
+    scopes: tuple[str, ...] = field(default=(), **TUPLE)
+    created_at: datetime | None = field(default=None, **MOMENT)
+    expires_at: datetime | None = field(default=None, **MOMENT)
+    last_used_at: datetime | None = field(default=None, **MOMENT)
+    last_used_from: str = ""
+    revoked_at: datetime | None = field(default=None, **MOMENT)
 
 
 @dataclass(frozen=True, slots=True)
-class NewToken:
+class NewToken(Token):
     """A token that was just made."""
 
-    id: int
-    name: str
-    token: str = field(repr=False)
+    token: str = field(default="", repr=False)
     """Keep it: it is not shown again."""
-    scopes: tuple[str, ...] = field(default=(), **_TUPLE)
-    expires_at: datetime | None = field(default=None, **_MOMENT)
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEvent:
+    """One thing that somebody did, or tried."""
+
+    id: int
+    at: datetime = field(**MOMENT)
+    actor: str
+    action: str
+    succeeded: bool
+    object_kind: str
+    object_id: str
+    address: str = ""
+    """The network address that it was done from."""
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Announcement:
+    """Something that everybody is told."""
+
+    id: int
+    message: str
+    importance: str
+    starts_at: datetime = field(**MOMENT)
+    ends_at: datetime | None = field(default=None, **MOMENT)
+    created_by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """Whether the server is ready for requests."""
+
+    status: str
+    """ready, or not ready."""
+    reason: str | None = None
+    """Why it is not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Maintenance:
+    """Maintenance mode: nobody but staff begins anything, what runs goes on."""
+
+    is_on: bool
+    message: str = ""
+    started_by: str = ""
+    started_at: datetime | None = field(default=None, **MOMENT)

@@ -19,12 +19,16 @@ from adit_core.client import (
     NotFound,
     NotPossible,
     NotSignedIn,
+    Picked,
 )
 from adit_core.db import TokenScope
 from adit_core.services.nodes import add_folder, add_server
 from adit_core.services.tokens import create_token
+from adit_core.services.users import create_user
+from deployments.demo.specs import Form, SeriesSpec
 from deployments.demo.studies import write_study
-from tests.factories import ct_study, hashes, instances_in
+from tests.factories import ct_study, hashes, instances_in, study
+from tests.rows import make_group
 from tests.servers import OrthancServer
 from tests.stack import RunningStack, running_stack
 
@@ -32,6 +36,13 @@ pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
 HEAD = ct_study(3, key="client head", patient_id="0004711", rows=16)
 CHEST = ct_study(2, key="client chest", patient_id="0004712", rows=16)
+
+ABDOMEN = study(
+    SeriesSpec(Form.CT, 2, "Native", 16, 16),
+    SeriesSpec(Form.CT, 3, "Contrast", 16, 16),
+    key="client abdomen",
+    patient_id="0004713",
+)
 
 
 class Way(TypedDict):
@@ -120,11 +131,165 @@ def test_the_answers_to_a_query_are_transferred(adit: AditClient, way: Way, tmp_
     assert len(instances_in(tmp_path / "arrivals")) == 3
 
 
+def test_a_query_is_validated(adit: AditClient, way: Way, tmp_path: Path):
+    rows = [{"PatientID": "0004711"}, {"PatientID": "none"}]
+    sheet = tmp_path / "questions.csv"
+    sheet.write_text("PatientID\n0004711\n")
+
+    assert adit.validate_query(rows, source=way["source"], name="asked", urgent=True) == 2
+    assert adit.validate_query(sheet, source=way["source"]) == 1
+    with pytest.raises(InvalidRequest):
+        adit.validate_query([{"Nonsense": "x"}], source=way["source"])
+    assert list(adit.jobs(text="asked")) == []
+
+
+def test_a_spreadsheet_is_validated_and_previewed(adit: AditClient, way: Way, tmp_path: Path):
+    sheet = tmp_path / "studies.csv"
+    lines = [f"{spec.patient_id},{spec.study_instance_uid}" for spec in (HEAD, CHEST)]
+    sheet.write_text("\n".join(["PatientID,StudyInstanceUID", *lines]))
+
+    assert adit.validate_transfer(sheet, **way) == 2
+    assert adit.preview_transfer(sheet, **way).instances == 5
+    sampled = adit.preview_transfer(str(sheet), **way, most=1)
+    assert (len(sampled.studies), bool(sampled.sample)) == (1, True)
+    assert [each.instances for each in sampled.studies[0].series] == [sampled.instances]
+
+
+def test_picked_series_are_transferred(
+    adit: AditClient, way: Way, orthanc_source: OrthancServer, tmp_path: Path
+):
+    orthanc_source.archive.load(write_study(ABDOMEN, tmp_path / "studies"))
+    abdomen = Picked(ABDOMEN.patient_id, ABDOMEN.study_instance_uid, (ABDOMEN.series_instance_uid(1),))
+    picked = [abdomen, *adit.find_studies(way["source"], patient_id="0004712")]
+
+    preview = adit.preview_selective_transfer(picked, **way)
+    assert adit.validate_selective_transfer(picked, **way) == 2
+    job = adit.selective_transfer(picked, **way, name="picked").wait(timeout=120)
+
+    assert (len(preview.studies), preview.instances) == (2, 5)
+    assert len(adit.preview_selective_transfer(picked, **way, most=1).studies) == 1
+    assert (job.kind, job.source, job.destination) == ("selective transfer", *way.values())
+    assert len(instances_in(tmp_path / "arrivals")) == 5
+    frame = adit.find_series(way["source"], ABDOMEN.study_instance_uid).to_pandas()
+    assert adit.validate_selective_transfer(frame.assign(patient_id=ABDOMEN.patient_id), **way) == 1
+    with pytest.raises(InvalidRequest):
+        adit.validate_selective_transfer([Picked("1", "x")], **way)
+
+
+def test_tasks_are_shown_and_acted_on(adit: AditClient, stack: RunningStack, way: Way):
+    job = adit.transfer(adit.find_studies(way["source"]), **way).wait(timeout=120)
+    head = next(task for task in job.tasks() if task.study_instance_uid == HEAD.study_instance_uid)
+
+    shown = adit.task(head)
+    (series,) = adit.series_of_task(head.id)
+
+    assert (shown.id, shown.status, shown.actions) == (head.id, "SUCCESS", ("reset",))
+    assert shown.refusals.keys() == {"delete", "kill"}
+    assert (series.modality, series.planned, series.delivered, series.failed) == ("CT", 3, 3, 0)
+    assert {event.task_id for event in job.history(task=head)} == {head.id}
+    assert [task.id for task in job.tasks(status=["FAILURE"])] == []
+    for act in (adit.kill_task, adit.delete_task):
+        with pytest.raises(NotPossible):
+            act(head)
+    stack.stop("worker")
+    try:
+        assert adit.reset_task(head).status == "PENDING"
+        waiting = adit.transfer(adit.find_studies(way["source"]), **way)
+        first, second = waiting.tasks()
+        adit.delete_task(first)
+        assert [task.id for task in waiting.tasks()] == [second.id]
+        with pytest.raises(NotFound):
+            adit.task(first)
+    finally:
+        stack.start("worker")
+    waiting.wait(timeout=120)
+    assert job.refresh().wait(timeout=120).status == "SUCCESS"
+
+
+def test_jobs_are_found_by_owner_and_text(adit: AditClient, stack: RunningStack, way: Way):
+    create_user(stack.db, username="other", password="a long password")
+    job = adit.query([{"PatientID": "0004711"}], source=way["source"], name="needle in the hay").wait()
+
+    assert [each.id for each in adit.jobs(text="needle")] == [job.id]
+    assert [each.id for each in adit.jobs(text=str(job.id), limit=1)] == [job.id]
+    assert job.id in [each.id for each in adit.jobs(owner=job.owner, all_users=True)]
+    assert list(adit.jobs(owner="other", all_users=True)) == []
+
+
+def test_a_node_is_checked(adit: AditClient, way: Way, dead_port: int, stack: RunningStack):
+    good = adit.check_node(way["destination"])
+    assert (good.node, good.is_good, good.server, good.web) == (way["destination"], True, None, ())
+    assert good.folder is not None
+    name = f"Dead {way['source']}"
+    add_server(stack.db, name, ae_title="DEAD", host="127.0.0.1", port=dead_port)
+    bad = adit.check_node(name, move_destination="ADIT")
+    assert (bad.is_good, [each.is_harmful for each in bad.differences][:1]) == (False, [True])
+    assert "message" in bad.differences.to_pandas().columns
+
+
+def test_a_project_pseudonymizes_and_tells_who_was_who(
+    adit: AditClient, stack: RunningStack, way: Way, tmp_path: Path
+):
+    name = f"Trial {tmp_path.name}"
+    added = adit.add_project(name, pseudonyms="random", trial_protocol_id="T1")
+    changed = adit.change_project(name, pseudonyms="keyed")
+    (head,) = adit.find_studies(way["source"], patient_id="0004711")
+
+    (tried,) = adit.dry_run(name, head, source=way["source"])
+    rows = [{"PatientID": "0004711", "StudyInstanceUID": HEAD.study_instance_uid, "Pseudonym": "ANON1"}]
+    adit.transfer(rows, **way, project=name).wait(timeout=120)
+    (linked,) = adit.find_links(name, "ANON1")
+    exported = adit.export_links(name, tmp_path / "links.csv").read_text()
+
+    assert (added.pseudonyms, changed.pseudonyms, changed.trial_protocol_id) == ("random", "keyed", "T1")
+    assert name in [each.name for each in adit.projects()]
+    assert {change.before for change in tried.changes} >= {"0004711"}
+    assert (linked.patient_id, linked.studies[0].study_instance_uid) == ("0004711", HEAD.study_instance_uid)
+    assert "0004711" in exported
+    assert "ANON1" in exported
+    with pytest.raises(NotFound, match="NOBODY"):
+        adit.delete_links(name, ["NOBODY"])
+    assert adit.delete_links(name, ["ANON1"]) == 1
+    assert adit.delete_all_links(name) == 0
+    assert adit.find_links(name, "ANON1") == []
+    empty = f"Empty {tmp_path.name}"
+    adit.add_project(empty)
+    group = make_group(stack.db)
+    adit.allow_project(empty, group.name)
+    adit.forbid_project(empty, group.name)
+    adit.remove_project(empty)
+    assert empty not in [each.name for each in adit.projects()]
+
+
+def test_what_was_done_is_in_the_audit_trail(adit: AditClient, way: Way):
+    job = adit.query([{"PatientID": "none"}], source=way["source"])
+
+    events = list(adit.audit(object_kind="job", object_id=str(job.id)))
+
+    assert [(event.actor, event.succeeded) for event in events] == [("operator", True)]
+    begin = events[0].at
+    assert events[0] in list(adit.audit(action=events[0].action, since=begin, actor="operator"))
+    assert events[0] not in list(adit.audit(action=[events[0].action], until=begin))
+    assert len(list(adit.audit(limit=1))) == 1
+    with pytest.raises(InvalidRequest):
+        list(adit.audit(action="nonsense"))
+
+
+def test_the_server_tells_how_it_is(adit: AditClient):
+    assert (adit.health().status, adit.health().reason) == ("ready", None)
+    assert not adit.maintenance().is_on
+    adit.request("POST", "/admin/announcements", json={"message": "Hello."})
+    assert [(each.message, each.created_by) for each in adit.announcements()] == [("Hello.", "operator")]
+
+
 def test_files_and_data_sets_are_uploaded_and_transferred(adit: AditClient, way: Way, tmp_path: Path):
     head = write_study(HEAD, tmp_path / "brought")
     chest = [dcmread(path) for path in write_study(CHEST, tmp_path / "memory")]
 
     upload = adit.upload(tmp_path / "brought", *chest)
+    assert adit.validate_upload(upload, destination=way["destination"]) == 2
+    assert adit.preview_upload(upload, destination=way["destination"]).instances == 5
+    assert len(adit.preview_upload(upload, destination=way["destination"], most=1).studies) == 1
     job = adit.transfer_upload(upload, destination=way["destination"]).wait(timeout=120)
 
     assert (upload.instances, upload.refused, len(upload.studies)) == (5, [], 2)
@@ -142,6 +307,18 @@ def test_a_mass_transfer_finds_its_studies(adit: AditClient, way: Way, tmp_path:
 
     assert job.status == "SUCCESS"
     assert len(instances_in(tmp_path / "arrivals")) == 5
+
+
+def test_a_mass_transfer_is_validated_and_previewed(adit: AditClient, way: Way, tmp_path: Path):
+    search = {"first_day": date(2024, 1, 1), "last_day": date(2024, 1, 3)}
+
+    assert adit.validate_mass_transfer(search, **way) == 3
+    assert adit.preview_mass_transfer(search, **way, day=date(2024, 1, 2)).instances == 5
+    assert adit.preview_mass_transfer(search, **way).instances == 0
+    assert len(adit.preview_mass_transfer(search, **way, day="2024-01-02", most=1).studies) == 1
+    with pytest.raises(InvalidRequest):
+        adit.validate_mass_transfer({**search, "last_day": date(2023, 1, 1)}, **way)
+    assert instances_in(tmp_path / "arrivals") == {}
 
 
 def test_a_job_that_fails_raises_and_can_be_repeated(adit: AditClient, way: Way):
@@ -177,6 +354,7 @@ def test_tokens_end(stack: RunningStack, adit: AditClient):
     assert "narrow" in [token.name for token in adit.tokens()]
     with AditClient(stack.stack.web_url, made.token) as narrow:
         assert (narrow.me().scopes, narrow.nodes() == adit.nodes()) == (("read",), True)
+        assert made.id in [token.id for token in adit.tokens(all_users=True)]
         with pytest.raises(NotAllowed, match="lacks the scope jobs"):
             narrow.query([{"PatientID": "1"}], source="x")
         adit.revoke_token(made.id)

@@ -9,8 +9,17 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from adit_core.client import AditClient, ConnectionFailed, JobFailed, Study, TooManyRequests, Unavailable
-from adit_core.client.rows import query_rows, transfer_rows
+from adit_core.client import (
+    AditClient,
+    ConnectionFailed,
+    JobFailed,
+    NotPossible,
+    Picked,
+    Study,
+    TooManyRequests,
+    Unavailable,
+)
+from adit_core.client.rows import picked_studies, query_rows, transfer_rows
 from tests.fakes.web_peer import Exchange, FakeWebPeer
 
 JOB = {
@@ -27,6 +36,7 @@ JOB = {
 }
 WAY: Any = {"source": "PACS", "destination": "Export"}
 ROWS = [{"PatientID": "1", "StudyInstanceUID": "1.2"}]
+NOT_IN_THE_BASE_INSTALL = frozenset({"fastapi", "pandas", "prefect", "pydantic", "sqlalchemy", "streamlit"})
 
 
 def _job(**changes: Any):
@@ -97,13 +107,42 @@ def test_waiting_ends(monkeypatch: pytest.MonkeyPatch):
         adit.nodes()
 
 
-def test_an_upload_is_not_sent_twice(tmp_path):
+UPLOAD = {"id": "0" * 32, "studies": [], "refused": [], "problems": [], "series": 0, "instances": 0}
+
+
+def test_an_upload_is_sent_again_under_the_same_key_if_the_answer_is_lost(tmp_path):
     (tmp_path / "1.dcm").write_bytes(b"x" * 100)
-    with FakeWebPeer(_busy(429)) as peer, _client(peer) as adit:
-        with pytest.raises(TooManyRequests):
-            adit.upload(tmp_path)
-        assert len(peer.exchanges) == 1
-        assert peer.exchanges[0].parts == [b"x" * 100]
+
+    def received(exchange: Exchange) -> None:
+        exchange.answer_json(UPLOAD, 201)
+
+    with FakeWebPeer(_lost, _busy(503), received) as peer, _client(peer) as adit:
+        assert adit.upload(tmp_path).id == "0" * 32
+
+    assert [exchange.parts for exchange in peer.exchanges] == [[b"x" * 100]] * 3
+    assert len({exchange.headers["idempotency-key"] for exchange in peer.exchanges}) == 1
+
+
+def test_a_token_whose_answer_was_lost_is_told_to_be_there():
+    def shown_before(exchange: Exchange) -> None:
+        exchange.answer_json({"detail": "This token (id 4) was made and shown."}, 409)
+
+    with (
+        FakeWebPeer(_lost, shown_before) as peer,
+        _client(peer) as adit,
+        pytest.raises(NotPossible, match="id 4"),
+    ):
+        adit.create_token("x", ["read"])
+
+    assert len({exchange.headers["idempotency-key"] for exchange in peer.exchanges}) == 1
+
+
+def test_a_server_that_is_not_ready_says_why_at_once():
+    told = {"status": "not ready", "reason": "The database is away."}
+    with FakeWebPeer(lambda exchange: exchange.answer_json(told, 503)) as peer, _client(peer) as adit:
+        assert adit.health().reason == "The database is away."
+
+    assert peer.targets == ["/api/health/ready"]
 
 
 def _events(*events: tuple[str, dict[str, Any]], cut: bool = False):
@@ -163,6 +202,22 @@ def test_rows_come_from_whatever_there_is():
     assert query_rows([{"From": date(2024, 1, 2)}]) == [{"From": "2024-01-02"}]
 
 
+def test_studies_are_picked_from_whatever_there_is():
+    frame = pd.DataFrame({"PatientID": ["1"], "Study Instance UID": ["1.2"], "series_instance_uid": [None]})
+    picked = {"patient_id": "1", "study_instance_uid": "1.2", "series_instance_uids": []}
+
+    assert picked_studies(frame) == [picked]
+    assert picked_studies([Study("1", "Doe^J", None, study_instance_uid="1.2")]) == [picked]
+    assert picked_studies([Picked("1", "1.2", ("1.2.3", "1.2.4"), "ANON")]) == [
+        {**picked, "series_instance_uids": ["1.2.3", "1.2.4"], "pseudonym": "ANON"}
+    ]
+    assert picked_studies([{**picked, "series_instance_uids": "1.2.3"}])[0]["series_instance_uids"] == [
+        "1.2.3"
+    ]
+    with pytest.raises(ValueError, match="patient_id"):
+        picked_studies([{**picked, "patient_id": 1}])
+
+
 @pytest.mark.parametrize("value", [4711, 4711.0, True, ["4711"]])
 def test_identifiers_that_are_no_text_are_refused(value: Any):
     with pytest.raises(ValueError, match="Column PatientID"):
@@ -170,12 +225,11 @@ def test_identifiers_that_are_no_text_are_refused(value: Any):
 
 
 def test_the_client_needs_nothing_of_the_server():
-    program = (
-        "import sys, adit_core.client; print([name for name in sys.modules if name.startswith('adit_core')])"
-    )
+    program = "import sys, adit_core.client; print(*sys.modules)"
     command = [sys.executable, "-c", program]
-    loaded = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    loaded = set(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split())
 
     assert "adit_core.client.adit" in loaded
-    for name in ("adit_core.db", "adit_core.dicom", "adit_core.errors", "pandas", "fastapi", "sqlalchemy"):
-        assert f"'{name}'" not in loaded
+    own = {name for name in loaded if name.startswith("adit_core.")}
+    assert {name for name in own if not name.startswith("adit_core.client")} == set()
+    assert {name.partition(".")[0] for name in loaded} & NOT_IN_THE_BASE_INSTALL == set()
