@@ -1,6 +1,7 @@
 """How many of this process use a node at the same time: as many as its setting allows, the others wait.
 
-Jobs take the slots of nodes from the scheduler; programs that wait for an answer have no job.
+Of a node that has said that it is busy there are fewer for a while, as for jobs (`node_health.width`). Jobs
+take the slots of nodes from the scheduler; programs that wait for an answer have no job.
 """
 
 import time
@@ -10,15 +11,21 @@ from contextlib import contextmanager
 from threading import Condition
 
 from adit_core.db import DicomNode
+from adit_core.db.columns import utc_now
+from adit_core.db.engine import Database
 from adit_core.dicom.interruption import Interruption
 from adit_core.errors import NodeClosed, TaskStopped
+from adit_core.services.node_health import widths
 
 _PATIENCE = 60.0
 _LOOK_INTERVAL = 0.25
 
 
 class NodePlaces:
-    """The places at all nodes. It may be used by several threads."""
+    """The places at all nodes. It may be used by several threads.
+
+    Whoever has a place must not wait for another one: two who did could wait for each other.
+    """
 
     def __init__(self, patience: float = _PATIENCE) -> None:
         self._patience = patience
@@ -26,14 +33,14 @@ class NodePlaces:
         self._taken: dict[int, int] = defaultdict(int)
 
     @contextmanager
-    def taken(self, node: DicomNode, interruption: Interruption) -> Iterator[None]:
+    def taken(self, db: Database, node: DicomNode, interruption: Interruption) -> Iterator[None]:
         """Take a place for as long as the block lasts, waiting for one that somebody leaves.
 
         Raises:
             NodeClosed: Nobody left for too long.
             TaskStopped: The interruption came meanwhile.
         """
-        self._take(node, interruption)
+        self._take(db, node, interruption)
         try:
             yield
         finally:
@@ -41,15 +48,21 @@ class NodePlaces:
                 self._taken[node.id] -= 1
                 self._changed.notify_all()
 
-    def _take(self, node: DicomNode, interruption: Interruption) -> None:
+    def _take(self, db: Database, node: DicomNode, interruption: Interruption) -> None:
         deadline = time.monotonic() + self._patience
+        # A busy node recovers meanwhile, so it is asked anew how many there are.
+        while not self._is_taken_soon(node.id, most := widths(db, [node], utc_now())[node.id]):
+            if interruption.is_interrupted:
+                raise TaskStopped("It was interrupted while it waited for its turn.")
+            if time.monotonic() > deadline:
+                raise NodeClosed(f"All {most} connections to {node.name} are in use; try again later.")
+
+    def _is_taken_soon(self, node_id: int, most: int) -> bool:
+        """Take a place if there is one, else wait a moment for one, and tell whether it was taken."""
         with self._changed:
-            while self._taken[node.id] >= node.max_associations:
+            if self._taken[node_id] >= most:
                 self._changed.wait(_LOOK_INTERVAL)
-                if interruption.is_interrupted:
-                    raise TaskStopped("It was interrupted while it waited for its turn.")
-                if time.monotonic() > deadline:
-                    raise NodeClosed(
-                        f"All {node.max_associations} connections to {node.name} are in use; try again later."
-                    )
-            self._taken[node.id] += 1
+            if self._taken[node_id] >= most:
+                return False
+            self._taken[node_id] += 1
+            return True

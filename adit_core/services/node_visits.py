@@ -282,11 +282,18 @@ class _PacedInlet:
 
 
 class VisitingDestination(Destination):
-    """Delivers to a node at its pace, and learns how it is."""
+    """Delivers to a node at its pace, and learns how it is.
 
-    def __init__(self, destination: Destination, visit: NodeVisit) -> None:
+    `check_hours` is called before each instance; what it raises ends the delivery there. Without it, whoever
+    retrieves the instances looks at the hours (see `VisitingSource`).
+    """
+
+    def __init__(
+        self, destination: Destination, visit: NodeVisit, check_hours: Callable[[], None] | None = None
+    ) -> None:
         self._destination = destination
         self._visit = visit
+        self._check_hours = check_hours
 
     def expect(self, expected: ExpectedStudy) -> Mapping[str, str]:
         """Tell the destination what will come."""
@@ -305,7 +312,7 @@ class VisitingDestination(Destination):
 
     def deliver(self, instances: Iterable[IncomingInstance]) -> Iterator[Delivery]:
         """Deliver each instance. What the source fails in is not held against the destination."""
-        passing = _Passing(instances, self._visit)
+        passing = _Passing(instances, self._visit, self._check_hours)
         try:
             for delivery in self._destination.deliver(passing):
                 self._visit.answered()
@@ -325,13 +332,18 @@ class VisitingDestination(Destination):
 class _Passing:
     """Instances on their way to a node, at its pace. ``has_failed`` tells whether their source did."""
 
-    def __init__(self, instances: Iterable[IncomingInstance], visit: NodeVisit) -> None:
+    def __init__(
+        self, instances: Iterable[IncomingInstance], visit: NodeVisit, check_hours: Callable[[], None] | None
+    ) -> None:
         self.has_failed = False
         self._instances = instances
         self._visit = visit
+        self._check_hours = check_hours
 
     def __iter__(self) -> Iterator[IncomingInstance]:
         for instance in self._instances:
+            if self._check_hours is not None:
+                self._check_hours()
             self._visit.keep_pace()
             yield _PassingInstance(instance, self)
 

@@ -179,7 +179,7 @@ class Retrieval:
 
     def _visited(self) -> tuple[Node, NodeVisit]:
         db, node = self._access.db, self._access.node
-        self._stack.enter_context(self._means.places.taken(node, self._interruption))
+        self._stack.enter_context(self._means.places.taken(db, node, self._interruption))
         return node_value(db, node), visit_node(db, node.id)
 
     @contextmanager

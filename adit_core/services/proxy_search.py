@@ -18,6 +18,7 @@ from adit_core.dicom.ports import Searcher
 from adit_core.dicom.query import AttributeQuery, Keys, Level
 from adit_core.dicom.references import StudyReference
 from adit_core.errors import AditError, TaskStopped
+from adit_core.services.node_places import NodePlaces
 from adit_core.services.node_visits import VisitingSearcher, visit_node
 from adit_core.services.nodes import node_value
 from adit_core.services.proxy_access import ProxyAccess
@@ -112,8 +113,9 @@ class SearchAnswer:
 class Search:
     """One search. `cancel` may be called from another thread."""
 
-    def __init__(self, access: ProxyAccess, request: SearchRequest) -> None:
+    def __init__(self, access: ProxyAccess, places: NodePlaces, request: SearchRequest) -> None:
         self._access = access
+        self._places = places
         self._request = request
         self._interruption = Interruption()
 
@@ -126,6 +128,7 @@ class Search:
 
         Raises:
             TaskStopped: It was cancelled.
+            NodeClosed: It did not get its turn.
             AditError: The archive did not answer as it should.
         """
         try:
@@ -143,6 +146,7 @@ class Search:
         value = node_value(db, node)
         can_be_fuzzy = isinstance(value, DicomWebNode)
         with (
+            self._places.taken(db, node, self._interruption),
             self._interruption.applying(),
             VisitingSearcher(searcher_of(value), visit_node(db, node.id)) as searcher,
         ):

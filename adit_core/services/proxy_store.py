@@ -12,6 +12,8 @@ is of another study than the path names                     0xA900
 is of a SOP class or transfer syntax that is not supported  0x0122
 came when the archive was out of resources                  0xA700
 was refused by the archive for another reason               0x0110
+came when the window of the archive had ended, which then   0x0110
+stops what is under way (`OutsideWindow.STOP`)
 ==========================================================  ======
 """
 
@@ -113,10 +115,11 @@ class Storing:
         db, node = self._access.db, self._access.node
         instances = self._incoming(parts)
         with ExitStack() as stack:
-            stack.enter_context(self._places.taken(node, self._interruption))
+            stack.enter_context(self._places.taken(db, node, self._interruption))
             stack.enter_context(self._interruption.applying())
             destination = stack.enter_context(destination_of(node_value(db, node)))
-            visiting = VisitingDestination(destination, visit_node(db, node.id))
+            visit = visit_node(db, node.id)
+            visiting = VisitingDestination(destination, visit, visit.check_hours)
             try:
                 for delivery in visiting.deliver(instances):
                     self._settle(delivery)

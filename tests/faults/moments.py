@@ -1,9 +1,10 @@
 """Moments in the life of a job at which something happens to it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from adit_core.db import JobStatus, TaskStatus
+from adit_core.db.columns import utc_now
 from adit_core.services.jobs import JobView
 from tests.faults.outcome import Record, Transfer, assert_whole
 from tests.faults.scene import INSTANCE_SIZE, INSTANCES, Scene
@@ -39,10 +40,10 @@ ENDED = Moment("has just ended", lambda job: _count(job, TaskStatus.SUCCESS) == 
 
 
 def reach(moment: Moment, scene: Scene) -> Transfer:
-    """Submit the job of a scene, and return when the moment has come."""
+    """Submit the job of a scene, and return when the moment has come at which the fault has to come."""
     transfer = scene.submit()
     scene.stage.adit.wait_for_progress(transfer.job_id, moment.has_come)
-    return transfer
+    return replace(transfer, fault_at=utc_now())
 
 
 def assert_complete(transfer: Transfer, record: Record, *, in_flight: int = IN_FLIGHT) -> None:

@@ -3,12 +3,15 @@
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
 from adit_core.db import JobStatus, SeriesProgress, Task, TaskStatus
 from adit_core.services.job_status import OPEN_TASKS
 from adit_core.services.jobs import JobView, series_of_task
 from tests.stack import RunningStack
 
+LONGEST = 180.0
+"""Seconds from a fault after which a job must have ended."""
 Hashes = Mapping[str, str]
 """The data set hash of each instance by its SOP Instance UID."""
 
@@ -23,8 +26,10 @@ class Transfer:
     """What the source holds, by Study Instance UID."""
     arrived: Callable[[], Hashes]
     """Returns what the destination holds of these studies, read without the code under test."""
-    sent: Mapping[str, int]
-    """How often each instance was sent to the destination; empty if that was not counted."""
+    sent: Mapping[str, int] | None
+    """How often each instance was sent to the destination; None if nobody counts that."""
+    fault_at: datetime | None = None
+    """When the fault came, or a wait by policy was over; None if the fault was there before the job began."""
 
 
 @dataclass(frozen=True)
@@ -39,10 +44,12 @@ class Outcome:
     failed: int
     attempts: int
     """Of the task that took the most."""
-    sent_again: int
-    """Instances that were sent although they had been sent before, counted each time."""
+    sent_again: int | None
+    """Instances that were sent although they had been before, counted each time; None if nobody counts."""
     seconds: float
     """From submission to the end."""
+    seconds_from_fault: float
+    """From `Transfer.fault_at` to the end; from the beginning of the job, if that is None."""
     messages: tuple[str, ...]
     """Of the tasks."""
 
@@ -66,8 +73,11 @@ def assert_whole(transfer: Transfer, *, in_flight: int = 0) -> Outcome:
         _assert_delivered(task, transfer.studies.get(task.study_instance_uid, {}), arrived)
     everything = {uid: digest for study in transfer.studies.values() for uid, digest in study.items()}
     assert arrived.items() <= everything.items(), "the destination holds what the source never had"
-    outcome = _outcome(job, tasks, transfer.sent)
-    assert outcome.sent_again <= in_flight, f"{outcome.sent_again} instances were sent again"
+    outcome = _outcome(job, tasks, transfer)
+    assert outcome.seconds_from_fault <= LONGEST, (
+        f"it took {outcome.seconds_from_fault:.0f} s after the fault"
+    )
+    _assert_sent(outcome, transfer.sent, in_flight)
     adit.await_end_of_flow_runs(job)
     return outcome
 
@@ -99,8 +109,16 @@ def _assert_delivered(task: Task, study: Hashes, arrived: Hashes) -> None:
         assert task.delivered == task.planned - task.filtered == len(there), task.message
 
 
-def _outcome(job: JobView, tasks: list[Task], sent: Mapping[str, int]) -> Outcome:
+def _assert_sent(outcome: Outcome, sent: Mapping[str, int] | None, in_flight: int) -> None:
+    if sent is None or outcome.sent_again is None:
+        return
+    assert outcome.delivered <= len(sent), f"only {len(sent)} of {outcome.delivered} instances were counted"
+    assert outcome.sent_again <= in_flight, f"{outcome.sent_again} instances were sent again"
+
+
+def _outcome(job: JobView, tasks: list[Task], transfer: Transfer) -> Outcome:
     assert job.ended_at is not None
+    fault_at = transfer.fault_at or job.started_at or job.created_at
     return Outcome(
         status=job.status,
         tasks=Counter(task.status for task in tasks),
@@ -109,7 +127,8 @@ def _outcome(job: JobView, tasks: list[Task], sent: Mapping[str, int]) -> Outcom
         filtered=sum(task.filtered for task in tasks),
         failed=sum(task.failed for task in tasks),
         attempts=max(task.attempts for task in tasks),
-        sent_again=sum(count - 1 for count in sent.values()),
+        sent_again=None if transfer.sent is None else sum(count - 1 for count in transfer.sent.values()),
         seconds=(job.ended_at - job.created_at).total_seconds(),
+        seconds_from_fault=(job.ended_at - fault_at).total_seconds(),
         messages=tuple(task.message for task in tasks),
     )

@@ -17,6 +17,7 @@ from deployments.demo.studies import StudySpec, write_study
 from tests.factories import ct_study, hashes, instances_in
 from tests.fakes.faulty import FaultyArchive, faulty_archive
 from tests.fakes.store_counter import StoreCounter
+from tests.fakes.stow_counter import StowCounter
 from tests.fault_proxy import FaultProxy
 from tests.faults.outcome import Hashes, Transfer
 from tests.servers import OrthancServer
@@ -86,8 +87,8 @@ class Stage:
         """Return the files of studies that were written."""
         return [path for spec in specs for path in sorted(self._folder_of(spec).rglob("*.dcm"))]
 
-    def network(self, port: int, counter: StoreCounter | None = None) -> FaultProxy:
-        """Lead to a port through a network that can fail."""
+    def network(self, port: int, counter: StoreCounter | StowCounter | None = None) -> FaultProxy:
+        """Lead to a port through a network that can fail, and count the instances that are sent over it."""
         return self.ending.enter_context(FaultProxy(port, tap=counter.tap if counter else None))
 
     def server(self, node: ServerNode, network: FaultProxy) -> str:
@@ -153,7 +154,8 @@ class Scene:
     """The name of the node."""
     destination: str = ""
     arrived: Callable[[], Hashes] = dict
-    counter: StoreCounter = field(default_factory=StoreCounter)
+    counter: StoreCounter | StowCounter | None = None
+    """Of the instances that are sent to the destination; None if it is a folder, to which nothing is sent."""
     inbound: FaultProxy = field(init=False)
     """Between the source and the worker."""
     outbound: FaultProxy = field(init=False)
@@ -161,6 +163,7 @@ class Scene:
 
     def deliver_to(self, node: ServerNode, arrived: Callable[[], Hashes]) -> None:
         """Have the studies delivered to another archive."""
+        self.counter = StoreCounter()
         self.outbound = self.stage.network(node.port, self.counter)
         self.destination = self.stage.server(node, self.outbound)
         self.arrived = arrived
@@ -168,6 +171,7 @@ class Scene:
     def deliver_to_folder(self, path: Path) -> None:
         """Have the studies delivered to a folder."""
         path.mkdir(parents=True, exist_ok=True)
+        self.counter = None
         self.destination = self.stage.folder_node(path)
         self.arrived = lambda: instances_in(path)
 
@@ -182,7 +186,8 @@ class Scene:
             ),
             batch_of(self.specs, patient_id=patient_id, pseudonym=pseudonym),
         )
-        return Transfer(adit, job_id, self.held, self.arrived, self.counter.sent)
+        sent = self.counter.sent if self.counter else None
+        return Transfer(adit, job_id, self.held, self.arrived, sent)
 
 
 def batch_of(specs: Sequence[StudySpec], *, patient_id: str | None = None, pseudonym: str = "") -> BatchFile:

@@ -12,6 +12,8 @@ from tests.faults.outcome import Outcome
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "reliability.md"
 
+NOT_COUNTED = "\N{EN DASH}"
+"""What stands in place of a number that nobody has counted."""
 _BEGIN, _END = "<!-- written by `make faults` -->", "<!-- end -->"
 _HEAD = (
     "| fault | job | tasks | instances: planned = delivered + filtered + failed | attempts | sent twice | s |"
@@ -30,7 +32,7 @@ def row(name: str, outcome: Outcome) -> str:
         tasks,
         account,
         str(outcome.attempts),
-        str(outcome.sent_again),
+        NOT_COUNTED if outcome.sent_again is None else str(outcome.sent_again),
         f"{outcome.seconds:.0f}",
     )
     return "| " + " | ".join(cells) + " |"

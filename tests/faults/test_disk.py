@@ -1,11 +1,13 @@
 """A destination folder whose disk becomes full: whole files only, and a message that says so."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from adit_core.db import JobStatus
+from adit_core.db.columns import utc_now
 from adit_core.services.job_actions import retry_failed
 from tests.disks import small_disk
 from tests.faults.outcome import Record, assert_whole
@@ -38,8 +40,9 @@ def test_a_full_destination_fails_the_study_at_once_and_has_whole_files_only(
     assert [path for path in (disk / "studies").rglob("*") if path.is_file() and path.suffix != ".dcm"] == []
     record(outcome)
     filler.unlink()
+    retried = replace(transfer, fault_at=utc_now())
     retry_failed(stage.adit.db, stage.adit.launcher, stage.adit.user, transfer.job_id)
-    assert assert_whole(transfer).delivered == INSTANCES
+    assert assert_whole(retried).delivered == INSTANCES
 
 
 @pytest.mark.fault("the destination takes no file as large as the instance")

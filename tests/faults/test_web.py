@@ -9,6 +9,7 @@ import pytest
 from adit_core.db import JobStatus
 from adit_core.services.nodes import add_web_server
 from deployments.demo.processes import HOST
+from tests.fakes.stow_counter import StowCounter
 from tests.fakes.web_peer import Exchange, FakeWebPeer, Script
 from tests.faults.cases import Case, assert_outcome, parametrized, submit_all
 from tests.faults.outcome import Record, Transfer
@@ -17,6 +18,8 @@ from tests.faults.scene import INSTANCE_SIZE, INSTANCES, PROFILE, Scene, Stage
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
 SOME = 5 * INSTANCE_SIZE + INSTANCE_SIZE // 2
+IN_ONE_REQUEST = SOME // INSTANCE_SIZE + 1
+"""Instances that had begun to come when a request broke off: servers keep nothing of such a request."""
 _numbers = count(1)
 Answer = Callable[[Exchange, httpx.Response], object]
 """Answers a request in its own way, knowing what the archive has answered."""
@@ -115,7 +118,10 @@ def is_busy(status: int) -> Answer:
 def uploads(break_off: Callable[[Scene], object]) -> Callable[[Stage], Transfer]:
     def submit(stage: Stage) -> Transfer:
         scene = stage.scene()
-        scene.outbound = stage.network(stage.destination.archive.http_port or 0)
+        port = stage.destination.archive.http_port
+        assert port is not None
+        scene.counter = StowCounter()
+        scene.outbound = stage.network(port, scene.counter)
         scene.destination = web_node(stage, scene.outbound.port)
         break_off(scene)
         return scene.submit()
@@ -135,10 +141,15 @@ CASES = (
     ),
     Case("WADO-RS: status 503 with Retry-After", retrieves(is_busy(503)), attempts=1),
     Case("WADO-RS: status 429 with Retry-After", retrieves(is_busy(429)), attempts=1, is_slow=True),
-    Case("STOW-RS: an RST in the middle of the body", uploads(lambda scene: scene.outbound.cut_after(SOME))),
+    Case(
+        "STOW-RS: an RST in the middle of the body",
+        uploads(lambda scene: scene.outbound.cut_after(SOME)),
+        in_flight=IN_ONE_REQUEST,
+    ),
     Case(
         "STOW-RS: the server falls silent",
         uploads(lambda scene: scene.outbound.stall_after(SOME)),
+        in_flight=IN_ONE_REQUEST,
         is_slow=True,
     ),
 )

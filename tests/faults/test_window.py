@@ -1,5 +1,6 @@
 """A window that closes while studies are on the move: they stop, and go on when it opens again."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -42,6 +43,8 @@ def test_studies_stop_when_a_window_closes_and_go_on_when_it_opens(stage: Stage,
     adit.wait_for_progress(transfer.job_id, lambda job: job.message.startswith(f"{scene.source} is "))
     assert any(task.status is TaskStatus.PENDING for task in adit.tasks(transfer.job_id))
 
+    # It waits for the window by policy, for as long as that is closed.
+    opened_at = utc_now()
     change_policy(adit.db, scene.source, windows=[ALWAYS])
-    assert_complete(transfer, record)
+    assert_complete(replace(transfer, fault_at=opened_at), record)
     assert {task.attempts for task in adit.tasks(transfer.job_id)} == {1}

@@ -68,7 +68,8 @@ async def _search(call: Call, level: Level, named: Wanted = _EVERYTHING) -> Resp
     media_type = chosen(require(call.request, _MEDIA_TYPES), _MEDIA_TYPES)
     request = search_request(level, call.parameters, named)
     access = await call.enter(SEARCH)
-    return WatchedResponse(_SearchWork(Search(access, request), call, level, media_type))
+    search = Search(access, call.means.places, request)
+    return WatchedResponse(_SearchWork(search, call, level, media_type))
 
 
 @dataclass(frozen=True, slots=True)
