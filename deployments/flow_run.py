@@ -1,7 +1,8 @@
 """Entry point of a flow run: Prefect's engine, while a second process imports what its children need.
 
-Prefect's own command imports Prefect twice, one after the other, to find out where the flow is; with the
-imports of the children a study would wait three times as long for the first of them (docs/performance.md).
+Prefect's own command imports Prefect twice, in a process that finds the flow and in the next one, which runs
+it, and what the children need would be imported only then: jobs would begin three to four seconds later
+(docs/performance.md).
 """
 
 import os
