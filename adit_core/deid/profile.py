@@ -7,7 +7,15 @@ from importlib.resources import files
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    WrapSerializer,
+    model_validator,
+)
 
 from adit_core.errors import InputProblem, InvalidInput
 
@@ -81,12 +89,16 @@ class Override(_Strict):
         return self
 
 
+IN_ORDER = WrapSerializer(lambda value, told: sorted(told(value)), when_used="json")
+"""Of a set: it is told in the same order whenever it is told."""
+
+
 class SafePrivate(_Strict):
     """Private attributes that the project knows to be safe, beyond those of PS3.15 table E.3.10-1."""
 
     creator: str = Field(min_length=1, max_length=64)
     group: int = Field(ge=9, le=0xFFFF)
-    elements: frozenset[Annotated[int, Field(ge=0, le=0xFF)]]
+    elements: Annotated[frozenset[Annotated[int, Field(ge=0, le=0xFF)]], IN_ORDER]
 
     @model_validator(mode="after")
     def _group_is_private(self) -> Self:
@@ -100,13 +112,13 @@ class DeidProfile(_Strict):
 
     name: str = Field(min_length=1, max_length=40, pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._-]*$")
     version: int = Field(default=1, ge=1)
-    options: frozenset[ProfileOption] = frozenset()
+    options: Annotated[frozenset[ProfileOption], IN_ORDER] = frozenset()
     mode: Mode = Mode.TABLE
-    allowed: frozenset[Keyword] = frozenset()
+    allowed: Annotated[frozenset[Keyword], IN_ORDER] = frozenset()
     """In allow-list mode, the attributes that may stay."""
     overrides: tuple[Override, ...] = ()
     safe_private: tuple[SafePrivate, ...] = ()
-    excluded_modalities: frozenset[str] = frozenset({"SR", "PR"})
+    excluded_modalities: Annotated[frozenset[str], IN_ORDER] = frozenset({"SR", "PR"})
     burned_in_text: BurnedInText = BurnedInText.HOLD_BACK
 
     @model_validator(mode="after")
