@@ -23,7 +23,7 @@ from tests.fault_proxy import FaultProxy
 from tests.servers import OrthancServer
 from tests.stack import RunningStack, running_stack
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 
 LONG = large_study(100, key="long")
 SHORT = ct_study(2, key="short")
