@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from threading import Event, Lock, Thread
 from typing import Self
 
+from tests.ports import kept_port
+
 _HOST = "127.0.0.1"
 _INTERVAL = 0.02
 _PIECE = 1 << 16
@@ -53,9 +55,9 @@ class FaultProxy:
         self._when_used_up: Callable[[], object] = self.cut
         self._over = Event()
         self._threads: list[Thread] = []
-        self._keeper = _kept_port()
+        self._keeper = kept_port()
         self.port: int = self._keeper.getsockname()[1]
-        self._listener: socket.socket | None = _listening(self.port)
+        self._listener: socket.socket | None = socket.create_server((_HOST, self.port))
         self._fillers: list[socket.socket] = []
         self._accepts = True
         self._refuses = False
@@ -80,7 +82,7 @@ class FaultProxy:
             for connection in self._connections:
                 connection.is_stalled = False
             if self._listener is None:
-                self._listener = _listening(self.port)
+                self._listener = socket.create_server((_HOST, self.port))
             self._listener.listen()
             self._accepts, self._refuses = True, False
         for filler in self._fillers:
@@ -228,18 +230,6 @@ class FaultProxy:
             self._allowed = None
         self._when_used_up()
         return passed
-
-
-def _kept_port() -> socket.socket:
-    """Take a free port without listening on it; beside it only `_listening` gets the port."""
-    keeper = socket.socket()
-    keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    keeper.bind((_HOST, 0))
-    return keeper
-
-
-def _listening(port: int) -> socket.socket:
-    return socket.create_server((_HOST, port), reuse_port=True)
 
 
 def _reset_when_closed(sock: socket.socket, yes: bool) -> None:

@@ -5,7 +5,6 @@ Tests that need a receiver start it. Whatever was started is ended with the stac
 
 import os
 import resource
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -33,7 +32,8 @@ from adit_core.services.job_status import OPEN_JOBS
 from adit_core.services.jobs import JobView, list_tasks, show_job
 from adit_core.services.launcher import PrefectLauncher
 from adit_core.services.users import create_user
-from deployments.stack import HOME, LOCALHOST, Stack, new_stack
+from deployments.stack import HOME, Stack, new_stack
+from tests.ports import kept_port
 
 _PATIENCE = 180.0
 _ENDING_PATIENCE = 20.0
@@ -199,20 +199,11 @@ def started_stack(
     with ExitStack() as kept:
         kept.callback(running.end)
         for port in (stack.web_port, stack.prefect_port, stack.receiver_port, stack.handover_port):
-            kept.enter_context(_kept(port))
+            kept.enter_context(kept_port(port))
         for process in ("prefect_server", "reconciler", "worker"):
             running.start(process)
         _wait_until_deployed(stack)
         yield running
-
-
-@contextmanager
-def _kept(port: int) -> Iterator[None]:
-    """Let nobody who asks for any free port have this one, also while nothing runs that it is for."""
-    with socket.socket() as keeper:
-        keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        keeper.bind((LOCALHOST, port))
-        yield
 
 
 def _wait_until_deployed(stack: Stack) -> None:

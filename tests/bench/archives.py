@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from adit_core.db import Job, JobStatus
+from adit_core.db import JobStatus
 from adit_core.dicom.manifest import Selection
 from adit_core.dicom.node import ServerNode
 from adit_core.dicom.transfer import transfer_study
 from adit_core.services.batch_file import BatchFile, BatchStudy
-from adit_core.services.job_status import OPEN_JOBS
-from adit_core.services.jobs import JobView, show_job
+from adit_core.services.jobs import JobView
 from adit_core.services.nodes import add_server
 from adit_core.services.routes import open_route
 from adit_core.services.submit import submit_batch_transfer
@@ -23,8 +22,8 @@ from deployments.demo.studies import StudySpec, write_study
 from tests.bench import tools
 from tests.bench.contest import Contest
 from tests.bench.memory import PeakMemory, watch_memory
+from tests.bench.waiting import ended_job
 from tests.factories import ct_study, large_study, one_instance_studies, study_reference
-from tests.rows import load
 from tests.servers import OrthancServer, orthanc
 from tests.stack import RunningStack, running_stack
 
@@ -32,7 +31,6 @@ SEVERAL = 4
 """Associations at a time where a node allows several."""
 MoveStudies = Callable[[Sequence[StudySpec]], object]
 _SOURCE, _DESTINATION = "SOURCE", "DESTINATION"
-_POLL = 0.25
 
 
 @dataclass(frozen=True)
@@ -186,9 +184,7 @@ def move_by_job(adit: RunningStack, studies: Sequence[StudySpec]) -> JobView:
         TransferRequest(owner_id=adit.user.id, source=_SOURCE, destination=_DESTINATION),
         BatchFile(rows),
     )
-    while load(adit.db, Job, job_id).status in OPEN_JOBS:  # `show_job` would cost the job a part of a core
-        time.sleep(_POLL)
-    job = show_job(adit.db, adit.user, job_id)
+    job = ended_job(adit, job_id)
     assert job.status is JobStatus.SUCCESS, job.message
     return job
 

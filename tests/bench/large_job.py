@@ -18,6 +18,7 @@ from adit_core.services.transfer_request import TransferRequest
 from adit_core.services.users import create_user
 from tests.bench.archives import Arena
 from tests.bench.memory import watch_memory
+from tests.bench.waiting import ended_job
 from tests.fakes.launcher import FakeLauncher
 from tests.servers import postgres
 
@@ -45,8 +46,7 @@ def flow_memory(arena: Arena, tasks: int) -> dict[str, float]:
             ),
             _batch(tasks),
         )
-        while (job := show_job(arena.adit.db, arena.adit.user, job_id)).ended_at is None:
-            time.sleep(1)
+        job = ended_job(arena.adit, job_id)
         seconds = time.monotonic() - began
     assert job.status is JobStatus.FAILURE
     assert job.progress.tasks == {TaskStatus.FAILURE: tasks}

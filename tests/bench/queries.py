@@ -7,14 +7,14 @@ from pathlib import Path
 
 from adit_core.db import JobStatus
 from adit_core.dicom.node import ServerNode
-from adit_core.services.job_status import OPEN_JOBS
-from adit_core.services.jobs import JobView, show_job
+from adit_core.services.jobs import JobView
 from adit_core.services.nodes import add_server
 from adit_core.services.query_file import QueryFile, Question
 from adit_core.services.query_results import all_rows
 from adit_core.services.submit_query import submit_batch_query
 from deployments.demo.studies import StudySpec, write_study
 from tests.bench import tools
+from tests.bench.waiting import ended_job
 from tests.factories import one_instance_studies
 from tests.servers import orthanc
 from tests.stack import RunningStack, running_stack
@@ -22,7 +22,6 @@ from tests.stack import RunningStack, running_stack
 SEVERAL = 4
 """Associations at a time."""
 _SOURCE = "SOURCE"
-_POLL = 0.25
 _BY_FINDSCU = 40
 """Rows that findscu is asked; more would only take longer."""
 
@@ -64,8 +63,7 @@ def _answered(adit: RunningStack, studies: Sequence[StudySpec]) -> JobView:
         source=_SOURCE,
         query=QueryFile(tuple(questions)),
     )
-    while (job := show_job(adit.db, adit.user, job_id)).status in OPEN_JOBS:
-        time.sleep(_POLL)
+    job = ended_job(adit, job_id)
     assert job.status is JobStatus.SUCCESS, job.message
     found = [[one.study_instance_uid for one in row.results] for row in all_rows(adit.db, adit.user, job_id)]
     assert found == [[study.study_instance_uid] for study in studies]
