@@ -50,6 +50,7 @@ class FaultProxy:
         self._lock = Lock()
         self._connections: set[_Connection] = set()
         self._rate = 0
+        self._until_throttled = 0
         self._delay = 0.0
         self._allowed: int | None = None
         self._when_used_up: Callable[[], object] = self.cut
@@ -79,6 +80,7 @@ class FaultProxy:
         """Hand everything on, at once and as fast as it comes; what was stalled goes on."""
         with self._lock:
             self._rate, self._delay, self._allowed, self._stalls_all = 0, 0.0, None, False
+            self._until_throttled = 0
             for connection in self._connections:
                 connection.is_stalled = False
             if self._listener is None:
@@ -89,9 +91,10 @@ class FaultProxy:
             filler.close()
         self._fillers.clear()
 
-    def throttle(self, bytes_per_second: int) -> None:
-        """Hand on no more than so much on each connection."""
-        self._rate = bytes_per_second
+    def throttle(self, bytes_per_second: int, *, after: int = 0) -> None:
+        """Hand on no more than so much on each connection, once `after` bytes have passed."""
+        with self._lock:
+            self._rate, self._until_throttled = bytes_per_second, after
 
     def delay(self, seconds: float) -> None:
         """Hold each piece up that long."""
@@ -215,12 +218,16 @@ class FaultProxy:
                     tap(data)
 
     def _piece(self) -> int:
-        return max(1, min(_PIECE, int(self._rate * _INTERVAL))) if self._rate else _PIECE
+        return max(1, min(_PIECE, int(self._rate * _INTERVAL))) if self._is_throttled() else _PIECE
+
+    def _is_throttled(self) -> bool:
+        return self._rate > 0 and self._until_throttled <= 0
 
     def _passed(self, data: bytes) -> bytes:
         """Return as much of `data` as may pass, after the time that it takes."""
-        time.sleep(self._delay + (len(data) / self._rate if self._rate else 0))
+        time.sleep(self._delay + (len(data) / self._rate if self._is_throttled() else 0))
         with self._lock:
+            self._until_throttled -= len(data)
             if self._allowed is None:
                 return data
             passed = data[: self._allowed]

@@ -20,8 +20,16 @@ pytestmark = [pytest.mark.system, pytest.mark.timeout(450)]
 LONGEST = 5.0
 """Seconds that a cancel may take."""
 _PATIENCE = 240.0
-SLOWLY = INSTANCE_SIZE // 2
-"""Bytes a second at which a study takes half a minute."""
+_MANY = 60
+"""How many instances a study has that must not end before it is canceled, however late that is."""
+_FAST = 20 * INSTANCE_SIZE
+"""Bytes of it that pass at once, so that something was delivered soon."""
+_SLOWLY = INSTANCE_SIZE // 3
+"""Bytes a second at which the rest takes minutes; with less, peers would give up."""
+_FILES = 320
+"""How many instances a study has for a folder, where they are told of by the 32."""
+_BY_FILES = 4 * INSTANCE_SIZE
+"""Bytes a second of it."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +53,15 @@ def _folder(stage: Stage) -> Path:
 
 def to_folder(scene: Scene) -> None:
     scene.deliver_to_folder(_folder(scene.stage))
-    scene.inbound.throttle(2 * INSTANCE_SIZE)  # so that it still goes on when it is its turn
+    scene.inbound.throttle(_BY_FILES)
+
+
+def slow_source(scene: Scene) -> None:
+    scene.inbound.throttle(_SLOWLY, after=_FAST)
+
+
+def slow_destination(scene: Scene) -> None:
+    scene.outbound.throttle(_SLOWLY, after=_FAST)
 
 
 STOPS = (
@@ -55,16 +71,16 @@ STOPS = (
         lambda scene: scene.inbound.stall(),
         lambda job: bool(job.progress.tasks.get(TaskStatus.IN_PROGRESS)),
     ),
-    Stop("cancel while the source sends", lambda scene: scene.inbound.throttle(SLOWLY), is_moving),
+    Stop("cancel while the source sends", slow_source, is_moving, instances=_MANY),
     Stop(
         "cancel while a source sends that ignores C-CANCEL",
-        lambda scene: scene.inbound.throttle(SLOWLY),
+        slow_source,
         is_moving,
+        instances=_MANY,
         scene=scene_from_faulty,
     ),
-    Stop("cancel while the destination takes", lambda scene: scene.outbound.throttle(SLOWLY), is_moving),
-    # More than are synced at a time, so that some are complete and others are not.
-    Stop("cancel while files are written to a folder", to_folder, is_moving, instances=60),
+    Stop("cancel while the destination takes", slow_destination, is_moving, instances=_MANY),
+    Stop("cancel while files are written to a folder", to_folder, is_moving, instances=_FILES),
     Stop(
         "cancel while a study waits for its next attempt",
         lambda scene: scene.inbound.refuse(),
@@ -76,7 +92,7 @@ STOPS = (
 @pytest.fixture(scope="module")
 def canceled(stage_of_module: Stage) -> dict[str, Transfer]:
     """All the jobs, canceled as soon as each of them is where it is to be."""
-    waiting = {}
+    waiting: dict[Stop, Transfer] = {}
     for stop in STOPS:
         scene = stop.scene(stage_of_module, instances=stop.instances)
         stop.prepare(scene)
@@ -85,10 +101,11 @@ def canceled(stage_of_module: Stage) -> dict[str, Transfer]:
     deadline = time.monotonic() + _PATIENCE
     while waiting:
         assert time.monotonic() < deadline, f"never came: {[stop.fault for stop in waiting]}"
-        for stop in [stop for stop, transfer in waiting.items() if stop.has_come(_view(transfer))]:
-            done[stop.fault] = transfer = replace(waiting.pop(stop), fault_at=utc_now())
-            adit = transfer.adit
-            cancel_job(adit.db, adit.launcher, adit.user, transfer.job_id)
+        for stop, transfer in list(waiting.items()):
+            if stop.has_come(_view(transfer)):
+                done[stop.fault] = canceled = replace(waiting.pop(stop), fault_at=utc_now())
+                adit = canceled.adit
+                cancel_job(adit.db, adit.launcher, adit.user, canceled.job_id)
     return done
 
 
