@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from adit_core.dicom.acceptance import Acceptance, AssociationRequest, accept_pdu, decode_request, reject_pdu
-from adit_core.dicom.command import Command
+from adit_core.dicom.command import Command, CommandField
 from adit_core.dicom.connect import accept, connect
 from adit_core.dicom.connection import Connection
 from adit_core.dicom.contexts import MOST_CONTEXTS, AcceptedContexts, PresentationContext, ProposedContext
@@ -36,6 +36,7 @@ from adit_core.dicom.negotiation import (
 )
 from adit_core.dicom.node import ConnectionProfile, ServerNode
 from adit_core.dicom.pdata import DataValue, DataValueReader, PeerReleased, message_batches
+from adit_core.dicom.status import PENDING, PROCESSING_FAILURE
 from adit_core.dicom.tls import is_tls_alert
 from adit_core.errors import (
     AditError,
@@ -56,6 +57,8 @@ _A_ABORT = 0x07
 _LONGEST_NEGOTIATION_PDU = 1 << 18
 _LONGEST_COMMAND = 1 << 14
 _LONGEST_IDENTIFIER = 1 << 22
+_CANCEL_TIME = 0.5
+"""How long a peer may take to end an operation once it is asked to, in seconds."""
 _PERHAPS_TLS = " (perhaps it speaks TLS only)"
 _LAST_WORDS_TIME = 0.5
 """How long a broken connection is searched for the peer's reason, in seconds."""
@@ -85,6 +88,7 @@ class Association:
         self._release_timeout = profile.connect_timeout
         self._values = DataValueReader(connection, profile.max_pdu_length)
         self._unread: PresentationContext | None = None
+        self._unanswered: Message | None = None
         self._is_open = True
         self._last_message_id = 0
 
@@ -145,12 +149,24 @@ class Association:
             self.abort()
 
     def operation(self) -> AbstractContextManager[None]:
-        """Abort the association unless the block ends normally.
-
-        Closing an iterator early counts as not normal: C-CANCEL lets hundreds of results through
-        before it takes effect, and some archives answer it by an abort 20 s later.
-        """
+        """Abort the association unless the block ends normally; closing a generator in it does not count."""
         return _unless_complete(self.abort)
+
+    @contextmanager
+    def responses_to(self, context: PresentationContext, request: Command) -> Iterator[None]:
+        """Have the peer end what `request` asked for unless the block, which reads its answer, ends normally.
+
+        C-CANCEL lets hundreds of results through before it takes effect in some archives, and others
+        answer it by an abort 20 s later. So who has not ended after half a second is aborted.
+        """
+        try:
+            yield
+        except (PeerAborted, ProtocolError):
+            self.abort()
+            raise
+        except BaseException:
+            self._cancel(context, request)
+            raise
 
     @property
     def is_usable(self) -> bool:
@@ -183,6 +199,8 @@ class Association:
 
     def send(self, context: PresentationContext, command: Command, fragments: Iterable[bytes] = ()) -> None:
         """Send a message; ``fragments`` is its encoded data set, which may be cut anywhere."""
+        if command.is_response:
+            self._unanswered = None
         batches = message_batches(context.context_id, command.encode(), fragments, self._peer_max_length)
         for batch in batches:
             try:
@@ -206,7 +224,9 @@ class Association:
             raise ProtocolError(f"{self.peer} sent a malformed command set: {error}") from error
         if command.has_data_set:
             self._unread = context
-        return Message(context, command)
+        message = Message(context, command)
+        self._unanswered = None if command.is_response else message
+        return message
 
     def receive_response(self, request: Command) -> Message:
         """Wait for the response to `request`, or the next of them."""
@@ -254,10 +274,7 @@ class Association:
         if not self._is_open:
             return
         with suppress(AditError), self._connection.time_limit(self._release_timeout):
-            self.skip_data_set()
-            self._connection.send([A_RELEASE_RQ])
-            # Anything but an A-RELEASE-RP ends the association as well; there is nothing to say to it.
-            self._connection.read(_PDU_HEADER.size)
+            self._take_leave()
         self._is_open = False
         self._connection.close()
 
@@ -266,6 +283,34 @@ class Association:
         if self._is_open:
             self._is_open = False
             self._connection.abort(A_ABORT)
+
+    def _cancel(self, context: PresentationContext, request: Command) -> None:
+        """End an operation and the association: in order if the peer is quick about it, or by an abort."""
+        if not self._connection.is_torn:
+            with suppress(AditError), self._connection.time_limit(_CANCEL_TIME):
+                self.send(context, request.cancel())
+                self._refuse_the_rest()
+                self._take_leave()
+                return
+        self.abort()
+
+    def _refuse_the_rest(self) -> None:
+        """Refuse the instance that was under way and all that follow, until the operation has ended."""
+        message = self._unanswered or self.receive()
+        while message.command.field is CommandField.C_STORE_RQ or message.command.status in PENDING:
+            if message.command.field is CommandField.C_STORE_RQ:
+                self.skip_data_set()
+                self.send(message.context, message.command.response(PROCESSING_FAILURE))
+            message = self.receive()
+
+    def _take_leave(self) -> None:
+        """Release the association and close the connection."""
+        self.skip_data_set()
+        self._connection.send([A_RELEASE_RQ])
+        # Anything but an A-RELEASE-RP ends the association as well; there is nothing to say to it.
+        self._connection.read(_PDU_HEADER.size)
+        self._is_open = False
+        self._connection.close()
 
     def _read_command(self) -> tuple[PresentationContext, bytearray]:
         encoded = bytearray()

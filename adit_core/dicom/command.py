@@ -54,11 +54,15 @@ class CommandField(IntEnum):
     C_MOVE_RSP = 0x8021
     C_ECHO_RQ = 0x0030
     C_ECHO_RSP = 0x8030
+    C_CANCEL_RQ = 0x0FFF
+
+
+_WITHOUT_PRIORITY = frozenset({CommandField.C_ECHO_RQ, CommandField.C_CANCEL_RQ})
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A command set. ``message_id`` of a response is that of the request that it responds to.
+    """A command set. ``message_id`` of a response, and of C-CANCEL, is that of the request it is about.
 
     ``status`` has a meaning in responses only, ``move_destination`` in C-MOVE requests. ``completed``
     counts the sub-operations that were done, with or without a warning; None if the peer does not say.
@@ -87,6 +91,10 @@ class Command:
             self.sop_instance_uid,
             status=status,
         )
+
+    def cancel(self) -> "Command":
+        """Return the request to end this one (PS3.7 9.3.2.3, 9.3.3.3 and 9.3.4.3)."""
+        return Command(CommandField.C_CANCEL_RQ, self.message_id)
 
     def mismatch(self, request: Self) -> str:
         """Return what keeps this from being a response to `request`, empty if nothing does.
@@ -123,7 +131,7 @@ class Command:
         is_response = bool(field & _RESPONSE)
         return cls(
             field=field,
-            message_id=_number(values, _MESSAGE_ID_RESPONDED_TO if is_response else _MESSAGE_ID),
+            message_id=_number(values, _message_id(field)),
             sop_class_uid=_uid(values, _AFFECTED_SOP_CLASS_UID),
             sop_instance_uid=_uid(values, _AFFECTED_SOP_INSTANCE_UID),
             has_data_set=_number(values, _DATA_SET_TYPE) != _NO_DATA_SET,
@@ -137,10 +145,10 @@ class Command:
         if self.sop_class_uid:
             yield _AFFECTED_SOP_CLASS_UID, _padded(self.sop_class_uid)
         yield _COMMAND_FIELD, _US.pack(self.field)
-        yield _MESSAGE_ID_RESPONDED_TO if self.is_response else _MESSAGE_ID, _US.pack(self.message_id)
+        yield _message_id(self.field), _US.pack(self.message_id)
         if self.move_destination:
             yield _MOVE_DESTINATION, _even(self.move_destination.encode("ascii"), b" ")
-        if not self.is_response and self.field != CommandField.C_ECHO_RQ:
+        if not self.is_response and self.field not in _WITHOUT_PRIORITY:
             yield _PRIORITY, _US.pack(_MEDIUM_PRIORITY)
         yield _DATA_SET_TYPE, _US.pack(_A_DATA_SET if self.has_data_set else _NO_DATA_SET)
         if self.is_response:
@@ -149,6 +157,12 @@ class Command:
             yield _AFFECTED_SOP_INSTANCE_UID, _padded(self.sop_instance_uid)
         if self.completed is not None:
             yield _COMPLETED_SUBOPERATIONS, _US.pack(self.completed)
+
+
+def _message_id(field: CommandField) -> int:
+    """Return the number of the element that says which request a message of this kind is about."""
+    is_of_another = field & _RESPONSE or field is CommandField.C_CANCEL_RQ
+    return _MESSAGE_ID_RESPONDED_TO if is_of_another else _MESSAGE_ID
 
 
 def _element(number: int, value: bytes) -> bytes:

@@ -38,7 +38,8 @@ class Connection:
         self._deadline: float | None = None
         self._view = memoryview(bytearray(_BUFFER_SIZE))
         self._start = self._end = 0
-        self._is_torn = False
+        self.is_torn = False
+        """Whether a message was sent in part only, so that nothing can follow it."""
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.settimeout(silence_timeout)
         watch(sock)
@@ -87,9 +88,9 @@ class Connection:
             PeerTimeout: The peer took nothing for too long.
             ConnectionFailed: The connection broke.
         """
-        self._is_torn = True
+        self.is_torn = True
         self._send_all(buffers)
-        self._is_torn = False
+        self.is_torn = False
 
     def close(self) -> None:
         """Close the connection; may be called again."""
@@ -102,7 +103,7 @@ class Connection:
         bytes resets the connection, and the peer would not get to see the farewell.
         """
         with suppress(OSError):  # the connection may be broken already, which is as good
-            if self._is_torn:
+            if self.is_torn:
                 # In the midst of a PDU a farewell would be taken for data, and a peer that takes
                 # nothing would not even get to see the end of the connection. A reset goes through.
                 self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)

@@ -6,7 +6,7 @@ from typing import NamedTuple, TypeVar
 
 from adit_core.dicom.association import Association, Message
 from adit_core.dicom.command import Command, CommandField
-from adit_core.dicom.contexts import message_proposals
+from adit_core.dicom.contexts import PresentationContext, message_proposals
 from adit_core.dicom.dicom_json import uids_of, values_of
 from adit_core.dicom.identifier import (
     Answer,
@@ -68,6 +68,7 @@ class _Question(NamedTuple):
     """A query that was asked, and the first message of its answer."""
 
     association: Association
+    context: PresentationContext
     request: Command
     first: Message
 
@@ -101,7 +102,7 @@ class DimseSearcher(Searcher):
             self._idle = None
 
     def find_patients(self, query: PatientQuery) -> Iterator[PatientResult]:
-        """Yield patients, as they come. Closing the iterator early aborts the association."""
+        """Yield patients, as they come. Closing the iterator early ends the query."""
         level = "PATIENT" if self._node.query_root is QueryRoot.PATIENT else "STUDY"
         keys = _keys(level, PATIENT_KEYS) | {
             "PatientID": query.patient_id,
@@ -116,7 +117,7 @@ class DimseSearcher(Searcher):
         yield from self._results(keys, read)
 
     def find_studies(self, query: StudyQuery) -> Iterator[StudyResult]:
-        """Yield studies, as they come. Closing the iterator early aborts the association."""
+        """Yield studies, as they come. Closing the iterator early ends the query."""
         if self._node.query_root is QueryRoot.PATIENT:
             yield from self._find_studies_of_patients(query)
             return
@@ -135,7 +136,7 @@ class DimseSearcher(Searcher):
         yield from self._results(keys, read)
 
     def find_series(self, query: SeriesQuery) -> Iterator[SeriesResult]:
-        """Yield series of one study, as they come. Closing the iterator early aborts the association."""
+        """Yield series of one study, as they come. Closing the iterator early ends the query."""
         keys = {
             **unique_keys(self._node, "SERIES", query.study),
             **_keys("SERIES", SERIES_KEYS),
@@ -154,7 +155,7 @@ class DimseSearcher(Searcher):
         yield from self._results(keys, read)
 
     def find_instances(self, series: SeriesReference) -> Iterator[InstanceResult]:
-        """Yield the instances of one series, as they come. Closing the iterator early aborts."""
+        """Yield the instances of one series, as they come. Closing the iterator early ends the query."""
         keys = {
             **unique_keys(self._node, "IMAGE", series.study),
             **_keys("IMAGE", INSTANCE_KEYS),
@@ -168,7 +169,7 @@ class DimseSearcher(Searcher):
         yield from self._results(keys, read)
 
     def find_data_sets(self, query: AttributeQuery) -> Iterator[JsonDataSet]:
-        """Yield all that is answered, as it comes. Closing the iterator early aborts the association."""
+        """Yield all that is answered, as it comes. Closing the iterator early ends the query."""
         if query.level is not Level.STUDY:
             keys = {**query.keys, **unique_keys(self._node, query.level, query.study)}
             if query.level is Level.INSTANCE:
@@ -232,8 +233,8 @@ class DimseSearcher(Searcher):
 
     def _answers(self, keys: Keys, decode: Callable[[bytes, str], _Answer]) -> Iterator[_Answer]:
         """Yield the answers to a query, as they come."""
-        association, request, message = self._ask(keys)
-        with association.operation():
+        association, context, request, message = self._ask(keys)
+        with association.responses_to(context, request):
             while message.command.status in PENDING:
                 yield _read_answer(association, message, decode)
                 message = association.receive_response(request)
@@ -283,7 +284,7 @@ def _ask(association: Association, find_class: str, keys: Keys) -> _Question:
             CommandField.C_FIND_RQ, association.next_message_id(), find_class, has_data_set=True
         )
         association.send(context, request, [encode_identifier(keys, context.transfer_syntax_uid)])
-        return _Question(association, request, association.receive_response(request))
+        return _Question(association, context, request, association.receive_response(request))
 
 
 def _keys(level: str, keywords: tuple[str, ...]) -> dict[str, str]:

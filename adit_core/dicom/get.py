@@ -66,7 +66,7 @@ class DimseSource(Source):
                 answered with a failure.
             NoPresentationContext: The archive does not support C-GET, or sends none of the SOP classes.
             AditError: The association failed; what had come completely has gone into `inlet`.
-            Exception: What `inlet` raised; the association was aborted then.
+            Exception: What `inlet` raised; the archive was told to end the operation then.
         """
         retrieval = _Retrieval(self._node, inlet)
         classes = _sop_classes(request)
@@ -205,7 +205,8 @@ class _Retrieval:
         message_id = association.next_message_id()
         request = Command(CommandField.C_GET_RQ, message_id, self._get_class, has_data_set=True)
         association.send(context, request, [encode_identifier(wish.keys, context.transfer_syntax_uid)])
-        status = self._take_in_all(association, request)
+        with association.responses_to(context, request):
+            status = self._take_in_all(association, request)
         if status in _FAILED_SUBOPERATIONS:
             self._has_failed_suboperations = True
         if status != SUCCESS and self._failure is None:

@@ -2,6 +2,7 @@
 
 import select
 import time
+from contextlib import AbstractContextManager
 
 from adit_core.dicom.association import Association
 from adit_core.dicom.command import Command, CommandField
@@ -66,7 +67,7 @@ class DimseMoveSource(Source):
             NoPresentationContext: The archive does not support C-MOVE.
             AditError: The association or the connection to the receiver failed; what had come
                 completely has gone into `inlet`.
-            Exception: What `inlet` raised; the association was aborted then.
+            Exception: What `inlet` raised; the archive was told to end the operation then.
         """
         if not request.parts:
             return
@@ -103,8 +104,9 @@ class DirectMove:
         with _open(self._node) as association:
             for wish in wishes or missing_wishes(self._node, request.parts, ()):
                 exchange = _Exchange(association, self._node, wish, self._destination)
-                while exchange.final is None:
-                    exchange.take_response(self._patience)
+                with exchange.under_way():
+                    while exchange.final is None:
+                        exchange.take_response(self._patience)
                 failure = failure or exchange.failure()
         return failure
 
@@ -120,7 +122,7 @@ class _Exchange:
         self._destination = destination
         self._wish = wish
         move_class = _MOVE_CLASSES[node.query_root]
-        context = association.context_of(move_class)
+        context = self._context = association.context_of(move_class)
         self._request = Command(
             CommandField.C_MOVE_RQ,
             association.next_message_id(),
@@ -129,6 +131,10 @@ class _Exchange:
             move_destination=destination,
         )
         association.send(context, self._request, [encode_identifier(wish.keys, context.transfer_syntax_uid)])
+
+    def under_way(self) -> AbstractContextManager[None]:
+        """Have the archive end the operation if the block is left early."""
+        return self._association.responses_to(self._context, self._request)
 
     def take_response(self, patience: float | None = None) -> None:
         """Read the next response, waiting for it `patience` seconds instead of the silence timeout."""
@@ -255,13 +261,14 @@ class _Retrieval:
     def _move(self, association: Association, wish: Wish) -> None:
         exchange = _Exchange(association, self._node, wish, self._ae_title)
         before = len(self._arrivals.received)
-        while exchange.final is None:
-            if association.has_input():
-                exchange.take_response()
-            elif self._arrivals.has_input():
-                self._arrivals.take_next()
-            else:
-                self._wait(association, max(exchange.last, self._arrivals.last))
+        with exchange.under_way():
+            while exchange.final is None:
+                if association.has_input():
+                    exchange.take_response()
+                elif self._arrivals.has_input():
+                    self._arrivals.take_next()
+                else:
+                    self._wait(association, max(exchange.last, self._arrivals.last))
         failure = exchange.failure()
         if exchange.final.completed:
             self._await_stragglers(wish, before + exchange.final.completed)

@@ -4,6 +4,7 @@ from adit_core.dicom.node import Service
 from adit_core.errors import AditError, IncompleteTransfer, OperationFailed, PeerAborted, PeerBusy
 
 SUCCESS = 0x0000
+PROCESSING_FAILURE = 0x0110
 CANCELED = 0xFE00
 PENDING = frozenset({0xFF00, 0xFF01})
 

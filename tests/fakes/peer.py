@@ -42,6 +42,7 @@ from pynetdicom.presentation import PresentationContext
 from adit_core.dicom.node import ConnectionProfile, QueryRoot, ServerNode, Service
 
 C_STORE_RQ, C_STORE_RSP = 0x0001, 0x8001
+C_CANCEL_RQ = 0x0FFF
 C_GET_RQ, C_GET_RSP = 0x0010, 0x8010
 C_FIND_RQ, C_FIND_RSP = 0x0020, 0x8020
 C_ECHO_RQ, C_ECHO_RSP = 0x0030, 0x8030
@@ -173,6 +174,18 @@ class Conversation:
 
     def abort(self, source: int = 2, reason: int = 0) -> None:
         self.send_raw(struct.pack(">BxLxxBB", 7, 4, source, reason))
+
+    def expect_cancel(self, request: Received) -> None:
+        """Read the C-CANCEL of `request`, and fail if anything else comes."""
+        command = self.receive().command
+        assert command.CommandField == C_CANCEL_RQ
+        assert command.MessageIDBeingRespondedTo == request.command.MessageID
+        assert {each.keyword for each in command} == {
+            "CommandGroupLength",
+            "CommandField",
+            "MessageIDBeingRespondedTo",
+            "CommandDataSetType",
+        }
 
     def expect_abort(self) -> None:
         """Read until the other side aborts, and fail if it does anything else."""

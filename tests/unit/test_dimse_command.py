@@ -4,8 +4,16 @@ import struct
 from io import BytesIO
 
 import pytest
-from pynetdicom.dimse_messages import C_ECHO_RQ, C_FIND_RQ, C_GET_RQ, C_STORE_RQ, C_STORE_RSP, DIMSEMessage
-from pynetdicom.dimse_primitives import C_ECHO, C_FIND, C_GET, C_STORE
+from pynetdicom.dimse_messages import (
+    C_CANCEL_RQ,
+    C_ECHO_RQ,
+    C_FIND_RQ,
+    C_GET_RQ,
+    C_STORE_RQ,
+    C_STORE_RSP,
+    DIMSEMessage,
+)
+from pynetdicom.dimse_primitives import C_CANCEL, C_ECHO, C_FIND, C_GET, C_STORE
 
 from adit_core.dicom.command import Command, CommandField, is_sendable_uid
 from tests.fakes.peer import decode
@@ -15,7 +23,7 @@ FIND = "1.2.840.10008.5.1.4.1.2.2.1"
 VERIFICATION = "1.2.840.10008.1.1"
 
 
-def oracle(primitive: C_ECHO | C_FIND | C_GET | C_STORE, message: DIMSEMessage) -> bytes:
+def oracle(primitive: C_CANCEL | C_ECHO | C_FIND | C_GET | C_STORE, message: DIMSEMessage) -> bytes:
     """Return the command set as pynetdicom encodes it."""
     message.primitive_to_message(primitive)
     values = [value for data in message.encode_msg(1, 0) for _, value in data.presentation_data_value_list]
@@ -56,6 +64,12 @@ def echo_request() -> C_ECHO:
     return primitive
 
 
+def cancel() -> C_CANCEL:
+    primitive = C_CANCEL()
+    primitive.MessageIDBeingRespondedTo = 9
+    return primitive
+
+
 CASES = {
     "store": (
         Command(CommandField.C_STORE_RQ, 9, CT, "1.2.3.45", has_data_set=True),
@@ -72,6 +86,10 @@ CASES = {
     "get": (
         Command(CommandField.C_GET_RQ, 9, FIND, has_data_set=True),
         oracle(query(C_GET()), C_GET_RQ()),
+    ),
+    "cancel": (
+        Command(CommandField.C_GET_RQ, 9, FIND, has_data_set=True).cancel(),
+        oracle(cancel(), C_CANCEL_RQ()),
     ),
     "echo": (Command(CommandField.C_ECHO_RQ, 9, VERIFICATION), oracle(echo_request(), C_ECHO_RQ())),
 }

@@ -2,6 +2,7 @@
 
 import gc
 import logging
+import time
 from collections.abc import Callable
 from datetime import date
 from typing import Any
@@ -23,11 +24,11 @@ from adit_core.errors import (
     PeerTimeout,
     ProtocolError,
 )
-from tests.fakes.peer import IMPATIENT, Conversation, FakePeer, Received, encode
+from tests.fakes.peer import IMPATIENT, PATIENT, Conversation, FakePeer, Received, encode
 from tests.fakes.ports import EXPLICIT, SERIES, STUDY
 
 STUDY_ROOT, PATIENT_ROOT = "1.2.840.10008.5.1.4.1.2.2.1", "1.2.840.10008.5.1.4.1.2.1.1"
-PENDING = 0xFF00
+PENDING, CANCELED = 0xFF00, 0xFE00
 
 
 def study(number: int = 1, **changes: Any) -> bytes:
@@ -361,21 +362,39 @@ def test_implicit_identifiers_are_used_where_nothing_else_is_accepted():
         assert found(fake, StudyQuery(patient_name="Doe*")) == ["1.2.1"]
 
 
-def test_iterator_that_is_closed_early_aborts_at_once():
+def test_iterator_that_is_closed_early_cancels_the_query():
     def script(peer: Conversation) -> None:
         peer.accept()
         request = peer.receive()
         peer.respond(request, PENDING, study(1))
-        peer.expect_abort()
+        peer.expect_cancel(request)
+        peer.respond(request, PENDING, study(2))
+        peer.respond(request, CANCELED)
+        peer.release()
 
     with FakePeer(script) as fake, DimseSearcher(fake.node()) as searcher:
         studies = iter(searcher.find_studies(StudyQuery()))
         next(studies)
         studies.close()  # type: ignore[attr-defined]
-        assert not fake.conversations[0].values
 
 
-def test_loop_that_is_left_early_aborts_at_once():
+def test_archive_that_goes_on_after_a_cancel_is_aborted():
+    def script(peer: Conversation) -> None:
+        peer.accept()
+        request = peer.receive()
+        peer.respond(request, PENDING, study(1))
+        peer.expect_cancel(request)
+        peer.expect_abort()
+
+    with FakePeer(script) as fake, DimseSearcher(fake.node()) as searcher:
+        studies = iter(searcher.find_studies(StudyQuery()))
+        next(studies)
+        begun = time.monotonic()
+        studies.close()  # type: ignore[attr-defined]
+        assert time.monotonic() - begun < PATIENT.silence_timeout
+
+
+def test_loop_that_is_left_early_ends_the_query():
     def script(peer: Conversation) -> None:
         peer.accept()
         request = peer.receive()

@@ -38,7 +38,7 @@ from tests.fakes.peer import (
 from tests.fakes.ports import CT, EXPLICIT, IMPLICIT, J2K, MR, SERIES, STUDY, InletFailed, RecordingInlet
 
 STUDY_ROOT, PATIENT_ROOT = "1.2.840.10008.5.1.4.1.2.2.3", "1.2.840.10008.5.1.4.1.2.1.3"
-PENDING = 0xFF00
+PENDING, CANCELED, PROCESSING_FAILURE = 0xFF00, 0xFE00, 0x0110
 DATA = bytes(range(256)) * 300
 
 
@@ -433,11 +433,29 @@ def test_instance_whose_bytes_stop_half_way_never_ends(
     assert [header.sop_instance_uid for header in inlet.begun] == [uid(1), uid(2)]
 
 
-def test_what_the_inlet_raises_aborts_and_comes_through():
+def test_what_the_inlet_raises_cancels_the_retrieval_and_comes_through():
     def script(peer: Conversation) -> None:
         peer.accept()
-        peer.receive()
+        get = peer.receive()
         peer.send(peer.context_id(CT), store_request(CT, uid(1)), DATA)
+        peer.expect_cancel(get)
+        assert peer.receive().command.Status == PROCESSING_FAILURE
+        assert peer.store(CT, uid(2), DATA) == PROCESSING_FAILURE
+        peer.respond(get, CANCELED)
+        peer.release()
+
+    inlet = RecordingInlet(fail_after=1000)
+    with FakePeer(script) as fake, pytest.raises(InletFailed):
+        retrieve(fake, inlet=inlet)
+    assert [header.sop_instance_uid for header in inlet.begun] == [uid(1)]
+
+
+def test_archive_that_goes_on_sending_after_a_cancel_is_aborted():
+    def script(peer: Conversation) -> None:
+        peer.accept()
+        get = peer.receive()
+        peer.send(peer.context_id(CT), store_request(CT, uid(1)), DATA)
+        peer.expect_cancel(get)
         peer.expect_abort()
 
     with FakePeer(script) as fake, pytest.raises(InletFailed):

@@ -20,11 +20,11 @@ from adit_core.errors import (
     ProtocolError,
 )
 from tests.fakes.peer import PATIENT, Conversation, FakePeer, Received
-from tests.fakes.ports import CT, RecordingInlet
+from tests.fakes.ports import CT, InletFailed, RecordingInlet
 from tests.fakes.sender import Sender, association_request, data_set
 from tests.servers import ReceiverServer
 
-PENDING, SUCCESS, WARNING = 0xFF00, 0x0000, 0xB000
+PENDING, SUCCESS, WARNING, CANCELED = 0xFF00, 0x0000, 0xB000, 0xFE00
 CALLING = "SOURCE"
 GRACE = 0.4
 
@@ -326,6 +326,37 @@ def test_a_bad_end_is_classified_and_what_came_before_is_kept(
                 study.request(), inlet
             )
     assert study.uids[0] in inlet.uids
+
+
+def test_what_the_inlet_raises_cancels_the_move_and_comes_through(receiver_server: ReceiverServer) -> None:
+    study = Study(2)
+    archive = Scripted(receiver_server, study)
+
+    def script(peer: Conversation) -> None:
+        peer.accept()
+        request = archive.receive(peer)
+        archive.send(1)
+        peer.expect_cancel(request)
+        peer.respond(request, PENDING, NumberOfRemainingSuboperations=1)
+        peer.respond(request, CANCELED, NumberOfCompletedSuboperations=1)
+        peer.release()
+
+    with (
+        FakePeer(script) as fake,
+        DimseMoveSource(fake.node(), receiver_server.address, grace=GRACE) as source,
+        pytest.raises(InletFailed),
+    ):
+        source.retrieve(study.request(), RecordingInlet(fail_after=100))
+
+
+def test_an_archive_that_is_silent_for_too_long_is_told_to_stop() -> None:
+    def script(peer: Conversation) -> None:
+        peer.accept()
+        peer.expect_cancel(peer.receive())
+        peer.expect_abort()
+
+    with FakePeer(script) as fake, pytest.raises(PeerTimeout):
+        DirectMove(fake.node(), "DESTINATION", patience=0.3).move(Study(1).request())
 
 
 def test_an_archive_without_c_move_is_told_of(receiver_server: ReceiverServer) -> None:

@@ -1,34 +1,33 @@
-"""Answers of an archive, damaged at random: whatever comes ends in a result or a classified error, soon."""
+"""Recorded answers, damaged at random: whatever comes ends in a result or a classified error, soon."""
 
+import gc
 import select
 import socket
 import time
+import warnings
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
 
 import pytest
+from pydicom.dataset import Dataset
+from pynetdicom import evt
+from pynetdicom.events import Event
 
 from adit_core.dicom.dimse import DimseDestination, DimseSearcher, DimseSource, echo
+from adit_core.dicom.move import DirectMove
 from adit_core.dicom.node import ConnectionProfile, ServerNode
 from adit_core.dicom.ports import RetrieveRequest, SeriesPart
 from adit_core.dicom.query import InstanceResult, StudyQuery
 from adit_core.dicom.references import InstanceReference
 from adit_core.errors import AditError
-from tests.fakes.peer import (
-    C_ECHO_RSP,
-    C_FIND_RSP,
-    C_GET_RSP,
-    C_STORE_RSP,
-    Conversation,
-    FakePeer,
-    PeerGone,
-    encode,
-    message_pdus,
-    store_request,
-)
-from tests.fakes.ports import CT, SERIES, STUDY, RecordingInlet, instance
+from tests.fakes.peer import Conversation, FakePeer, PeerGone
+from tests.fakes.ports import CT, EXPLICIT, SERIES, STUDY, RecordingInlet, instance
+from tests.fakes.recorder import pdus_of, recording
+from tests.unit.test_dimse_pynetdicom import data_set, provider
 
+DATA_PDU = 4
 ROUNDS = 100
 HASTY = ConnectionProfile(connect_timeout=0.5, silence_timeout=0.5)
 GET = RetrieveRequest(
@@ -36,10 +35,6 @@ GET = RetrieveRequest(
     (SeriesPart(SERIES, (InstanceResult(InstanceReference(SERIES, "1.2.3.1.1"), CT),), whole=True),),
     whole=True,
 )
-
-
-def response(field: int, status: int, **elements: Any) -> dict[str, Any]:
-    return {"CommandField": field, "MessageIDBeingRespondedTo": 1, "Status": status} | elements
 
 
 def find(node: ServerNode) -> None:
@@ -57,24 +52,65 @@ def store(node: ServerNode) -> None:
         list(destination.deliver([instance("1.2.3.1.1", bytes(5000))]))
 
 
-STUDY_ANSWER = encode(
-    StudyInstanceUID="1.2.3", PatientName="Doe^Jane", StudyDate="20240131", ModalitiesInStudy=["CT"]
-)
-OPERATIONS: dict[str, tuple[Callable[[ServerNode], object], bytes]] = {
-    "echo": (echo, message_pdus(1, response(C_ECHO_RSP, 0))),
-    "find": (
-        find,
-        message_pdus(1, response(C_FIND_RSP, 0xFF00), STUDY_ANSWER) * 3
-        + message_pdus(1, response(C_FIND_RSP, 0)),
-    ),
-    "get": (
-        get,
-        message_pdus(5, store_request(CT, "1.2.3.1.1"), bytes(3000), size=1000)
-        + message_pdus(1, response(C_GET_RSP, 0xFF00, NumberOfRemainingSuboperations=1))
-        + message_pdus(1, response(C_GET_RSP, 0)),
-    ),
-    "store": (store, message_pdus(1, response(C_STORE_RSP, 0, AffectedSOPInstanceUID="1.2.3.1.1"))),
+def move(node: ServerNode) -> None:
+    DirectMove(node, "DESTINATION", patience=0.5).move(GET)
+
+
+OPERATIONS: dict[str, Callable[[ServerNode], object]] = {
+    "echo": echo,
+    "find": find,
+    "get": get,
+    "move": move,
+    "store": store,
 }
+
+
+def found(_event: Event) -> Iterator[Any]:
+    for number in range(3):
+        answer = Dataset()
+        answer.StudyInstanceUID, answer.PatientName = f"1.2.{number}", "Doe^Jane"
+        answer.StudyDate, answer.ModalitiesInStudy = "20240131", ["CT", "SR"]
+        yield 0xFF00, answer
+
+
+def got(_event: Event) -> Iterator[Any]:
+    yield 2
+    for number in (1, 2):
+        yield 0xFF00, data_set(number, EXPLICIT, size=24)
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What an archive of pynetdicom sent in an operation."""
+
+    negotiation: bytes
+    messages: bytes
+
+
+@pytest.fixture(scope="module")
+def answers() -> dict[str, Answers]:
+    """What was recorded of each operation."""
+    recorded = {}
+    with provider({evt.EVT_C_STORE: lambda _: 0x0000}) as destination:
+
+        def moved(event: Event) -> Iterator[Any]:
+            yield destination.host, destination.port
+            yield from got(event)
+
+        handlers: dict[evt.EventType, Callable[[Event], Any]] = {
+            evt.EVT_C_FIND: found,
+            evt.EVT_C_GET: got,
+            evt.EVT_C_MOVE: moved,
+            evt.EVT_C_STORE: lambda _: 0x0000,
+        }
+        for name, act in OPERATIONS.items():
+            with provider(handlers) as node, recording(node.port) as kept:
+                act(replace(node, port=kept.port))
+            negotiation, *messages = pdus_of(kept.answered)
+            recorded[name] = Answers(negotiation, b"".join(each for each in messages if each[0] == DATA_PDU))
+    with warnings.catch_warnings(action="ignore", category=ResourceWarning):
+        gc.collect()  # a socket that pynetdicom leaves open after a C-MOVE
+    return recorded
 
 
 def mutated(data: bytes, random: Random) -> bytes:
@@ -108,18 +144,17 @@ def drain(peer: Conversation) -> None:
         pass
 
 
-def damaging(answers: bytes, part: str, randoms: Iterator[Random]) -> Callable[[Conversation], None]:
+def damaging(answers: Answers, part: str, randoms: Iterator[Random]) -> Callable[[Conversation], None]:
     """Answer the association request, or what follows it, with a damage."""
 
     def script(peer: Conversation) -> None:
         random = next(randoms)
         peer.read_request()
-        accept = peer.accept_pdu()
         try:
             if part == "negotiation":
-                peer.send_raw(mutated(accept, random) + answers)
+                peer.send_raw(mutated(answers.negotiation, random) + answers.messages)
             else:
-                peer.send_raw(accept + mutated(answers, random))
+                peer.send_raw(answers.negotiation + mutated(answers.messages, random))
             drain(peer)
         except (OSError, PeerGone):
             pass  # the other side had enough
@@ -129,16 +164,17 @@ def damaging(answers: bytes, part: str, randoms: Iterator[Random]) -> Callable[[
 
 @pytest.mark.parametrize("part", ["negotiation", "messages"])
 @pytest.mark.parametrize("operation", OPERATIONS)
-def test_damaged_answers_end_in_a_result_or_a_classified_error(operation: str, part: str):
-    act, answers = OPERATIONS[operation]
+def test_damaged_answers_end_in_a_result_or_a_classified_error(
+    operation: str, part: str, answers: dict[str, Answers]
+):
     randoms = (Random(f"{operation} {part} {seed}") for seed in range(10**6))
     failures = 0
-    with FakePeer(damaging(answers, part, randoms)) as fake:
+    with FakePeer(damaging(answers[operation], part, randoms)) as fake:
         node = fake.node(profile=HASTY)
         for _ in range(ROUNDS):
             start = time.monotonic()
             try:
-                act(node)
+                OPERATIONS[operation](node)
             except AditError:
                 failures += 1
             assert time.monotonic() - start < 10
@@ -146,13 +182,11 @@ def test_damaged_answers_end_in_a_result_or_a_classified_error(operation: str, p
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
-def test_answers_do_no_harm_undamaged(operation: str):
-    act, answers = OPERATIONS[operation]
-
+def test_answers_do_no_harm_undamaged(operation: str, answers: dict[str, Answers]):
     def script(peer: Conversation) -> None:
-        peer.accept()
-        peer.send_raw(answers)
+        peer.read_request()
+        peer.send_raw(answers[operation].negotiation + answers[operation].messages)
         drain(peer)
 
     with FakePeer(script) as fake:
-        act(fake.node(profile=HASTY))
+        OPERATIONS[operation](fake.node(profile=HASTY))

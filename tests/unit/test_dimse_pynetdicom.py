@@ -24,7 +24,7 @@ from adit_core.errors import AssociationRejected
 from tests.fakes.ports import CT, EXPLICIT, IMPLICIT, J2K, MR, SERIES, STUDY, RecordingInlet, instance
 
 VERIFICATION = "1.2.840.10008.1.1"
-FIND, GET = "1.2.840.10008.5.1.4.1.2.2.1", "1.2.840.10008.5.1.4.1.2.2.3"
+FIND, MOVE, GET = (f"1.2.840.10008.5.1.4.1.2.2.{service}" for service in (1, 2, 3))
 SYNTAXES = (EXPLICIT, IMPLICIT, J2K)
 
 
@@ -39,7 +39,7 @@ def provider(
     for sop_class in (CT, MR):
         for syntax in SYNTAXES:
             entity.add_supported_context(sop_class, syntax, scu_role=True, scp_role=True)
-    for sop_class in (VERIFICATION, FIND, GET):
+    for sop_class in (VERIFICATION, FIND, MOVE, GET):
         entity.add_supported_context(sop_class, [EXPLICIT, IMPLICIT])
     server = entity.start_server(("127.0.0.1", 0), block=False, evt_handlers=list(handlers.items()))
     assert server is not None
@@ -172,21 +172,42 @@ def test_hundreds_of_studies_are_found():
     assert studies == [f"1.2.{number}" for number in range(500)]
 
 
-def test_query_that_is_left_early_is_aborted():
-    ended = Flag()
+def test_query_that_is_left_early_is_canceled():
+    canceled, released = Flag(), Flag()
 
-    def find(_event: Event) -> Iterator[Any]:
-        number = 0
-        while True:
-            number += 1
+    def find(event: Event) -> Iterator[Any]:
+        for number in range(10**6):
+            if event.is_cancelled:
+                canceled.set()
+                yield 0xFE00, None
+                return
             answer = Dataset()
             answer.StudyInstanceUID = f"1.2.{number}"
             yield 0xFF00, answer
 
     with (
-        provider({evt.EVT_C_FIND: find, evt.EVT_ABORTED: lambda _: ended.set()}) as node,
+        provider({evt.EVT_C_FIND: find, evt.EVT_RELEASED: lambda _: released.set()}) as node,
         DimseSearcher(node) as searcher,
     ):
         for _ in searcher.find_studies(StudyQuery()):
             break
-        assert ended.wait(10)
+        assert canceled.wait(10)
+        assert released.wait(10)
+
+
+def test_query_that_goes_on_after_a_cancel_is_aborted():
+    aborted = Flag()
+
+    def find(_event: Event) -> Iterator[Any]:
+        for number in range(10**6):
+            answer = Dataset()
+            answer.StudyInstanceUID = f"1.2.{number}"
+            yield 0xFF00, answer
+
+    with (
+        provider({evt.EVT_C_FIND: find, evt.EVT_ABORTED: lambda _: aborted.set()}) as node,
+        DimseSearcher(node) as searcher,
+    ):
+        for _ in searcher.find_studies(StudyQuery()):
+            break
+        assert aborted.wait(10)

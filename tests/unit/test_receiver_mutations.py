@@ -23,7 +23,7 @@ from pynetdicom import AE
 
 from adit_core.dicom.node import ConnectionProfile
 from tests.fakes.ports import CT, EXPLICIT, MR
-from tests.fakes.recorder import recording
+from tests.fakes.recorder import pdus_of, recording
 from tests.fakes.sender import (
     RECEIVER,
     SENDER,
@@ -73,7 +73,7 @@ def exchange(tmp_path_factory: pytest.TempPathFactory) -> Exchange:
         for uid in ("1.2.3.1", "1.2.3.2"):
             association.send_c_store(instance(uid))
         association.release()
-    request, *messages = recorded.pdus()
+    request, *messages = pdus_of(recorded.said)
     assert len(messages) >= 6
     return Exchange(request, b"".join(messages))
 
