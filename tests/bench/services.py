@@ -90,19 +90,23 @@ def _with_quick_peers(servers: ExitStack, folder: Path, studies: _Studies) -> It
         },
         goal=1.0,
     )
-    yield _moving("dcmqrscp", studies, node, theirs, ours)
+    yield _moving("dcmqrscp", studies, node, theirs, ours, environment=tools.NO_DELAY, goal=1.0)
     server = servers.enter_context(orthanc(folder / "orthanc", "SOURCE"))
     for ae_title in (_RECEIVER, _STORESCP):
         server.know(ae_title, known[ae_title])
     for files in studies.files:
         server.archive.load(files)
-    yield _moving("Orthanc", studies, server.archive.node, theirs, ours)
+    yield _moving("Orthanc", studies, server.archive.node, theirs, ours, environment=tools.NO_DELAY, goal=1.0)
     yield _storage("C-STORE", studies, theirs, tools.NO_DELAY, goal=1.0)
 
 
 def _with_slow_peers(servers: ExitStack, folder: Path, studies: _Studies) -> Iterator[Contest]:
-    archive = servers.enter_context(dcmqrscp(folder / "slow-dcmqrscp", environment={}))
-    target = servers.enter_context(storescp(folder / "slow-storescp", environment={}))
+    ours = servers.enter_context(receiver(folder / "slow-receiver", _RECEIVER))
+    target = servers.enter_context(
+        storescp(folder / "slow-storescp", _STORESCP, environment={}, syntaxes="+x=")
+    )
+    known = {**PEERS, _RECEIVER: ours.server.port, _STORESCP: target.archive.server.port}
+    archive = servers.enter_context(dcmqrscp(folder / "slow-dcmqrscp", peers=known, environment={}))
     for files in studies.files:
         archive.archive.load(files)
     node = archive.archive.node
@@ -114,6 +118,9 @@ def _with_slow_peers(servers: ExitStack, folder: Path, studies: _Studies) -> Ite
             "ADIT": lambda place: _retrieve(studies, DimseSource(node), place),
         },
         goal=5.0,
+    )
+    yield _moving(
+        "dcmqrscp with Nagle's delay", studies, node, target, ours, environment=tools.DEFAULT, goal=5.0
     )
     yield _storage("C-STORE, peer with Nagle's delay", studies, target, tools.DEFAULT, goal=5.0)
 
@@ -140,7 +147,14 @@ def _retrieval(
 
 
 def _moving(
-    name: str, studies: _Studies, node: ServerNode, target: FileArchive, ours: ReceiverServer
+    name: str,
+    studies: _Studies,
+    node: ServerNode,
+    target: FileArchive,
+    ours: ReceiverServer,
+    *,
+    environment: Mapping[str, str],
+    goal: float,
 ) -> Contest:
     """Return C-MOVE: movescu has the archive send to a storescp, ADIT to its receiver."""
     place, store = studies.folder.with_name("moved"), target.archive.folder / "store"
@@ -156,12 +170,12 @@ def _moving(
         f"C-MOVE from {name} to a folder",
         studies.megabytes,
         {
-            "movescu + storescp": lambda: tools.movescu(studies.specs, node, _STORESCP),
+            "movescu + storescp": lambda: tools.movescu(studies.specs, node, _STORESCP, environment),
             "ADIT": lambda: _retrieve(studies, DimseMoveSource(node, ours.address), place),
         },
         check,
         before_each,
-        goals={"ADIT": 1.0},
+        goals={"ADIT": goal},
     )
 
 

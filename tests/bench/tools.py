@@ -30,11 +30,13 @@ def getscu(
         _run(environment, "getscu", *options, node.host, node.port)
 
 
-def movescu(studies: Iterable[StudySpec], node: ServerNode, destination: str) -> None:
+def movescu(
+    studies: Iterable[StudySpec], node: ServerNode, destination: str, environment: Mapping[str, str]
+) -> None:
     """Have studies sent to an AE title by C-MOVE, one association for each."""
     for study in studies:
         options = ("-S", *_titles(node), "-aem", destination, *_keys(study))
-        _run(NO_DELAY, "movescu", *options, node.host, node.port)
+        _run(environment, "movescu", *options, node.host, node.port)
 
 
 def storescu(folders: Iterable[Path], node: ServerNode, environment: Mapping[str, str] = NO_DELAY) -> None:
