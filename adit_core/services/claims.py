@@ -16,7 +16,7 @@ from adit_core.db import Job, JobStatus, Task, TaskKind, TaskStatus
 from adit_core.db.clock import shared_now
 from adit_core.db.engine import Database
 from adit_core.services.history import record_of_tasks
-from adit_core.services.job_status import OPEN_TASKS, lock_job_of_task, settle_job
+from adit_core.services.job_status import OPEN_TASKS, lock_job_of_task, settle_job, settle_job_after_success
 from adit_core.services.progress import TaskCounts
 from adit_core.services.task_status import end_tasks, put_back_tasks
 
@@ -78,8 +78,9 @@ def claim_task(db: Database, task_id: int, *, token: str, lease: float) -> Task 
         )
         if claimed.rowcount == 0:
             return None
-        job.started_at = job.started_at or now
-        settle_job(session, job)
+        if job.status is not JobStatus.IN_PROGRESS:  # a claim changes nothing else of a job
+            job.started_at = job.started_at or now
+            settle_job(session, job)
         task = session.get_one(Task, task_id)
         session.commit()
     return task
@@ -133,7 +134,10 @@ def finish_task(
         if not end_tasks(session, job, *mine, status=status, message=message, counts=counts):
             return False
         job.idle_runs = 0
-        settle_job(session, job)
+        if status is TaskStatus.SUCCESS:
+            settle_job_after_success(session, job)
+        else:
+            settle_job(session, job)
         session.commit()
     return True
 
