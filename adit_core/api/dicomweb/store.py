@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
 
+from adit_core.api.dicomweb import described
 from adit_core.api.dicomweb.media_types import DICOM, DICOM_JSON, JSON, MULTIPART, require
 from adit_core.api.dicomweb.routing import Call, Called, OfStudy, ProxyRoute
 from adit_core.api.dicomweb.streams import THREADS
@@ -33,13 +34,13 @@ router = APIRouter(
 )
 
 
-@router.post("/studies")
+@router.post("/studies", openapi_extra=described.STORE)
 async def store(call: Called) -> Response:
     """Store instances of any studies."""
     return await _store(call)
 
 
-@router.post("/studies/{study}")
+@router.post("/studies/{study}", openapi_extra=described.STORE)
 async def store_in_study(named: OfStudy, call: Called) -> Response:
     """Store instances of one study; those of others are refused."""
     return await _store(call, named.study_instance_uid)

@@ -29,7 +29,9 @@ from adit_core.services.opening_hours import OpeningHours
 from adit_core.services.profiles import list_profiles
 from adit_core.services.storage import Storage
 
-Name = Annotated[str, Path(max_length=64, pattern=r"^[^\x00-\x1f\x7f]+$", description="Its name.")]
+Name = Annotated[
+    str, Path(max_length=64, pattern=r"^[^\x00-\x1f\x7f]+$", description="Its name.", examples=["PACS"])
+]
 Associations = Annotated[int, Field(ge=1, le=100)]
 FolderPath = Annotated[str, StringConstraints(max_length=1000)]
 Template = Annotated[str, StringConstraints(max_length=500, pattern=r"^[^\x00-\x1f\x7f]*$")]
