@@ -19,7 +19,6 @@ from adit_core.api.problems import problem_response
 from adit_core.dicom.multipart import MediaType
 from adit_core.services.proxy_access import STORE
 from adit_core.services.proxy_store import (
-    BodyTooLarge,
     StoredInstance,
     StoreReport,
     Storing,
@@ -51,14 +50,12 @@ async def _store(call: Call, study: str = "") -> Response:
     boundary = require_boundary(_boundary(call.request))
     access = await call.enter(STORE)
     most = call.wiring.settings.upload_max_bytes
+    _refuse_announced(call.request, most)
     storing = Storing(access, call.means.places, study_instance_uid=study, most_bytes=most)
-    try:
-        report = await _stored(storing, call.request, boundary)
-    except BodyTooLarge:
-        raise HTTPException(413, f"The body is larger than {most} bytes, the most that is taken.") from None
+    report = await _stored(storing, call.request, boundary)
     if report.broken_off:
         detail = f"{report.broken_off} {report.stored} whole instances before that were stored."
-        return problem_response(400, detail)
+        return problem_response(413 if report.is_too_large else 400, detail)
     if not report.instances:
         return problem_response(400, "The body has no part with an instance.")
     return JSONResponse(
@@ -84,6 +81,13 @@ async def _stored(storing: Storing, request: Request, boundary: str) -> StoreRep
 
     read: Callable[[], bytes] = partial(from_thread.run, next_piece)
     return await to_thread.run_sync(storing.run, read, boundary, limiter=THREADS)
+
+
+def _refuse_announced(request: Request, most: int) -> None:
+    """Refuse a body that says itself that it is too large, before anything of it is stored (413)."""
+    announced = request.headers.get("content-length", "")
+    if announced.isdecimal() and int(announced) > most:
+        raise HTTPException(413, f"The body is larger than {most} bytes, the most that is taken.")
 
 
 def _boundary(request: Request) -> str:

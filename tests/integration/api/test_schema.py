@@ -21,6 +21,7 @@ from adit_core.settings import Settings
 from deployments.demo.studies import write_study
 from tests.api import Api, ApiCaller, make_api
 from tests.factories import ct_study
+from tests.fakes.faulty import faulty_archive
 from tests.fakes.launcher import FakeLauncher
 from tests.rows import make_folder, make_server, make_user
 from tests.web_process import COOKIE
@@ -57,14 +58,17 @@ _CHECKS = [
 
 @pytest.fixture(scope="module")
 def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
-    """The API with an archive that does not answer, and a folder with a study."""
+    """The API with an archive that does not answer, one that takes what comes, and a folder with a study."""
     folder = tmp_path_factory.mktemp("schema")
     db = Database(f"sqlite:///{folder / 'adit.sqlite'}", Keyring((new_key(),)))
     db.upgrade()
     make_server(db, "PACS", host="127.0.0.1", port=1)
     make_folder(db, path=str(folder / "studies"))
     write_study(_STUDY, folder / "studies")
-    yield make_api(db, folder, api_calls_per_minute=10**9)
+    with faulty_archive() as archive:
+        node = archive.node()
+        make_server(db, "Store", ae_title=node.ae_title, host=node.host, port=node.port)
+        yield make_api(db, folder, api_calls_per_minute=10**9)
     db.dispose()
 
 
@@ -72,6 +76,12 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
 def caller(api: Api) -> ApiCaller:
     """A page in a session of staff, since a token could be revoked by what is sent."""
     return _page(api, make_user(api.db, "root", staff=True))
+
+
+@pytest.fixture(scope="module")
+def instance(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """A file that can be stored."""
+    return write_study(_STUDY, tmp_path_factory.mktemp("instance"))[0].read_bytes()
 
 
 def _page(api: Api, user: User) -> ApiCaller:
@@ -84,7 +94,7 @@ def _page(api: Api, user: User) -> ApiCaller:
 
 @pytest.mark.parametrize("mode", ["POSITIVE", "NEGATIVE"])
 @pytest.mark.parametrize("label", _OPERATIONS)
-def test_nothing_that_is_sent_breaks_it(caller: ApiCaller, label: str, mode: str):
+def test_nothing_that_is_sent_breaks_it(caller: ApiCaller, instance: bytes, label: str, mode: str):
     strategy = _OPERATIONS[label].as_strategy(generation_mode=schemathesis.GenerationMode[mode])
 
     @given(strategy)
@@ -104,6 +114,10 @@ def test_nothing_that_is_sent_breaks_it(caller: ApiCaller, label: str, mode: str
             there_are = {name: value for name, value in _RESOURCE.items() if name in case.path_parameters}
             case.path_parameters = {**case.path_parameters, **there_are}
             _send(caller, case)
+            if case.media_type == _PARTS:
+                case.path_parameters["ae_title"] = "Store"
+                case.body = instance
+                _send(caller, case)
 
     with suppress(Unsatisfiable):  # nothing that could be sent there would be wrong
         send()
@@ -130,7 +144,7 @@ def _send(caller: ApiCaller, case: Any) -> None:
     headers = {
         name: value for name, value in request.headers.items() if name not in ("Authorization", "Cookie")
     }
-    if headers.get("Content-Type") == _PARTS:
+    if case.media_type == _PARTS:
         headers["Content-Type"] = f'{_PARTS}; type="application/dicom"; boundary=b'
     answer = caller.send(str(request.method), path, content=request.body, headers=headers)
 
