@@ -19,13 +19,12 @@ from adit_core.errors import ActionNotPossible
 from adit_core.services.node_gate import closed_nodes
 from adit_core.services.node_health import record_answer
 from adit_core.services.node_removal import Removal, remove_node, restore_node
+from adit_core.services.node_settings import change_server, change_web_server
 from adit_core.services.nodes import (
     KINDS_IN_WORDS,
     add_folder,
     add_server,
     add_web_server,
-    change_server,
-    change_web_server,
     get_node,
     list_nodes,
     node_value,

@@ -14,6 +14,7 @@ What comes in lists can be had as a data frame by ``.to_pandas()``, and data fra
 rows are taken, if pandas is installed. ``wait()`` shows a progress bar, a nice one if tqdm is installed.
 """
 
+from adit_core.client.account_values import Group, NodeAccess, User
 from adit_core.client.adit import AditClient
 from adit_core.client.dicomweb import Archive
 from adit_core.client.errors import (
@@ -45,6 +46,7 @@ from adit_core.client.job_values import (
     UploadedStudy,
 )
 from adit_core.client.jobs import Job
+from adit_core.client.node_values import ConnectionProfile, NodeSettings, Policy
 from adit_core.client.project_values import (
     AttributeChange,
     HeldInstance,
@@ -83,10 +85,12 @@ __all__ = [
     "AttributeChange",
     "AuditEvent",
     "ConnectionFailed",
+    "ConnectionProfile",
     "Disguise",
     "Event",
     "FoundResult",
     "Frame",
+    "Group",
     "Health",
     "HeldInstance",
     "Instance",
@@ -100,14 +104,17 @@ __all__ = [
     "Metadata",
     "NewToken",
     "Node",
+    "NodeAccess",
     "NodeCheck",
     "NodeDifference",
+    "NodeSettings",
     "NotAllowed",
     "NotFound",
     "NotPossible",
     "NotSignedIn",
     "Patient",
     "Picked",
+    "Policy",
     "Preview",
     "Project",
     "RefusedFile",
@@ -128,4 +135,5 @@ __all__ = [
     "Upload",
     "UploadedSeries",
     "UploadedStudy",
+    "User",
 ]

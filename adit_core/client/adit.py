@@ -6,19 +6,21 @@ from datetime import datetime
 from itertools import islice
 from typing import Any, Self
 
-from adit_core.client.connection import Connection, Repeat
+from adit_core.client.accounts import Accounts
+from adit_core.client.announcing import Announcing
+from adit_core.client.connection import Connection, Repeat, token_for_password
+from adit_core.client.connection_profiles import ConnectionProfiles
 from adit_core.client.dicomweb import Archive
 from adit_core.client.following import Following
+from adit_core.client.node_administration import NodeAdministration
 from adit_core.client.projects import Projects
 from adit_core.client.reading import Table, made, made_all
 from adit_core.client.reviewing import Reviewing
 from adit_core.client.searching import Searching
 from adit_core.client.submitting import Submitting
 from adit_core.client.values import (
-    Announcement,
     AuditEvent,
     Health,
-    Maintenance,
     Me,
     NewToken,
     Node,
@@ -30,7 +32,17 @@ _NOT_READY = 503
 _USUAL_PAGE = 100
 
 
-class AditClient(Searching, Submitting, Following, Projects, Reviewing):
+class AditClient(
+    Searching,
+    Submitting,
+    Following,
+    Projects,
+    Reviewing,
+    Announcing,
+    Accounts,
+    NodeAdministration,
+    ConnectionProfiles,
+):
     """Uses an ADIT server in the name of the user of a token. Use it as a context manager, or close it.
 
     Every method raises `adit_core.client.AditError` if it cannot do what it is for.
@@ -45,6 +57,7 @@ class AditClient(Searching, Submitting, Following, Projects, Reviewing):
     """
 
     def __init__(self, url: str, token: str, *, verify: Any = True) -> None:
+        self.url = url
         super().__init__(Connection(url, token, verify=verify))
 
     @classmethod
@@ -55,6 +68,15 @@ class AditClient(Searching, Submitting, Following, Projects, Reviewing):
             KeyError: One of them is not set.
         """
         return cls(os.environ["ADIT_URL"], os.environ["ADIT_TOKEN"])
+
+    @classmethod
+    def sign_in(cls, url: str, username: str, password: str, *, verify: Any = True) -> Self:
+        """Return a client for whom a password proves, for as long as a session lasts; as `AditClient`.
+
+        Raises:
+            NotSignedIn: The user name or the password is wrong.
+        """
+        return cls(url, token_for_password(url, username, password, verify=verify), verify=verify)
 
     def __enter__(self) -> Self:
         return self
@@ -69,7 +91,7 @@ class AditClient(Searching, Submitting, Following, Projects, Reviewing):
     def request(self, method: str, path: str, **request: Any) -> Any:
         """Send any request to a path below ``/api/v1`` and return the JSON of the answer.
 
-        For what has no method here, such as administration; see the server's ``/api/openapi.json``.
+        For what a newer server can do besides; see its ``/api/openapi.json``.
         """
         return self._connection.json(method, path, **request)
 
@@ -118,14 +140,6 @@ class AditClient(Searching, Submitting, Following, Projects, Reviewing):
     def revoke_token(self, token_id: int) -> None:
         """End a token for good."""
         self._connection.json("DELETE", f"/tokens/{token_id}")
-
-    def announcements(self) -> Table[Announcement]:
-        """Return what everybody is told now, the newest first."""
-        return made_all(Announcement, self._connection.json("GET", "/announcements"))
-
-    def maintenance(self) -> Maintenance:
-        """Return whether maintenance mode is on, and why."""
-        return made(Maintenance, self._connection.json("GET", "/maintenance"))
 
     def audit(
         self,

@@ -137,6 +137,17 @@ class Connection:
             yield answer
 
 
+def token_for_password(url: str, username: str, password: str, *, verify: Any) -> str:
+    """Return a token for a user name and a password; raises what `Connection.json` raises."""
+    path = f"{url.rstrip('/')}{_PREFIX}/sign-in"
+    wish = {"username": username, "password": password}
+    with httpx.Client(timeout=_TIMEOUT, verify=verify) as http:
+        answer = _persistently(lambda: http.post(path, json=wish), Repeat.NEVER)
+    if not answer.is_success:
+        raise problem_of(answer)
+    return answer.json()["token"]
+
+
 class Connected:
     """What sends its requests over a connection."""
 

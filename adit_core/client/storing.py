@@ -29,6 +29,8 @@ class StoreResult:
     """The reasons of those that were refused (PS3.18 table I.2-2) by their SOP Instance UID."""
     message: str = ""
     """Why in words, if the server says so."""
+    warned: Mapping[str, int] = field(default_factory=dict)
+    """The remarks on those that were stored all the same (PS3.18 table I.2-1), where there are any."""
 
     @classmethod
     def of(cls, answer: httpx.Response) -> "StoreResult":
@@ -43,6 +45,11 @@ class StoreResult:
             tuple(str(item.ReferencedSOPInstanceUID) for item in stored),
             {str(item.get("ReferencedSOPInstanceUID", "")): int(item.FailureReason) for item in failed},
             answer.headers.get("Warning", "").partition('"')[2].rstrip('"'),
+            {
+                str(item.ReferencedSOPInstanceUID): int(item.WarningReason)
+                for item in stored
+                if "WarningReason" in item
+            },
         )
 
 

@@ -160,8 +160,8 @@ class Delivery:
     """What became of one instance at the destination.
 
     ``failure`` is empty if the destination took it; ``retryable`` tells whether it may take it later;
-    ``warning`` is what it said although it took it (coercion of data elements, PS3.4 B.2.3). ``withheld``
-    says why it was left out on purpose, if it was.
+    ``warning`` is what it said although it took it (coercion of data elements, PS3.4 B.2.3); ``status`` is
+    the code of either, if it gave one. ``withheld`` says why it was left out on purpose, if it was.
     """
 
     sop_instance_uid: str
@@ -169,6 +169,7 @@ class Delivery:
     withheld: str = ""
     retryable: bool = False
     warning: str = ""
+    status: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,6 +85,11 @@ class WebSearcher(Searcher):
         self._client.set_http_retry_params(retry=False)
         self._unescapes: bool | None = None
 
+    @property
+    def has_matched_literally(self) -> bool:
+        """Whether the server has said that it cannot match fuzzily, having been asked to."""
+        return self._session.was_told_of_fuzziness
+
     def close(self) -> None:
         """Close the connections, without raising."""
         self._session.close()
@@ -246,10 +251,15 @@ class WebSearcher(Searcher):
 class _QuerySession(WebSession):
     """Leaves wildcards unescaped, as browsers do: not all servers decode them."""
 
+    was_told_of_fuzziness = False
+    """Whether a warning was about fuzzy matching: that it is not supported (PS3.18 8.3.4.2)."""
+
     def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
         for escaped, plain in _PLAIN_WILDCARDS.items():
             request.url = (request.url or "").replace(escaped, plain)
-        return super().send(request, **kwargs)
+        response = super().send(request, **kwargs)
+        self.was_told_of_fuzziness |= "fuzzymatching" in response.headers.get("Warning", "").lower()
+        return response
 
 
 def _study_filters(query: StudyQuery) -> dict[str, str]:

@@ -6,6 +6,7 @@ from adit_core.errors import AditError, IncompleteTransfer, OperationFailed, Pee
 SUCCESS = 0x0000
 PROCESSING_FAILURE = 0x0110
 CANCELED = 0xFE00
+SOP_CLASS_NOT_SUPPORTED = 0x0122
 PENDING = frozenset({0xFF00, 0xFF01})
 
 _RESOURCE_LIMITATION = 0x0213

@@ -16,7 +16,7 @@ from adit_core.dicom.manifest import found_in
 from adit_core.dicom.node import ServerNode, Service
 from adit_core.dicom.ports import Delivery, Destination, ExpectedStudy, IncomingInstance, InstanceHeader
 from adit_core.dicom.references import SeriesReference, StudyReference
-from adit_core.dicom.status import SUCCESS, in_words, is_out_of_resources, is_warning
+from adit_core.dicom.status import SOP_CLASS_NOT_SUPPORTED, SUCCESS, in_words, is_out_of_resources, is_warning
 from adit_core.errors import AditError, ConnectionFailed, PeerAborted, PeerTimeout
 
 _LOST = (ConnectionFailed, PeerAborted, PeerTimeout)
@@ -102,6 +102,7 @@ class DimseDestination(Destination):
             return Delivery(
                 uid,
                 failure=f"no presentation context for {header.sop_class_uid} in {header.transfer_syntax_uid}",
+                status=SOP_CLASS_NOT_SUPPORTED,
             )
         with association.operation():
             request = Command(
@@ -155,5 +156,5 @@ def _delivery(uid: str, status: int) -> Delivery:
         return Delivery(uid)
     words = in_words(status, Service.STORE)
     if is_warning(status):
-        return Delivery(uid, warning=words)
-    return Delivery(uid, failure=words, retryable=is_out_of_resources(status))
+        return Delivery(uid, warning=words, status=status)
+    return Delivery(uid, failure=words, retryable=is_out_of_resources(status), status=status)

@@ -269,8 +269,8 @@ class _Receipt:
     """What a server says of a request: its status, and what it names (PS3.18 10.5.3)."""
 
     status: int
-    stored: dict[str, str]
-    """The warnings of instances that were stored, empty if there is none, by their UID."""
+    stored: dict[str, int]
+    """The warning reasons of instances that were stored, 0 if there is none, by their UID."""
     failed: dict[str, int | None]
     """The failure reasons of instances that were not, by their UID."""
     lists_stored: bool
@@ -282,7 +282,7 @@ class _Receipt:
         if uid in self.failed:
             return _failed_delivery(uid, self.failed[uid])
         if uid in self.stored or (self.status == HTTPStatus.OK and not self.lists_stored):
-            return Delivery(uid, warning=self.stored.get(uid, ""))
+            return _stored_delivery(uid, self.stored.get(uid, SUCCESS))
         return None
 
     def failure(self, uid: str) -> Delivery:
@@ -303,7 +303,10 @@ def _read_receipt(response: requests.Response) -> _Receipt:
     ]
     return _Receipt(
         response.status_code,
-        {uid: _warning(item) for uid, item in _items(data_sets, "ReferencedSOPSequence")},
+        {
+            uid: _reason(item, "WarningReason") or SUCCESS
+            for uid, item in _items(data_sets, "ReferencedSOPSequence")
+        },
         {uid: _reason(item, "FailureReason") for uid, item in _items(data_sets, "FailedSOPSequence")},
         lists_stored=any(has_sequence(each, "ReferencedSOPSequence") for each in data_sets),
     )
@@ -321,12 +324,14 @@ def _reason(item: JsonDataSet, keyword: str) -> int | None:
     return reasons[0] if reasons else None
 
 
-def _warning(item: JsonDataSet) -> str:
-    reason = _reason(item, "WarningReason")
-    return "" if reason in (None, SUCCESS) else in_words(reason, Service.STORE)
+def _stored_delivery(uid: str, reason: int) -> Delivery:
+    if reason == SUCCESS:
+        return Delivery(uid)
+    return Delivery(uid, warning=in_words(reason, Service.STORE), status=reason)
 
 
 def _failed_delivery(uid: str, reason: int | None) -> Delivery:
     if reason is None:
         return Delivery(uid, failure="refused without a reason")
-    return Delivery(uid, failure=in_words(reason, Service.STORE), retryable=is_out_of_resources(reason))
+    failure = in_words(reason, Service.STORE)
+    return Delivery(uid, failure=failure, retryable=is_out_of_resources(reason), status=reason)

@@ -1,7 +1,11 @@
-"""Replacing all that is said of a node, as a form does; its name, its kind and who may use it stay."""
+"""Saying anew how a node is reached: all of it, as a form does, or some of it, as programs do.
 
-from collections.abc import Mapping
+Its name, its kind and who may use it stay.
+"""
+
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
+from typing import Any, TypedDict, Unpack
 
 from adit_core.db import DicomNode, NodeKind, User
 from adit_core.db.engine import Database
@@ -14,9 +18,9 @@ from adit_core.services.node_problems import (
     max_associations_problems,
     path_problems,
 )
-from adit_core.services.nodes import node_of_kind, save_node, set_services
-from adit_core.services.storage import ARCHIVES, Storage, set_storage
-from adit_core.services.web_nodes import set_web_services, url_problems
+from adit_core.services.nodes import node_of_kind, save_node, services_of, set_services
+from adit_core.services.storage import ARCHIVES, Storage, set_storage, storage_of
+from adit_core.services.web_nodes import prefixes_of, set_web_services, url_problems, web_services_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,11 +31,12 @@ class ServerSettings:
     host: str
     port: int
     calling_ae_title: str
-    services: frozenset[Service]
+    services: Collection[Service]
     query_root: QueryRoot
     max_associations: int
     allows_direct_move: bool
-    connection_profile: str
+    connection_profile: str | None = None
+    """The name of one, empty for the usual settings; None for the one that it has."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,9 +45,10 @@ class WebServerSettings:
 
     base_url: str
     prefixes: Mapping[WebService, str]
-    services: frozenset[WebService]
+    services: Collection[WebService]
     max_associations: int
-    connection_profile: str
+    connection_profile: str | None = None
+    """As that of servers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +58,81 @@ class FolderSettings:
     path: str
     storage: Storage
     max_associations: int
+
+
+class ServerChanges(TypedDict, total=False):
+    """Some of what is said of an archive that speaks DIMSE; what is None stays as it is."""
+
+    ae_title: str | None
+    host: str | None
+    port: int | None
+    calling_ae_title: str | None
+    services: Collection[Service] | None
+    query_root: QueryRoot | None
+    max_associations: int | None
+    allows_direct_move: bool | None
+    connection_profile: str | None
+
+
+class WebServerChanges(TypedDict, total=False):
+    """Some of what is said of an archive that is reached by DICOMweb; what is None stays as it is."""
+
+    base_url: str | None
+    prefixes: Mapping[WebService, str] | None
+    services: Collection[WebService] | None
+    max_associations: int | None
+    connection_profile: str | None
+
+
+class FolderChanges(TypedDict, total=False):
+    """Some of what is said of a folder; what is None stays as it is."""
+
+    path: str | None
+    storage: Storage | None
+    max_associations: int | None
+
+
+def change_server(
+    db: Database, name: str, *, actor: User | str = audit.SYSTEM, **changes: Unpack[ServerChanges]
+) -> DicomNode:
+    """Change how a server is spoken to, and return it; raises what `replace_server` raises."""
+    node = node_of_kind(db, name, NodeKind.SERVER)
+    settings = ServerSettings(
+        ae_title=node.ae_title,
+        host=node.host,
+        port=node.port,
+        calling_ae_title=node.calling_ae_title,
+        services=services_of(node),
+        query_root=node.query_root,
+        max_associations=node.max_associations,
+        allows_direct_move=node.allows_direct_move,
+    )
+    return replace_server(db, name, replace(settings, **_given(changes)), actor=actor)
+
+
+def change_web_server(
+    db: Database, name: str, *, actor: User | str = audit.SYSTEM, **changes: Unpack[WebServerChanges]
+) -> DicomNode:
+    """Change how an archive is reached by DICOMweb, and return it; raises what `replace_server` raises."""
+    node = node_of_kind(db, name, NodeKind.WEB)
+    settings = WebServerSettings(
+        base_url=node.base_url,
+        prefixes=prefixes_of(node),
+        services=web_services_of(node),
+        max_associations=node.max_associations,
+    )
+    return replace_web_server(db, name, replace(settings, **_given(changes)), actor=actor)
+
+
+def change_folder(
+    db: Database, name: str, *, actor: User | str = audit.SYSTEM, **changes: Unpack[FolderChanges]
+) -> DicomNode:
+    """Change where a folder is or how it keeps studies; returns and raises what `replace_folder` does."""
+    node = node_of_kind(db, name, NodeKind.FOLDER)
+    settings = FolderSettings(
+        path=node.path, storage=storage_of(node), max_associations=node.max_associations
+    )
+    return replace_folder(db, name, replace(settings, **_given(changes)), actor=actor)
 
 
 def replace_server(
@@ -76,7 +157,7 @@ def replace_server(
     node.query_root = settings.query_root
     node.max_associations = settings.max_associations
     node.allows_direct_move = settings.allows_direct_move
-    set_services(node, settings.services)
+    set_services(node, frozenset(settings.services))
     return save_node(db, node, actor, settings.connection_profile)
 
 
@@ -114,3 +195,7 @@ def replace_folder(
     node.path, node.max_associations = settings.path, settings.max_associations
     set_storage(db, node, storage)
     return save_node(db, node, actor, None)
+
+
+def _given(changes: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in changes.items() if value is not None}

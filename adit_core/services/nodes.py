@@ -21,7 +21,7 @@ from adit_core.services.node_problems import (
 )
 from adit_core.services.profiles import assignable_profile_id, profile_value
 from adit_core.services.storage import Storage, folder_value, set_storage
-from adit_core.services.web_nodes import set_web_services, url_problems, web_row, web_value
+from adit_core.services.web_nodes import url_problems, web_row, web_value
 
 _DEFAULT_SERVICES = frozenset({Service.FIND, Service.GET, Service.STORE})
 KINDS_IN_WORDS = {
@@ -163,52 +163,6 @@ def add_folder(
     node = DicomNode(kind=NodeKind.FOLDER, name=name.strip(), path=path, max_associations=max_associations)
     set_storage(db, node, storage or Storage())
     return _add(db, node, actor)
-
-
-def change_server(
-    db: Database,
-    name: str,
-    *,
-    services: Iterable[Service] | None = None,
-    query_root: QueryRoot | None = None,
-    connection_profile: str | None = None,
-    actor: User | str = audit.SYSTEM,
-) -> DicomNode:
-    """Change how a server is spoken to, and return it; what is None stays as it is.
-
-    Args:
-        db: Where it is kept.
-        name: What users call it.
-        services: What it supports as a provider.
-        query_root: The information model that it is asked in.
-        connection_profile: The name of one; empty for the usual settings.
-        actor: Who changes it.
-
-    Raises:
-        NotFound: There is no such node, or no such connection profile.
-        InvalidInput: The node is something else.
-    """
-    node = node_of_kind(db, name, NodeKind.SERVER)
-    if services is not None:
-        set_services(node, frozenset(services))
-    if query_root is not None:
-        node.query_root = query_root
-    return save_node(db, node, actor, connection_profile)
-
-
-def change_web_server(
-    db: Database,
-    name: str,
-    *,
-    services: Iterable[WebService] | None = None,
-    connection_profile: str | None = None,
-    actor: User | str = audit.SYSTEM,
-) -> DicomNode:
-    """Change how an archive is reached by DICOMweb, and return it; see `change_server`."""
-    node = node_of_kind(db, name, NodeKind.WEB)
-    if services is not None:
-        set_web_services(node, frozenset(services))
-    return save_node(db, node, actor, connection_profile)
 
 
 def list_nodes(db: Database) -> list[DicomNode]:

@@ -13,8 +13,9 @@ from adit_core.dicom.dicom_json import uids_of, values_of
 from adit_core.dicom.interruption import Interruption
 from adit_core.dicom.json_encoding import JsonDataSet
 from adit_core.dicom.key_matching import fulfils
-from adit_core.dicom.node import DicomWebNode, Node, QueryRoot, ServerNode
+from adit_core.dicom.node import Node, QueryRoot, ServerNode
 from adit_core.dicom.ports import Searcher
+from adit_core.dicom.qido import WebSearcher
 from adit_core.dicom.query import AttributeQuery, Keys, Level
 from adit_core.dicom.references import StudyReference
 from adit_core.errors import AditError, TaskStopped
@@ -144,18 +145,21 @@ class Search:
     def _run(self) -> SearchAnswer:
         request, db, node = self._request, self._access.db, self._access.node
         value = node_value(db, node)
-        can_be_fuzzy = isinstance(value, DicomWebNode)
+        of_archive = searcher_of(value)
         with (
             self._places.taken(db, node, self._interruption),
             self._interruption.applying(),
-            VisitingSearcher(searcher_of(value), visit_node(db, node.id)) as searcher,
+            VisitingSearcher(of_archive, visit_node(db, node.id)) as searcher,
         ):
-            walk = _Walk(searcher, request, value, is_fuzzy=request.is_fuzzy and can_be_fuzzy)
+            walk = _Walk(
+                searcher, request, value, is_fuzzy=request.is_fuzzy and isinstance(of_archive, WebSearcher)
+            )
             wanted = min(request.limit, MOST_RESULTS)
             # Dropping the iterator before its end cancels the query.
             found = list(islice(walk.results(), request.offset, request.offset + wanted + 1))
+        is_fuzzy = isinstance(of_archive, WebSearcher) and not of_archive.has_matched_literally
         return SearchAnswer(
-            found[:wanted], is_cut=len(found) > wanted, is_literal=request.is_fuzzy and not can_be_fuzzy
+            found[:wanted], is_cut=len(found) > wanted, is_literal=request.is_fuzzy and not is_fuzzy
         )
 
 

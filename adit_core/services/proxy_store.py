@@ -2,7 +2,7 @@
 
 An instance waits in a file of its own until all of it has come and is known to be DICOM; so what breaks
 off leaves nothing at the archive but the whole instances before it. What becomes of each is told by a
-code of PS3.18 table I.2-2:
+code of PS3.18 tables I.2-1 and I.2-2, which is what the archive said, or else:
 
 ==========================================================  ======
 the instance                                                reason
@@ -10,8 +10,9 @@ the instance                                                reason
 is no DICOM file, is damaged, or has no Study Instance UID  0xC000
 is of another study than the path names                     0xA900
 is of a SOP class or transfer syntax that is not supported  0x0122
-came when the archive was out of resources                  0xA700
+was refused by the archive, which may take it later         0xA700
 was refused by the archive for another reason               0x0110
+was stored by the archive with a remark                     0xB000
 came when the window of the archive had ended, which then   0x0110
 stops what is under way (`OutsideWindow.STOP`)
 ==========================================================  ======
@@ -43,13 +44,12 @@ _MEDIA_TYPES = ("", "application/dicom")
 
 NOT_UNDERSTOOD = 0xC000
 OTHER_STUDY = 0xA900
-NOT_SUPPORTED = 0x0122
 OUT_OF_RESOURCES = 0xA700
 REFUSED = 0x0110
 COERCED = 0xB000
 
 
-class BodyTooLarge(Exception):
+class _BodyTooLarge(Exception):
     """More came than may be stored at once."""
 
 
@@ -72,6 +72,8 @@ class StoreReport:
     instances: list[StoredInstance] = field(default_factory=list)
     broken_off: str = ""
     """Why the body was not read to its end, if it was not."""
+    is_too_large: bool = False
+    """Whether that is because it is larger than what may be stored at once."""
 
     @property
     def stored(self) -> int:
@@ -88,7 +90,7 @@ class Storing:
         self._access = access
         self._places = places
         self._study = study_instance_uid
-        self._left = most_bytes
+        self._most = self._left = most_bytes
         self._interruption = Interruption()
         self._report = StoreReport()
         self._pending: dict[str, StoredInstance] = {}
@@ -101,7 +103,6 @@ class Storing:
         """Store the parts of a body that `read` returns piece by piece, nothing at its end.
 
         Raises:
-            BodyTooLarge: It has more than may be stored at once; what came before was stored.
             TaskStopped: It was cancelled.
             AditError: The archive failed before anything was stored.
         """
@@ -135,7 +136,7 @@ class Storing:
             piece = read()
             self._left -= len(piece)
             if self._left < 0:
-                raise BodyTooLarge
+                raise _BodyTooLarge
             return piece
 
         return limited
@@ -149,6 +150,9 @@ class Storing:
                     instance = self._checked(part, file)
                     if instance is not None:
                         yield instance
+        except _BodyTooLarge:
+            self._report.is_too_large = True
+            self._report.broken_off = f"The body is larger than {self._most} bytes, the most that is taken."
         except TruncatedBody:
             self._report.broken_off = "The body ended in the middle of a part, or without its last boundary."
         except MalformedBody as error:
@@ -191,7 +195,7 @@ class Storing:
             self._fail(instance, _reason(delivery), delivery.failure)
         elif delivery.warning:
             uids = (instance.sop_class_uid, instance.sop_instance_uid, instance.study_instance_uid)
-            warned = StoredInstance(*uids, warning=COERCED, message=delivery.warning)
+            warned = StoredInstance(*uids, warning=delivery.status or COERCED, message=delivery.warning)
             self._report.instances.append(warned)
         else:
             self._report.instances.append(instance)
@@ -231,9 +235,7 @@ class _SpooledInstance:
 
 
 def _reason(delivery: Delivery) -> int:
-    if delivery.retryable:
-        return OUT_OF_RESOURCES
-    return NOT_SUPPORTED if delivery.failure.startswith("no presentation context") else REFUSED
+    return delivery.status or (OUT_OF_RESOURCES if delivery.retryable else REFUSED)
 
 
 def require_boundary(boundary: str) -> str:

@@ -107,7 +107,7 @@ def _columns(sheet: Spreadsheet) -> tuple[_Columns, Mapping[str, int]]:
 def _untitled_columns(sheet: Spreadsheet) -> Iterator[InputProblem]:
     """Yield a problem for each column with values but without a name: it may have been meant to ask."""
     for index, title in enumerate(sheet.header):
-        if not title and sheet.rows[index].any():
+        if not title and any(texts[index] for texts in sheet.rows.values()):
             message = f"Column {index + 1} has values, but no name. Put {_IGNORED} there to have it ignored."
             yield InputProblem(message, HEADER_ROW)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from adit_core.errors import InputProblem
 from adit_core.services.cells import folded
 from adit_core.services.sheet_rows import HEADER_ROW, places_of
-from adit_core.services.spreadsheet import MAX_COLUMNS, Spreadsheet
+from adit_core.services.spreadsheet import MAX_COLUMNS, Spreadsheet, padded
 
 Place = tuple[int, int]
 """A row as the spreadsheet counts (the header is row 1), and the index of a column."""
@@ -63,7 +63,7 @@ def text_at(sheet: Spreadsheet, place: Place) -> str:
         return ""
     if row == HEADER_ROW:
         return sheet.header[index]
-    return str(sheet.rows.at[row, index]) if row in sheet.rows.index else ""
+    return sheet.rows[row][index] if row in sheet.rows else ""
 
 
 def corrected(
@@ -85,15 +85,15 @@ def corrected(
     added = {index: title for index, title in (new_columns or {}).items() if index >= len(sheet.header)}
     width = min(max([len(sheet.header), *(index + 1 for index in added)]), MAX_COLUMNS)
     header = [*sheet.header, *(added.get(index, "") for index in range(len(sheet.header), width))]
-    rows = sheet.rows.drop(index=list(left_out), errors="ignore").reindex(columns=range(width), fill_value="")
+    gone = frozenset(left_out)
+    rows = {number: padded(row, width) for number, row in sheet.rows.items() if number not in gone}
     for (row, index), text in texts.items():
         if index >= width:
             continue
         if row == HEADER_ROW:
             header[index] = text
-        elif row in rows.index:
-            rows.at[row, index] = text
-    gone = frozenset(left_out)
+        elif row in rows:
+            rows[row] = (*rows[row][:index], text, *rows[row][index + 1 :])
     kinds = {
         place: kind for place, kind in sheet.kinds.items() if place not in texts and place[0] not in gone
     }

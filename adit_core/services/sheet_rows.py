@@ -52,7 +52,7 @@ def doubled_columns(known: Mapping[str, list[int]]) -> Iterator[InputProblem]:
 
 def rows_of(sheet: Spreadsheet, columns: Mapping[str, int]) -> Iterator[SheetRow]:
     """Yield the rows below the header, with the columns at these places."""
-    for number, *texts in sheet.rows.itertuples(name=None):
+    for number, texts in sheet.rows.items():
         places = {column: (number, index) for column, index in columns.items()}
         yield SheetRow(
             number=number,

@@ -4,6 +4,7 @@ What programs make of identifiers is undone where it can be (zeros that a number
 marked where it cannot (digits that were rounded away).
 """
 
+import csv
 import io
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any
 from zipfile import ZipFile
 
-import pandas as pd
 from openpyxl import load_workbook
 from openpyxl.cell.cell import TYPE_ERROR
 from openpyxl.cell.read_only import EMPTY_CELL
@@ -37,6 +37,8 @@ _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f]")
 _SCIENTIFIC = re.compile(r"\d([.,]\d+)?E\+\d+")
 _ONLY_ZEROS = re.compile(r"0{2,}")
+_END = "\x00"
+"""A character that no file has that is read."""
 _EXACT = 10**15
 """Excel keeps 15 digits of a number (and IEEE 754 doubles not much more)."""
 
@@ -50,7 +52,7 @@ class Spreadsheet:
     """
 
     header: tuple[str, ...]
-    rows: pd.DataFrame
+    rows: Mapping[int, tuple[str, ...]]
     kinds: Mapping[tuple[int, int], CellKind]
     """By row number and column index; cells that are missing here are text."""
 
@@ -118,13 +120,13 @@ def _table(grid: Mapping[int, list[_Cell]]) -> Spreadsheet:
         for index, cell in enumerate(cells)
         if cell.kind is not None
     }
-    texts = [_padded([cell.text for cell in cells], len(header)) for cells in below.values()]
-    rows = pd.DataFrame(texts, index=list(below), columns=range(len(header)), dtype="str")
+    rows = {number: padded([cell.text for cell in cells], len(header)) for number, cells in below.items()}
     return Spreadsheet(header, rows, kinds)
 
 
-def _padded(texts: list[str], width: int) -> list[str]:
-    return [*texts, *[""] * (width - len(texts))][:width]
+def padded(texts: Sequence[str], width: int) -> tuple[str, ...]:
+    """Return so many texts, empty ones behind those that there are."""
+    return (*texts, *[""] * (width - len(texts)))[:width]
 
 
 def _read_csv(content: bytes, filename: str) -> Iterator[_NumberedRow]:
@@ -138,24 +140,21 @@ def _read_csv(content: bytes, filename: str) -> Iterator[_NumberedRow]:
     width = 1 + max(line.count(delimiter) for line in lines)
     if width > MAX_COLUMNS:
         raise _invalid(f"{filename} has more than {MAX_COLUMNS} columns.")
-    try:
-        frame = pd.read_csv(
-            io.StringIO(text),
-            sep=delimiter,
-            header=None,
-            names=range(width),
-            dtype=str,
-            na_filter=False,
-            skip_blank_lines=False,
-        )
-    except pd.errors.EmptyDataError:
-        return
-    except pd.errors.ParserError as error:
-        raise _invalid(f"{filename} cannot be read as CSV: a quotation mark is not closed.") from error
-    for number, values in enumerate(frame.itertuples(index=False, name=None), 1):
+    for number, values in enumerate(_records(text, delimiter, filename), 1):
         cells = [_text_cell(unguarded(value.strip())) for value in values]
         if _is_filled(cells):
             yield _within_limit(number), cells
+
+
+def _records(text: str, delimiter: str, filename: str) -> list[list[str]]:
+    """Return the records of a CSV file, of which lines without anything are some."""
+    # What stands behind all quotation marks that are closed is a record of its own.
+    marked = io.StringIO(f"{text}\n{_END}", newline=None)
+    csv.field_size_limit(MAX_BYTES)
+    records = list(csv.reader(marked, delimiter=delimiter))
+    if records.pop() != [_END]:
+        raise _invalid(f"{filename} cannot be read as CSV: a quotation mark is not closed.")
+    return records
 
 
 def _decoded(content: bytes, filename: str) -> str:

@@ -52,6 +52,19 @@ def set_storage(db: Database, node: DicomNode, storage: Storage) -> None:
     folder_value(db, node)
 
 
+def storage_of(node: DicomNode) -> Storage:
+    """Return the settings of a folder as they were given, but for the password."""
+    return Storage(
+        form=node.storage,
+        patient=node.patient_folder,
+        study=node.study_folder,
+        series=node.series_folder,
+        instance=node.instance_file,
+        archive=node.archive_name,
+        sidecars=node.sidecars,
+    )
+
+
 def folder_value(db: Database, node: DicomNode) -> FolderNode | ArchiveNode | NiftiNode:
     """Return a folder as what a transfer works with.
 

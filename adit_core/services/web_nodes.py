@@ -52,6 +52,16 @@ def web_services_of(row: DicomNode) -> frozenset[WebService]:
     return frozenset(service for service, yes in supported.items() if yes)
 
 
+def prefixes_of(row: DicomNode) -> dict[WebService, str]:
+    """Return what follows the base URL for each service where that is so."""
+    prefixes = {
+        WebService.QIDO: row.qido_prefix,
+        WebService.WADO: row.wado_prefix,
+        WebService.STOW: row.stow_prefix,
+    }
+    return {service: prefix for service, prefix in prefixes.items() if prefix}
+
+
 def web_value(row: DicomNode, profile: ConnectionProfile) -> DicomWebNode:
     """Return a row as what a transfer works with."""
     return DicomWebNode(

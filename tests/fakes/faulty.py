@@ -51,6 +51,8 @@ class FaultyArchive:
     """By so many seconds, C-MOVE is answered before anything is sent."""
     drops: set[str] = field(default_factory=set)
     """Instances that are answered by success when they come, and not kept."""
+    says: dict[str, int] = field(default_factory=dict)
+    """What is answered when instances come, if it is not success; failures are not kept."""
     times: int = _ALWAYS
     receiver_port: int = 0
     """Where C-MOVE sends to, whatever the destination is called."""
@@ -79,12 +81,15 @@ class FaultyArchive:
         """Return what the retrieval under way ends with."""
         return self.status if self._is_wrong() else 0
 
-    def store(self, instance: Dataset) -> None:
-        """Keep an instance, or drop it."""
+    def store(self, instance: Dataset) -> int:
+        """Keep an instance, or drop it, and return the status."""
         uid = instance.SOPInstanceUID
+        status = self.says.get(uid, 0)
         self.taken[uid] += 1
-        if uid not in self.drops or self.taken[uid] > self.times:
+        is_kept = status == 0 or status & 0xF000 == 0xB000
+        if is_kept and (uid not in self.drops or self.taken[uid] > self.times):
             self.instances[uid] = instance
+        return status
 
     def _withheld(self) -> set[str]:
         return self.withheld if self._is_wrong() else set()
@@ -174,8 +179,7 @@ def _send_late(archive: FaultyArchive, destination: str, instances: Sequence[Dat
 def _store(event: evt.Event, archive: FaultyArchive) -> int:
     instance = event.dataset
     instance.file_meta = event.file_meta
-    archive.store(instance)
-    return 0x0000
+    return archive.store(instance)
 
 
 def _answers(keys: Dataset, instances: Sequence[Dataset]) -> Iterator[Dataset]:

@@ -102,6 +102,7 @@ _BODIES: Mapping[str, dict[str, Any]] = {
     "POST /v1/admin/nodes/folders": _json({"name": "New", "path": "/export/new"}),
     "PATCH /v1/admin/nodes/servers/PACS": _json({"query_root": "PATIENT"}),
     "PATCH /v1/admin/nodes/web-servers/Web": _json({"connection_profile": "Slow"}),
+    "PATCH /v1/admin/nodes/folders/Export": _json({"path": "/export/moved"}),
     "PATCH /v1/admin/policies/PACS": _json({"find_limit": 100}),
     "POST /v1/admin/profiles": _json({"name": "New"}),
     "PUT /v1/admin/profiles/Slow": _json({}),

@@ -33,11 +33,10 @@ from adit_core.dicom.node import (
 )
 from adit_core.dicom.tls import TlsSettings
 from adit_core.errors import ActionNotPossible, InvalidInput, NotFound, SecretUnreadable, TlsFailed
+from adit_core.services.node_settings import change_server, change_web_server
 from adit_core.services.nodes import (
     add_server,
     add_web_server,
-    change_server,
-    change_web_server,
     get_node,
     list_nodes,
     node_value,

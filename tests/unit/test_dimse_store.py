@@ -117,7 +117,8 @@ def test_pair_that_is_not_accepted_does_not_stop_the_others():
     with FakePeer(archive) as fake:
         deliveries = deliver(fake, *instances)
     assert archive.uids() == ["1.2.1", "1.2.3"]
-    assert deliveries[1] == Delivery("1.2.2", failure=f"no presentation context for {CT} in {J2K}")
+    failure = f"no presentation context for {CT} in {J2K}"
+    assert deliveries[1] == Delivery("1.2.2", failure=failure, status=0x0122)
 
 
 @pytest.mark.parametrize(

@@ -108,7 +108,7 @@ class Draft:
     def mark(self) -> str:
         """What differs where the sheets do."""
         if not self._mark:
-            rows = "\n".join("\t".join(map(str, row)) for row in self.sheet.rows.itertuples(name=None))
+            rows = "\n".join("\t".join((str(number), *row)) for number, row in self.sheet.rows.items())
             self._mark = fingerprint(self.origin, self.sheet.header, rows.encode())
         return self._mark
 
@@ -164,9 +164,13 @@ def offer_template(filename: str, header: tuple[str, ...], example: tuple[str, .
 def show_sheet(draft: Draft) -> None:
     """Show the rows of a sheet as they were read, with their numbers."""
     with st.expander(f"Rows of {verbatim(draft.name)}", icon=":material/table:"):
-        titles = _unique(draft.sheet.header)
-        frame = draft.sheet.rows.set_axis(titles, axis="columns")
-        frame.index.name = "Row"
+        import pandas as pd  # noqa: PLC0415 - takes 70 MB, which a server without spreadsheets saves
+
+        sheet = draft.sheet
+        rows = pd.Index(list(sheet.rows), name="Row")
+        frame = pd.DataFrame(
+            list(sheet.rows.values()), index=rows, columns=_unique(sheet.header), dtype="str"
+        )
         st.dataframe(frame, height="auto", alt=f"The rows of {draft.name}", placeholder="")
 
 

@@ -2,9 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from string import ascii_uppercase
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 import streamlit as st
 
 from adit_core.errors import InputProblem
@@ -14,6 +13,9 @@ from adit_core.services.spreadsheet import Spreadsheet
 from ui.components.amounts import number
 from ui.components.sentences import verbatim
 from ui.components.sheet import Draft, Edits
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _MOST = 100
 """Problems that are shown at once, and rows."""
@@ -116,6 +118,8 @@ def _sentences(problems: Sequence[InputProblem]) -> list[str]:
 
 def _edit_cells(draft: Draft, cells: Sequence[WrongCell]) -> None:
     """Show each wrong cell with its problem."""
+    import pandas as pd  # noqa: PLC0415 - takes 70 MB, which a server without spreadsheets saves
+
     frame = pd.DataFrame(
         {
             _ROW: [cell.place[0] for cell in cells],
@@ -170,11 +174,13 @@ def _edit_rows(draft: Draft, problems: Sequence[InputProblem], *, is_open: bool)
 def _rows(sheet: Spreadsheet, problems: Sequence[InputProblem]) -> list[int]:
     """Return which rows are shown as a whole."""
     if any(problem.row == HEADER_ROW for problem in problems):
-        return [HEADER_ROW, *map(int, sheet.rows.index[:_ROWS_BELOW_HEADER])]
+        return [HEADER_ROW, *list(sheet.rows)[:_ROWS_BELOW_HEADER]]
     return [HEADER_ROW, *list(wrong_rows(problems))[:_MOST]]
 
 
-def _grid(sheet: Spreadsheet, rows: Sequence[int], wrong: Mapping[int, Sequence[str]]) -> pd.DataFrame:
+def _grid(sheet: Spreadsheet, rows: Sequence[int], wrong: Mapping[int, Sequence[str]]) -> "pd.DataFrame":
+    import pandas as pd  # noqa: PLC0415 - as above
+
     cells: dict[str, list[Any]] = {
         _LEAVE_OUT: [False] * len(rows),
         _PROBLEM: ["Header" if row == HEADER_ROW else " ".join(wrong.get(row, ())) for row in rows],

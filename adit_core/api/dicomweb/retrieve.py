@@ -1,11 +1,12 @@
 """WADO-RS: retrieving studies, series and instances, and what they consist of (PS3.18 10.4)."""
 
 from collections.abc import Callable
+from typing import Annotated
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Path
 from starlette.responses import Response
 
-from adit_core.api.dicomweb import bodies
+from adit_core.api.dicomweb import bodies, described
 from adit_core.api.dicomweb.media_types import (
     DICOM,
     DICOM_JSON,
@@ -41,47 +42,63 @@ _STUDY = "/studies/{study}"
 _SERIES = f"{_STUDY}/series/{{series}}"
 _INSTANCE = f"{_SERIES}/instances/{{instance}}"
 _THUMBNAIL = (128, 128)
+Frames = Annotated[
+    str,
+    Path(
+        description="Their numbers, counted from 1, with commas between.",
+        examples=["1,2"],
+        json_schema_extra={"pattern": "^[1-9][0-9]{0,8}(,[1-9][0-9]{0,8})*$"},
+    ),
+]
+BulkPath = Annotated[
+    str,
+    Path(
+        description="Where it is, as the metadata say: a tag, or tags and numbers of items.",
+        examples=["7FE00010"],
+        json_schema_extra={"pattern": "^[0-9A-F]{8}([.][0-9]{1,6}[.][0-9A-F]{8})*$"},
+    ),
+]
 Make = Callable[[Retrieval], Answer]
 
 
-@router.get(_STUDY)
+@router.get(_STUDY, openapi_extra=described.FILES)
 async def study(named: OfStudy, call: Called) -> Response:
     """Retrieve the instances of a study."""
     return await _files(call, named)
 
 
-@router.get(_SERIES)
+@router.get(_SERIES, openapi_extra=described.FILES)
 async def series(named: OfSeries, call: Called) -> Response:
     """Retrieve the instances of a series."""
     return await _files(call, named)
 
 
-@router.get(_INSTANCE)
+@router.get(_INSTANCE, openapi_extra=described.FILE)
 async def instance(named: OfInstance, call: Called) -> Response:
     """Retrieve an instance."""
     return await _files(call, named)
 
 
-@router.get(f"{_STUDY}/metadata")
+@router.get(f"{_STUDY}/metadata", openapi_extra=described.METADATA)
 async def study_metadata(named: OfStudy, call: Called) -> Response:
     """Retrieve what the instances of a study say, without their pixels."""
     return await _metadata(call, named)
 
 
-@router.get(f"{_SERIES}/metadata")
+@router.get(f"{_SERIES}/metadata", openapi_extra=described.METADATA)
 async def series_metadata(named: OfSeries, call: Called) -> Response:
     """Retrieve what the instances of a series say, without their pixels."""
     return await _metadata(call, named)
 
 
-@router.get(f"{_INSTANCE}/metadata")
+@router.get(f"{_INSTANCE}/metadata", openapi_extra=described.METADATA)
 async def instance_metadata(named: OfInstance, call: Called) -> Response:
     """Retrieve what an instance says, without its pixels."""
     return await _metadata(call, named)
 
 
-@router.get(f"{_INSTANCE}/frames/{{frames}}")
-async def frames(named: OfInstance, frames: str, call: Called) -> Response:
+@router.get(f"{_INSTANCE}/frames/{{frames}}", openapi_extra=described.FRAMES)
+async def frames(named: OfInstance, frames: Frames, call: Called) -> Response:
     """Retrieve frames of an instance, counted from 1."""
     numbers = frame_numbers(frames)
     ranges = [each for each in accepted(call.request) if each.is_multipart]
@@ -89,56 +106,56 @@ async def frames(named: OfInstance, frames: str, call: Called) -> Response:
     return await _retrieve(call, named, lambda retrieval: bodies.frames(retrieval, numbers, media_range))
 
 
-@router.get(f"{_STUDY}/rendered")
+@router.get(f"{_STUDY}/rendered", openapi_extra=described.PICTURES)
 async def study_rendered(named: OfStudy, call: Called) -> Response:
     """Retrieve pictures of all images of a study."""
     return await _rendered(call, named)
 
 
-@router.get(f"{_SERIES}/rendered")
+@router.get(f"{_SERIES}/rendered", openapi_extra=described.PICTURES)
 async def series_rendered(named: OfSeries, call: Called) -> Response:
     """Retrieve pictures of all images of a series."""
     return await _rendered(call, named)
 
 
-@router.get(f"{_INSTANCE}/rendered")
+@router.get(f"{_INSTANCE}/rendered", openapi_extra=described.PICTURES)
 async def instance_rendered(named: OfInstance, call: Called) -> Response:
     """Retrieve a picture of an instance: of its first frame, or of all if several parts are accepted."""
     return await _rendered(call, named)
 
 
-@router.get(f"{_INSTANCE}/frames/{{frames}}/rendered")
-async def frames_rendered(named: OfInstance, frames: str, call: Called) -> Response:
+@router.get(f"{_INSTANCE}/frames/{{frames}}/rendered", openapi_extra=described.PICTURES)
+async def frames_rendered(named: OfInstance, frames: Frames, call: Called) -> Response:
     """Retrieve pictures of frames of an instance."""
     return await _rendered(call, named, frame_numbers(frames))
 
 
-@router.get(f"{_STUDY}/thumbnail")
+@router.get(f"{_STUDY}/thumbnail", openapi_extra=described.THUMBNAIL)
 async def study_thumbnail(named: OfStudy, call: Called) -> Response:
     """Retrieve a small picture that stands for a study."""
     return await _thumbnail(call, named)
 
 
-@router.get(f"{_SERIES}/thumbnail")
+@router.get(f"{_SERIES}/thumbnail", openapi_extra=described.THUMBNAIL)
 async def series_thumbnail(named: OfSeries, call: Called) -> Response:
     """Retrieve a small picture that stands for a series."""
     return await _thumbnail(call, named)
 
 
-@router.get(f"{_INSTANCE}/thumbnail")
+@router.get(f"{_INSTANCE}/thumbnail", openapi_extra=described.THUMBNAIL)
 async def instance_thumbnail(named: OfInstance, call: Called) -> Response:
     """Retrieve a small picture of an instance."""
     return await _thumbnail(call, named)
 
 
-@router.get(f"{_INSTANCE}/frames/{{frames}}/thumbnail")
-async def frame_thumbnail(named: OfInstance, frames: str, call: Called) -> Response:
+@router.get(f"{_INSTANCE}/frames/{{frames}}/thumbnail", openapi_extra=described.THUMBNAIL)
+async def frame_thumbnail(named: OfInstance, frames: Frames, call: Called) -> Response:
     """Retrieve a small picture of a frame."""
     return await _thumbnail(call, named, frame_numbers(frames)[0])
 
 
-@router.get(f"{_INSTANCE}/bulkdata/{{path}}")
-async def bulk_data(named: OfInstance, path: str, call: Called) -> Response:
+@router.get(f"{_INSTANCE}/bulkdata/{{path}}", openapi_extra=described.BULK_DATA)
+async def bulk_data(named: OfInstance, path: BulkPath, call: Called) -> Response:
     """Retrieve a long value of an instance, by the URI that the metadata give."""
     tags = bulk_path(path)
     ranges = [each for each in accepted(call.request) if not each.name.startswith("multipart")]
@@ -146,19 +163,19 @@ async def bulk_data(named: OfInstance, path: str, call: Called) -> Response:
     return await _retrieve(call, named, lambda retrieval: bodies.bulk_data(retrieval, tags, media_range))
 
 
-@router.get(f"{_STUDY}/nifti")
+@router.get(f"{_STUDY}/nifti", openapi_extra=described.NIFTI)
 async def study_nifti(named: OfStudy, call: Called) -> Response:
     """Retrieve a study as NIfTI volumes."""
     return await _nifti(call, named)
 
 
-@router.get(f"{_SERIES}/nifti")
+@router.get(f"{_SERIES}/nifti", openapi_extra=described.NIFTI)
 async def series_nifti(named: OfSeries, call: Called) -> Response:
     """Retrieve a series as NIfTI volumes."""
     return await _nifti(call, named)
 
 
-@router.get(f"{_INSTANCE}/nifti")
+@router.get(f"{_INSTANCE}/nifti", openapi_extra=described.NIFTI)
 async def instance_nifti(named: OfInstance, call: Called) -> Response:
     """Retrieve an instance as NIfTI volumes."""
     return await _nifti(call, named)

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 from urllib.parse import quote, urlsplit
 
-from fastapi import Depends, Request
+from fastapi import Depends, Path, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.routing import APIRoute
 from starlette.responses import Response
 
 from adit_core.api.authentication import Caller, signed_in
+from adit_core.api.dicomweb.described import INSTANCE_UID, SERIES_UID, STUDY_UID, uid_field
 from adit_core.api.dicomweb.parameters import wanted
 from adit_core.api.dicomweb.streams import bad_request
 from adit_core.api.wiring import Wiring, wiring_of
@@ -21,6 +22,12 @@ from adit_core.services.proxy_access import ProxyAccess, ProxyUse, ProxyVisitor,
 from adit_core.services.proxy_retrieval import Means, Wanted
 from adit_core.services.routes import receiver_address
 
+ArchiveName = Annotated[
+    str, Path(description="The AE title of an archive, or the name of its node.", examples=["PACS"])
+]
+StudyUid = Annotated[str, Path(description="Study Instance UID.", **uid_field(STUDY_UID))]
+SeriesUid = Annotated[str, Path(description="Series Instance UID.", **uid_field(SERIES_UID))]
+InstanceUid = Annotated[str, Path(description="SOP Instance UID.", **uid_field(INSTANCE_UID))]
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
@@ -76,7 +83,9 @@ def _origin(request: Request, wiring: Wiring) -> str:
 
 
 def _call(
-    request: Request, ae_title: str, caller: Annotated[Caller, Depends(signed_in(TokenScope.DICOMWEB))]
+    request: Request,
+    ae_title: ArchiveName,
+    caller: Annotated[Caller, Depends(signed_in(TokenScope.DICOMWEB))],
 ) -> Call:
     wiring = wiring_of(request)
     means = Means(_places(request), receiver_address(wiring.settings))
@@ -91,15 +100,15 @@ def _places(request: Request) -> NodePlaces:
     return state.node_places
 
 
-def _study(study: str) -> Wanted:
+def _study(study: StudyUid) -> Wanted:
     return wanted(study)
 
 
-def _series(study: str, series: str) -> Wanted:
+def _series(study: StudyUid, series: SeriesUid) -> Wanted:
     return wanted(study, series)
 
 
-def _instance(study: str, series: str, instance: str) -> Wanted:
+def _instance(study: StudyUid, series: SeriesUid, instance: InstanceUid) -> Wanted:
     return wanted(study, series, instance)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from fastapi import APIRouter
 from starlette.responses import Response
 
+from adit_core.api.dicomweb import described
 from adit_core.api.dicomweb.media_types import DICOM_JSON, JSON, chosen, require
 from adit_core.api.dicomweb.parameters import search_request
 from adit_core.api.dicomweb.routing import Call, Called, OfSeries, OfStudy, ProxyRoute
@@ -28,37 +29,37 @@ _MEDIA_TYPES = (DICOM_JSON, JSON)
 _EVERYTHING = Wanted("")
 
 
-@router.get("/studies")
+@router.get("/studies", openapi_extra=described.search(Level.STUDY))
 async def search_studies(call: Called) -> Response:
     """Search for studies."""
     return await _search(call, Level.STUDY)
 
 
-@router.get("/series")
+@router.get("/series", openapi_extra=described.search(Level.SERIES))
 async def search_all_series(call: Called) -> Response:
     """Search for series of all studies."""
     return await _search(call, Level.SERIES)
 
 
-@router.get("/instances")
+@router.get("/instances", openapi_extra=described.search(Level.INSTANCE))
 async def search_all_instances(call: Called) -> Response:
     """Search for instances of all studies."""
     return await _search(call, Level.INSTANCE)
 
 
-@router.get("/studies/{study}/series")
+@router.get("/studies/{study}/series", openapi_extra=described.search(Level.SERIES))
 async def search_series(named: OfStudy, call: Called) -> Response:
     """Search for series of a study."""
     return await _search(call, Level.SERIES, named)
 
 
-@router.get("/studies/{study}/instances")
+@router.get("/studies/{study}/instances", openapi_extra=described.search(Level.INSTANCE))
 async def search_instances_of_study(named: OfStudy, call: Called) -> Response:
     """Search for instances of a study."""
     return await _search(call, Level.INSTANCE, named)
 
 
-@router.get("/studies/{study}/series/{series}/instances")
+@router.get("/studies/{study}/series/{series}/instances", openapi_extra=described.search(Level.INSTANCE))
 async def search_instances(named: OfSeries, call: Called) -> Response:
     """Search for instances of a series."""
     return await _search(call, Level.INSTANCE, named)

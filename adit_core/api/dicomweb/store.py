@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
 
+from adit_core.api.dicomweb import described
 from adit_core.api.dicomweb.media_types import DICOM, DICOM_JSON, JSON, MULTIPART, require
 from adit_core.api.dicomweb.routing import Call, Called, OfStudy, ProxyRoute
 from adit_core.api.dicomweb.streams import THREADS
@@ -18,7 +19,6 @@ from adit_core.api.problems import problem_response
 from adit_core.dicom.multipart import MediaType
 from adit_core.services.proxy_access import STORE
 from adit_core.services.proxy_store import (
-    BodyTooLarge,
     StoredInstance,
     StoreReport,
     Storing,
@@ -33,13 +33,13 @@ router = APIRouter(
 )
 
 
-@router.post("/studies")
+@router.post("/studies", openapi_extra=described.STORE)
 async def store(call: Called) -> Response:
     """Store instances of any studies."""
     return await _store(call)
 
 
-@router.post("/studies/{study}")
+@router.post("/studies/{study}", openapi_extra=described.STORE)
 async def store_in_study(named: OfStudy, call: Called) -> Response:
     """Store instances of one study; those of others are refused."""
     return await _store(call, named.study_instance_uid)
@@ -50,14 +50,12 @@ async def _store(call: Call, study: str = "") -> Response:
     boundary = require_boundary(_boundary(call.request))
     access = await call.enter(STORE)
     most = call.wiring.settings.upload_max_bytes
+    _refuse_announced(call.request, most)
     storing = Storing(access, call.means.places, study_instance_uid=study, most_bytes=most)
-    try:
-        report = await _stored(storing, call.request, boundary)
-    except BodyTooLarge:
-        raise HTTPException(413, f"The body is larger than {most} bytes, the most that is taken.") from None
+    report = await _stored(storing, call.request, boundary)
     if report.broken_off:
         detail = f"{report.broken_off} {report.stored} whole instances before that were stored."
-        return problem_response(400, detail)
+        return problem_response(413 if report.is_too_large else 400, detail)
     if not report.instances:
         return problem_response(400, "The body has no part with an instance.")
     return JSONResponse(
@@ -83,6 +81,13 @@ async def _stored(storing: Storing, request: Request, boundary: str) -> StoreRep
 
     read: Callable[[], bytes] = partial(from_thread.run, next_piece)
     return await to_thread.run_sync(storing.run, read, boundary, limiter=THREADS)
+
+
+def _refuse_announced(request: Request, most: int) -> None:
+    """Refuse a body that says itself that it is too large, before anything of it is stored (413)."""
+    announced = request.headers.get("content-length", "")
+    if announced.isdecimal() and int(announced) > most:
+        raise HTTPException(413, f"The body is larger than {most} bytes, the most that is taken.")
 
 
 def _boundary(request: Request) -> str:

@@ -16,12 +16,11 @@ from adit_core.services.node_gate import closed_nodes
 from adit_core.services.node_health import record_answer
 from adit_core.services.node_policies import change_policy, get_policy
 from adit_core.services.node_removal import Removal, remove_node, restore_node
+from adit_core.services.node_settings import change_folder, change_server, change_web_server
 from adit_core.services.nodes import (
     add_folder,
     add_server,
     add_web_server,
-    change_server,
-    change_web_server,
     get_node,
     list_nodes,
     retired_nodes,
@@ -30,8 +29,11 @@ from adit_core.services.opening_hours import OpeningHours
 from adit_core.services.profiles import list_profiles
 from adit_core.services.storage import Storage
 
-Name = Annotated[str, Path(max_length=64, pattern=r"^[^\x00-\x1f\x7f]+$", description="Its name.")]
+Name = Annotated[
+    str, Path(max_length=64, pattern=r"^[^\x00-\x1f\x7f]+$", description="Its name.", examples=["PACS"])
+]
 Associations = Annotated[int, Field(ge=1, le=100)]
+FolderPath = Annotated[str, StringConstraints(max_length=1000)]
 Template = Annotated[str, StringConstraints(max_length=500, pattern=r"^[^\x00-\x1f\x7f]*$")]
 
 router = APIRouter(prefix="/admin", tags=["admin"])
@@ -77,12 +79,16 @@ class FolderStorage(Given):
     """Of archive files, which must have one."""
     sidecars: SidecarContent = SidecarContent.TECHNICAL
 
+    def value(self) -> Storage:
+        """Return the settings as what is kept."""
+        return Storage(**self.model_dump())
+
 
 class NewFolder(Given):
     """A folder."""
 
     name: NodeName
-    path: Annotated[str, StringConstraints(max_length=1000)] = Field(examples=["/research/incoming"])
+    path: FolderPath = Field(examples=["/research/incoming"])
     storage: FolderStorage = FolderStorage()
     max_associations: Associations = 2
 
@@ -90,16 +96,37 @@ class NewFolder(Given):
 class ChangedServer(Given):
     """What is to become of an archive that speaks DIMSE; what is null stays as it is."""
 
+    ae_title: Text | None = Field(default=None, examples=["PACS"])
+    host: Text | None = Field(default=None, examples=["pacs.example.org"])
+    port: int | None = Field(default=None, ge=1, le=65535, examples=[11112])
+    calling_ae_title: Text | None = None
     services: list[Service] | None = None
     query_root: QueryRoot | None = None
+    max_associations: Associations | None = None
+    allows_direct_move: bool | None = None
     connection_profile: Text | None = None
+    """The name of one; empty for the usual settings."""
 
 
 class ChangedWebServer(Given):
     """What is to become of an archive that is reached by DICOMweb; what is null stays as it is."""
 
+    base_url: Text | None = Field(default=None, examples=["https://pacs.example.org/dicom-web"])
+    prefixes: dict[WebService, Text] | None = None
+    """All of them; what is not named has none."""
     services: list[WebService] | None = None
+    max_associations: Associations | None = None
     connection_profile: Text | None = None
+    """The name of one; empty for the usual settings."""
+
+
+class ChangedFolder(Given):
+    """What is to become of a folder; what is null stays as it is."""
+
+    path: FolderPath | None = Field(default=None, examples=["/research/incoming"])
+    storage: FolderStorage | None = None
+    """All that is said of it, but for the password of archive files, which stays if it is empty."""
+    max_associations: Associations | None = None
 
 
 class Policy(Shown):
@@ -185,7 +212,7 @@ def add_a_folder(wiring: Wired, caller: Administrator, creation: OneCreation, no
             wiring.database,
             node.name,
             path=node.path,
-            storage=Storage(**node.storage.model_dump()),
+            storage=node.storage.value(),
             max_associations=node.max_associations,
             actor=caller.user,
         )
@@ -207,6 +234,20 @@ def change_dicomweb_server(
 ) -> Node:
     """Change how an archive is reached by DICOMweb."""
     changed = change_web_server(wiring.database, name, **changes.model_dump(), actor=caller.user)
+    return _one(wiring, changed)
+
+
+@router.patch("/nodes/folders/{name:path}")
+def change_a_folder(wiring: Wired, caller: Administrator, name: Name, changes: ChangedFolder) -> Node:
+    """Change where a folder is, or how it keeps what is transferred to it."""
+    changed = change_folder(
+        wiring.database,
+        name,
+        path=changes.path,
+        storage=changes.storage and changes.storage.value(),
+        max_associations=changes.max_associations,
+        actor=caller.user,
+    )
     return _one(wiring, changed)
 
 

@@ -30,7 +30,9 @@ from adit_core.services.profiles import (
 
 _USUAL = values.ConnectionProfile()
 
-Name = Annotated[str, Path(max_length=64, pattern=r"^[^\x00-\x1f\x7f]+$", description="Its name.")]
+Name = Annotated[
+    str, Path(max_length=64, pattern=r"^[^\x00-\x1f\x7f]+$", description="Its name.", examples=["TLS"])
+]
 Secret = Annotated[str, StringConstraints(min_length=1, max_length=10_000)]
 Pem = Annotated[str, StringConstraints(max_length=1_000_000, pattern=r"^[^\x00]*$")]
 

@@ -14,7 +14,13 @@ from adit_core.services import groups
 from adit_core.services.users import UserChanges, change_user, create_user, get_user, list_users, set_password
 
 Username = Annotated[
-    str, Path(max_length=150, pattern=r"^[A-Za-z0-9][A-Za-z0-9._@+-]*$", description="The user name.")
+    str,
+    Path(
+        max_length=150,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._@+-]*$",
+        description="The user name.",
+        examples=["ada"],
+    ),
 ]
 Password = Annotated[str, StringConstraints(max_length=2000)]
 
@@ -64,7 +70,7 @@ class ChangedUser(Given):
 class NewPassword(Given):
     """A new password."""
 
-    password: Password
+    password: Password = Field(examples=["correct horse battery staple"])
     must_change: bool = False
     """Whether the user can do nothing before choosing another one."""
 

@@ -13,6 +13,8 @@ from adit_core.services.audit_trail import list_events
 
 Word = Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
 
+_MOMENT = "2026-01-31T08:00:00Z"
+
 router = APIRouter(prefix="/audit", tags=["admin"])
 
 
@@ -37,12 +39,18 @@ def list_some(
     wiring: Wired,
     caller: Administrator,
     paging: Paged,
-    actor: Annotated[Word, Query(description="Only what this one did.")] = "",
+    actor: Annotated[Word, Query(description="Only what this one did.", examples=["ada"])] = "",
     action: Annotated[list[AuditAction] | None, Query(description="Only these.")] = None,
-    object_kind: Annotated[Word, Query(description="Only what was done to such: job, node, user.")] = "",
-    object_id: Annotated[Word, Query(description="Only what was done to this one.")] = "",
-    since: Annotated[AwareDatetime | None, Query(description="Only from this moment on.")] = None,
-    until: Annotated[AwareDatetime | None, Query(description="Only before this moment.")] = None,
+    object_kind: Annotated[
+        Word, Query(description="Only what was done to such: job, node, user.", examples=["job"])
+    ] = "",
+    object_id: Annotated[Word, Query(description="Only what was done to this one.", examples=["42"])] = "",
+    since: Annotated[
+        AwareDatetime | None, Query(description="Only from this moment on.", examples=[_MOMENT])
+    ] = None,
+    until: Annotated[
+        AwareDatetime | None, Query(description="Only before this moment.", examples=[_MOMENT])
+    ] = None,
 ) -> Page[AuditEvent]:
     """List what was done, the latest first."""
     events = list_events(

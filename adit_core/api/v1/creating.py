@@ -20,6 +20,7 @@ IdempotencyKey = Annotated[
         min_length=1,
         max_length=200,
         pattern="^[!-~]+$",
+        examples=["5f0c6a2e9d4b4b0f8a3f"],
         description="Made up by the client for this request. Who sends the same again, because the answer "
         "was lost, gets the answer to the first, and nothing is created twice.",
     ),

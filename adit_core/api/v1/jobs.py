@@ -16,7 +16,7 @@ from adit_core.services.query_export import export_results
 from adit_core.services.query_results import list_rows
 from adit_core.services.text_sheet import SheetFormat
 
-JobId = Annotated[Id, Path(description="The number of the job.")]
+JobId = Annotated[Id, Path(description="The number of the job.", examples=[42])]
 
 _SHEET_TYPES = {
     SheetFormat.CSV: "text/csv; charset=utf-8",
@@ -42,9 +42,16 @@ def list_some(
     status: Annotated[list[JobStatus] | None, Query(description="Only these.")] = None,
     kind: Annotated[list[JobKind] | None, Query(description="Only these.")] = None,
     all_users: Annotated[bool, Query(description="Everybody's jobs; for staff only.")] = False,
-    owner: Annotated[str, Query(max_length=150, description="Only jobs of the user of this name.")] = "",
+    owner: Annotated[
+        str, Query(max_length=150, description="Only jobs of the user of this name.", examples=["ada"])
+    ] = "",
     text: Annotated[
-        str, Query(max_length=150, description="Only jobs with this in their name, or as their number.")
+        str,
+        Query(
+            max_length=150,
+            description="Only jobs with this in their name, or as their number.",
+            examples=["trial"],
+        ),
     ] = "",
 ) -> Page[Job]:
     """List jobs, the newest first."""

@@ -83,7 +83,9 @@ class Password(Given):
     """A user name and a password."""
 
     username: Annotated[str, StringConstraints(max_length=150)] = Field(examples=["ada"])
-    password: Annotated[str, StringConstraints(max_length=1024)]
+    password: Annotated[str, StringConstraints(max_length=1024)] = Field(
+        examples=["correct horse battery staple"]
+    )
 
 
 @router.get("/me")

@@ -2,13 +2,14 @@
 
 from typing import Any
 
-from pydantic import TypeAdapter
+from pydantic import Field, TypeAdapter
 
 from adit_core.api.v1.values import Shown
 from adit_core.db import DicomNode, NodeKind, StorageForm
+from adit_core.dicom.node import WebService
 from adit_core.services.node_check import NodeCheck
 from adit_core.services.nodes import NodeRole, services_of
-from adit_core.services.web_nodes import web_services_of
+from adit_core.services.web_nodes import prefixes_of, web_services_of
 
 _ANYTHING: TypeAdapter[Any] = TypeAdapter(Any)
 
@@ -47,6 +48,8 @@ class Node(Shown):
     query_root: str | None = None
     allows_direct_move: bool | None = None
     base_url: str = ""
+    prefixes: dict[WebService, str] = Field(default={})
+    """What follows the base URL for a service, where that is so."""
     path: str = ""
     storage: StorageForm | None = None
     connection_profile: str = ""
@@ -67,7 +70,7 @@ class Node(Shown):
             case NodeKind.FOLDER:
                 return cls(**shared, path=row.path, storage=row.storage)
             case NodeKind.WEB:
-                return cls(**shared, base_url=row.base_url)
+                return cls(**shared, base_url=row.base_url, prefixes=prefixes_of(row))
             case NodeKind.SERVER:
                 return cls(
                     **shared,

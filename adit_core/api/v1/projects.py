@@ -28,9 +28,21 @@ from adit_core.services.routes import receiver_address
 from adit_core.services.text_sheet import SheetFormat
 
 Name = Annotated[
-    str, Path(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f/]+$", description="Its name.")
+    str,
+    Path(
+        min_length=1,
+        max_length=64,
+        pattern=r"^[^\x00-\x1f\x7f/]+$",
+        description="Its name.",
+        examples=["Trial"],
+    ),
 ]
 Mark = Annotated[str, StringConstraints(max_length=64, pattern=r"^[ -\[\]-~]*$")]
+
+GroupName = Annotated[
+    str,
+    Path(max_length=150, pattern=r"^[^\x00-\x1f\x7f/]+$", description="Of a group.", examples=["Neuro"]),
+]
 
 router = APIRouter(prefix="/projects", tags=["projects"])
 
@@ -181,7 +193,7 @@ def allow(
     wiring: Wired,
     caller: Administrator,
     name: Name,
-    group: Annotated[str, Path(max_length=150, pattern=r"^[^\x00-\x1f\x7f/]+$")],
+    group: GroupName,
 ) -> None:
     """Let the members of a group pseudonymize for a project."""
     set_project_access(wiring.database, group, name, allowed=True, actor=caller.user)
@@ -192,7 +204,7 @@ def forbid(
     wiring: Wired,
     caller: Administrator,
     name: Name,
-    group: Annotated[str, Path(max_length=150, pattern=r"^[^\x00-\x1f\x7f/]+$")],
+    group: GroupName,
 ) -> None:
     """Take that back."""
     set_project_access(wiring.database, group, name, allowed=False, actor=caller.user)

@@ -50,6 +50,7 @@ _ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {"model": Job, "description": "It was submitted before, under the same key; this is the job."},
     201: {"description": "Submitted.", "headers": {"Location": {"schema": {"type": "string"}}}},
 }
+_DAY = "2024-01-02"
 MostStudies = Annotated[int, Query(ge=1, le=1000, description="Studies that are asked about at most.")]
 
 router = APIRouter(prefix="/jobs", tags=["submitting"])
@@ -182,7 +183,9 @@ def preview_mass(
     wiring: Wired,
     caller: Submitter,
     order: MassOrder,
-    day: date | None = None,
+    day: Annotated[
+        date | None, Query(description="By default the first that is no weekend.", examples=[_DAY])
+    ] = None,
     most: MostStudies = MOST_STUDIES,
 ) -> Preview:
     """Tell what would become of one day of it; by default of the first one that is no weekend."""

@@ -13,7 +13,7 @@ from adit_core.services.action_rules import TaskAction
 from adit_core.services.jobs import series_of_task, show_task
 from adit_core.services.task_actions import TASK_ACTIONS, delete_task, refusals_of_task
 
-TaskId = Annotated[Id, Path(description="The number of the task.")]
+TaskId = Annotated[Id, Path(description="The number of the task.", examples=[42])]
 
 router = APIRouter(prefix="/tasks", tags=["tasks"])
 

@@ -32,7 +32,10 @@ _BODY = {
         },
     }
 }
-UploadId = Annotated[str, Path(pattern="^[0-9a-f]{32}$", description="The id of the upload.")]
+UploadId = Annotated[
+    str,
+    Path(pattern="^[0-9a-f]{32}$", description="The id of the upload.", examples=["0123456789abcdef" * 2]),
+]
 
 router = APIRouter(prefix="/uploads", tags=["uploads"])
 

@@ -11,7 +11,7 @@ T = TypeVar("T")
 _LARGEST_ID = 2**31 - 1
 _PRINTED = r"^[^\x00-\x1f\x7f]*$"
 
-Id = Annotated[int, Field(ge=1, le=_LARGEST_ID)]
+Id = Annotated[int, Field(ge=1, le=_LARGEST_ID, examples=[42])]
 """A number that ADIT gave to something."""
 Text = Annotated[str, StringConstraints(strip_whitespace=True, max_length=500, pattern=_PRINTED)]
 """One line, without control characters."""
@@ -54,7 +54,7 @@ class Paging:
         self,
         limit: Annotated[int, Query(ge=1, le=1000, description="How many at most.")] = 100,
         next: Annotated[  # noqa: A002 - the name in the URL
-            int | None, Query(ge=1, le=_LARGEST_ID, description="`next` of the page before.")
+            int | None, Query(ge=1, le=_LARGEST_ID, description="`next` of the page before.", examples=[42])
         ] = None,
     ) -> None:
         self.limit = limit

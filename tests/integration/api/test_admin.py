@@ -6,7 +6,9 @@ from typing import Any
 import pytest
 
 from adit_core.db import JobStatus, Permission, TokenScope, User
+from adit_core.dicom.node import ArchiveNode
 from adit_core.services.disk_watch import watch_disks
+from adit_core.services.nodes import get_node, node_value
 from adit_core.services.users import check_password
 from adit_core.settings import Settings
 from tests.api import Api
@@ -125,6 +127,71 @@ def test_nodes_and_policies_are_set(api: Api, staff: User, tmp_path):
     assert {error["field"] for error in problem["errors"]} == {"name", "host", "ae_title"} - {"name"}
     bad = caller.problem("PATCH", "/v1/admin/policies/PACS/2", json={"windows": ["always"]})
     assert [error["field"] for error in bad["errors"]] == ["window"]
+
+
+def test_an_archive_that_has_moved_is_given_its_new_address(api: Api, staff: User):
+    caller = api.caller(staff)
+    server = {"name": "PACS/2", "ae_title": "PACS", "host": "old.example.org", "port": 104}
+    before = caller.json("POST", "/v1/admin/nodes/servers", json=server)
+    path = "/v1/admin/nodes/servers/PACS/2"
+    new = {"ae_title": "PACS2", "host": "new.example.org", "port": 11112, "calling_ae_title": "ADIT2"}
+    limits = {"max_associations": 5, "allows_direct_move": False}
+
+    after = caller.json("PATCH", path, json={**new, **limits})
+
+    assert after == {**before, **new, **limits}
+    problem = caller.problem("PATCH", path, json={"host": "no host", "ae_title": "an AE title too long"})
+    assert {error["field"] for error in problem["errors"]} == {"host", "ae_title"}
+    assert caller.json("GET", "/v1/admin/nodes") == [after], "what is wrong changes nothing"
+
+
+def test_a_web_server_that_has_moved_is_given_its_new_address(api: Api, staff: User):
+    caller = api.caller(staff)
+    web = {"name": "WEB", "base_url": "https://old.example.org", "prefixes": {"QIDO-RS": "qido"}}
+    before = caller.json("POST", "/v1/admin/nodes/web-servers", json=web)
+    path = "/v1/admin/nodes/web-servers/WEB"
+
+    moved = caller.json("PATCH", path, json={"base_url": "https://new.example.org/dicom-web"})
+    other = caller.json("PATCH", path, json={"prefixes": {"WADO-RS": "wado"}, "max_associations": 7})
+
+    assert before["prefixes"] == {"QIDO-RS": "qido"}
+    assert moved == {**before, "base_url": "https://new.example.org/dicom-web"}
+    assert other == {**moved, "prefixes": {"WADO-RS": "wado"}, "max_associations": 7}
+    problem = caller.problem("PATCH", path, json={"base_url": "ftp://x"})
+    assert [error["field"] for error in problem["errors"]] == ["base_url"]
+
+
+def test_a_folder_that_has_moved_is_given_its_new_path(api: Api, staff: User, tmp_path: Path):
+    caller = api.caller(staff)
+    storage = {"study": "{StudyDate}", "series": "{Modality}"}
+    folder = {"name": "Export", "path": str(tmp_path / "old"), "storage": storage}
+    before = caller.json("POST", "/v1/admin/nodes/folders", json=folder)
+    path = "/v1/admin/nodes/folders/Export"
+
+    moved = caller.json("PATCH", path, json={"path": str(tmp_path / "new"), "max_associations": 1})
+
+    assert moved == {**before, "path": str(tmp_path / "new"), "max_associations": 1}
+    kept = get_node(api.db, "Export")
+    assert (kept.study_folder, kept.series_folder) == ("{StudyDate}", "{Modality}")
+    assert caller.json("PATCH", path, json={"storage": {"form": "nifti"}})["storage"] == "nifti"
+    assert get_node(api.db, "Export").study_folder is None, "a storage is given as a whole"
+    problem = caller.problem("PATCH", path, json={"path": "relative"})
+    assert [error["field"] for error in problem["errors"]] == ["path"]
+    wrong = caller.problem("PATCH", "/v1/admin/nodes/servers/Export", json={"port": 1})
+    assert (wrong["status"], [error["field"] for error in wrong["errors"]]) == (422, ["name"])
+
+
+def test_archive_files_keep_their_password_if_none_is_given(api: Api, staff: User, tmp_path: Path):
+    caller = api.caller(staff)
+    storage = {"form": "7z", "password": "sesame-1234"}
+    caller.json("POST", "/v1/admin/nodes/folders", json={"name": "X", "path": "/x", "storage": storage})
+
+    for change in ({"path": "/y"}, {"storage": {"form": "zip"}}):
+        assert "sesame" not in str(caller.json("PATCH", "/v1/admin/nodes/folders/X", json=change))
+
+    node = node_value(api.db, get_node(api.db, "X"))
+    assert isinstance(node, ArchiveNode)
+    assert (str(node.path), node.format, node.password) == ("/y", "zip", "sesame-1234")
 
 
 def test_nodes_are_deleted_or_retired_and_restored(api: Api, staff: User):

@@ -1,5 +1,6 @@
 """Whatever is sent to the API, it never breaks, and answers as its OpenAPI document says (schemathesis)."""
 
+import re
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -17,7 +18,10 @@ from adit_core.db.engine import Database
 from adit_core.db.secrets import Keyring, new_key
 from adit_core.services.sessions import SessionLimits, find_principal, open_session, session_id_of
 from adit_core.settings import Settings
+from deployments.demo.studies import write_study
 from tests.api import Api, ApiCaller, make_api
+from tests.factories import ct_study
+from tests.fakes.faulty import faulty_archive
 from tests.fakes.launcher import FakeLauncher
 from tests.rows import make_folder, make_server, make_user
 from tests.web_process import COOKIE
@@ -35,6 +39,15 @@ _OPERATIONS = {
     each.ok().label: each.ok() for each in _SCHEMA.get_all_operations() if each.ok().label != _ENDLESS
 }
 _NODES = {"node": "PACS", "source": "PACS", "destination": "Export"}
+_STUDY = ct_study(2, key="schema")
+_RESOURCE = {
+    "ae_title": "Export",
+    "study": _STUDY.study_instance_uid,
+    "series": _STUDY.series_instance_uid(0),
+    "instance": _STUDY.sop_instance_uid(0, 1),
+    "frames": "1",
+}
+_PARTS = "multipart/related"
 _CHECKS = [
     schemathesis.checks.response_schema_conformance,
     schemathesis.checks.content_type_conformance,
@@ -45,13 +58,17 @@ _CHECKS = [
 
 @pytest.fixture(scope="module")
 def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
-    """The API with an archive that does not answer, and a folder."""
+    """The API with an archive that does not answer, one that takes what comes, and a folder with a study."""
     folder = tmp_path_factory.mktemp("schema")
     db = Database(f"sqlite:///{folder / 'adit.sqlite'}", Keyring((new_key(),)))
     db.upgrade()
     make_server(db, "PACS", host="127.0.0.1", port=1)
-    make_folder(db, path=str(folder))
-    yield make_api(db, folder, api_calls_per_minute=10**9)
+    make_folder(db, path=str(folder / "studies"))
+    write_study(_STUDY, folder / "studies")
+    with faulty_archive() as archive:
+        node = archive.node()
+        make_server(db, "Store", ae_title=node.ae_title, host=node.host, port=node.port)
+        yield make_api(db, folder, api_calls_per_minute=10**9)
     db.dispose()
 
 
@@ -59,6 +76,12 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
 def caller(api: Api) -> ApiCaller:
     """A page in a session of staff, since a token could be revoked by what is sent."""
     return _page(api, make_user(api.db, "root", staff=True))
+
+
+@pytest.fixture(scope="module")
+def instance(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """A file that can be stored."""
+    return write_study(_STUDY, tmp_path_factory.mktemp("instance"))[0].read_bytes()
 
 
 def _page(api: Api, user: User) -> ApiCaller:
@@ -71,7 +94,7 @@ def _page(api: Api, user: User) -> ApiCaller:
 
 @pytest.mark.parametrize("mode", ["POSITIVE", "NEGATIVE"])
 @pytest.mark.parametrize("label", _OPERATIONS)
-def test_nothing_that_is_sent_breaks_it(caller: ApiCaller, label: str, mode: str):
+def test_nothing_that_is_sent_breaks_it(caller: ApiCaller, instance: bytes, label: str, mode: str):
     strategy = _OPERATIONS[label].as_strategy(generation_mode=schemathesis.GenerationMode[mode])
 
     @given(strategy)
@@ -87,9 +110,24 @@ def test_nothing_that_is_sent_breaks_it(caller: ApiCaller, label: str, mode: str
         for body in (case.body, _with_nodes(case.body)):
             case.body = body
             _send(caller, case)
+        if "ae_title" in case.path_parameters:
+            there_are = {name: value for name, value in _RESOURCE.items() if name in case.path_parameters}
+            case.path_parameters = {**case.path_parameters, **there_are}
+            _send(caller, case)
+            if case.media_type == _PARTS:
+                case.path_parameters["ae_title"] = "Store"
+                case.body = instance
+                _send(caller, case)
 
     with suppress(Unsatisfiable):  # nothing that could be sent there would be wrong
         send()
+
+
+@schemathesis.serializer(_PARTS)
+def _part(_context: Any, value: Any) -> bytes:
+    """Return the body that has some file as its only part."""
+    content = value if isinstance(value, bytes) else str(value).encode()
+    return b"--b\r\nContent-Type: application/dicom\r\n\r\n" + content + b"\r\n--b--\r\n"
 
 
 def _with_nodes(body: Any) -> Any:
@@ -106,6 +144,8 @@ def _send(caller: ApiCaller, case: Any) -> None:
     headers = {
         name: value for name, value in request.headers.items() if name not in ("Authorization", "Cookie")
     }
+    if case.media_type == _PARTS:
+        headers["Content-Type"] = f'{_PARTS}; type="application/dicom"; boundary=b'
     answer = caller.send(str(request.method), path, content=request.body, headers=headers)
 
     assert answer.status_code != 500, answer.text
@@ -119,13 +159,46 @@ def test_the_document_is_complete(tmp_path: Path):
         for method, operation in operations.items():
             assert operation.get("description"), (method, path)
             assert "application/problem+json" in operation["responses"]["default"]["content"]
-    for name in (
-        "SelectiveOrder",
-        "BatchOrder",
-        "MassOrder",
-        "QueryOrder",
-        "UploadOrder",
-        "StudySearch",
-        "Problem",
-    ):
-        assert "examples" in str(told["components"]["schemas"][name]), name
+
+
+@pytest.mark.parametrize("label", _OPERATIONS)
+def test_it_is_told_what_can_be_sent_with_examples(label: str):
+    method, _, path = label.partition(" ")
+    operation = _API.openapi()["paths"][path][method.lower()]
+
+    for parameter in operation.get("parameters", ()):
+        assert "example" in parameter or _has_example(parameter["schema"]), parameter["name"]
+    for media_type, told in operation.get("requestBody", {}).get("content", {}).items():
+        assert "example" in told or _has_example(told["schema"]), media_type
+
+
+def _has_example(schema: dict[str, Any]) -> bool:
+    """Tell whether a schema shows what fits it: by an example, or as there are few values, or a usual one."""
+    if "examples" not in schema and "$ref" in schema:
+        name = schema["$ref"].rpartition("/")[2]
+        return _has_example(_API.openapi()["components"]["schemas"][name])
+    if schema.keys() & {"examples", "enum", "const"} or schema.get("default") not in (None, ""):
+        return True
+    if alternatives := schema.get("anyOf") or schema.get("oneOf"):
+        return any(_has_example(each) for each in alternatives if each.get("type") != "null")
+    if schema.get("type") == "array":
+        return _has_example(schema["items"])
+    if schema.get("type") == "object":
+        fields = schema.get("properties", {})
+        return all(_has_example(fields[name]) for name in schema.get("required", ()))
+    is_file = "contentMediaType" in schema or schema.get("format") == "binary"
+    return schema.get("type") == "boolean" or is_file
+
+
+def test_the_proxy_tells_what_it_answers():
+    told = {path: each for path, each in _API.openapi()["paths"].items() if path.startswith("/dicom-web/")}
+
+    for path, operations in told.items():
+        for operation in operations.values():
+            assert operation["responses"]["200"]["content"], path
+            names = {each["name"] for each in operation["parameters"]}
+            assert set(re.findall(r"{(\w+)}", path)) | {"accept"} <= names, path
+            if "/wadors/" in path:
+                assert {"pseudonym", "trial_protocol_id", "trial_protocol_name"} <= names, path
+            if "/qidors/" in path:
+                assert {"StudyInstanceUID", "includefield", "limit", "offset", "fuzzymatching"} <= names, path

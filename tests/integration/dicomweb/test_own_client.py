@@ -26,6 +26,9 @@ ONE = factories.ct_study(1, key="own client one", patient_id="OWN2")
 SCREENS = factories.study(
     SeriesSpec(Form.SECONDARY_CAPTURE, 1, "Screens", 32, 32), key="own client screens", patient_id="OWN3"
 )
+CINE = factories.study(
+    SeriesSpec(Form.US_CINE, 1, "Cine", 32, 32, 5), key="own client cine", patient_id="OWN4"
+)
 NIFTI = {"json", "nii.gz"}
 DISGUISE = Disguise("P7K2", "TRIAL", "Trial")
 
@@ -130,6 +133,41 @@ def test_it_gets_frames_of_a_compressed_instance(source, orthanc_source, tmp_pat
         list(source.iter_instances(*uids, transfer_syntax=JPEG2000Lossless))
 
 
+def held_cine(orthanc_source, tmp_path, syntax=""):
+    """Let the archive hold an instance of five frames, and return its UIDs and the pixels of each frame."""
+    (path,) = write_study(CINE, tmp_path)
+    data = dcmread(path)
+    frames = [frame.tobytes() for frame in data.pixel_array]
+    if syntax:
+        data.compress(syntax)
+        data.save_as(path)
+    orthanc_source.archive.load([path])
+    assert len(set(frames)) == 5
+    return (data.StudyInstanceUID, data.SeriesInstanceUID, data.SOPInstanceUID), frames
+
+
+@pytest.mark.parametrize("syntax", ["", RLELossless])
+def test_it_gets_any_frames_of_a_multi_frame_instance(source, proxy, orthanc_source, tmp_path, syntax):
+    uids, frames = held_cine(orthanc_source, tmp_path, syntax)
+
+    assert list(source.iter_frames(*uids, (5, 1, 3))) == [frames[4], frames[0], frames[2]]
+    assert proxy.dicomweb_client("SOURCE").retrieve_instance_frames(
+        *uids, frame_numbers=[2], media_types=("application/octet-stream",)
+    ) == [frames[1]]
+    stored = list(source.iter_stored_frames(*uids, (4, 5)))
+    assert {each.transfer_syntax_uid for each in stored} == {syntax or ExplicitVRLittleEndian}
+    assert [each.content == frame for each, frame in zip(stored, frames[3:], strict=True)] == [not syntax] * 2
+    assert [picture_format(each) for each in source.iter_rendered(*uids)] == ["PNG"] * 5
+    assert len({source.rendered(*uids, number) for number in (1, 2, 3)}) == 3
+    assert source.thumbnail(*uids, 1) != source.thumbnail(*uids, 4)
+    (said,) = source.metadata(*uids)
+    whole = source.bulk_data(said.bulk_data_uris["7FE00010"])
+    assert (len(whole) if syntax else whole) == (5 if syntax else [b"".join(frames)])
+    for numbers in ((6,), (1, 6)):
+        with pytest.raises(InvalidRequest, match="no frame 6"):
+            list(source.iter_frames(*uids, numbers))
+
+
 def picture_format(content):
     return Image.open(BytesIO(content)).format
 
@@ -173,6 +211,34 @@ def test_what_is_too_long_for_the_metadata_comes_by_its_uri(source, orthanc_sour
     assert (said.PatientID, said.PixelData) == (data.PatientID, b"")
     with pytest.raises(ValueError, match="no URI"):
         source.bulk_data("https://elsewhere.example.org/bulkdata/7FE00010")
+
+
+def test_bulk_data_deep_within_sequences_comes_by_its_uri(source, proxy, orthanc_source, tmp_path):
+    (path,) = write_study(ONE, tmp_path)
+    data = dcmread(path)
+    deepest, first, second = Dataset(), Dataset(), Dataset()
+    deepest.add_new(0x00090010, "LO", "ADIT TESTS")
+    deepest.add_new(0x00091002, "OW", b"\3\4" * 3000)
+    second.ScheduledProtocolCodeSequence = [Dataset(), Dataset(), deepest]
+    first.add_new(0x00090010, "LO", "ADIT TESTS")
+    first.add_new(0x00091001, "UN", b"\5" * 5000)
+    data.RequestAttributesSequence = [first, second]
+    data.save_as(path)
+    orthanc_source.archive.load([path])
+    uids = (ONE.study_instance_uid, ONE.series_instance_uid(0), ONE.sop_instance_uid(0, 0))
+
+    (said,) = source.metadata(*uids)
+
+    deep, shallow = "00400275.1.00400008.2.00091002", "00400275.0.00091001"
+    assert said.bulk_data_uris.keys() == {"7FE00010", deep, shallow}
+    assert source.bulk_data(said.bulk_data_uris[deep]) == [b"\3\4" * 3000]
+    assert source.bulk_data(said.bulk_data_uris[shallow]) == [b"\5" * 5000]
+    library = proxy.dicomweb_client("SOURCE")
+    assert library.retrieve_bulkdata(said.bulk_data_uris[deep]) == [b"\3\4" * 3000]
+    for path_of_none in ("00400275.1.00400008.3.00091002", "00400275.2.00091001", "00400275.0.00100010"):
+        uri = said.bulk_data_uris[deep].replace(deep, path_of_none)
+        with pytest.raises(NotFound, match="no bulk data"):
+            source.bulk_data(uri)
 
 
 def test_the_token_is_not_sent_to_where_a_uri_points(source, pixels):

@@ -1,5 +1,8 @@
 """QIDO-RS by the proxy: every standard parameter, at every level, whatever speaks behind it."""
 
+import json
+from urllib.parse import parse_qs
+
 import pytest
 from pydicom import Dataset
 
@@ -9,7 +12,8 @@ from deployments.demo.processes import HOST
 from deployments.demo.specs import Form, SeriesSpec
 from deployments.demo.studies import write_study
 from tests import factories
-from tests.dicomweb_proxy import Proxy, hashes_of, parts_of
+from tests.dicomweb_proxy import JSON, Proxy, hashes_of, parts_of
+from tests.fakes.web_peer import Exchange, FakeWebPeer
 
 CT = factories.ct_study(
     2,
@@ -148,6 +152,42 @@ def test_archive_that_cannot_match_fuzzily_says_so(client):
     answer = client.get("qidors/studies?PatientName=milan*&fuzzymatching=true")
     assert len(answer.json()) == 1
     assert "fuzzymatching parameter is not supported" in answer.headers["warning"]
+
+
+MEYER = {
+    "0020000D": {"vr": "UI", "Value": ["1.2.3"]},
+    "00100010": {"vr": "PN", "Value": [{"Alphabetic": "Meyer^Anna"}]},
+}
+
+
+@pytest.mark.parametrize("can_match_fuzzily", [True, False])
+def test_fuzzy_matching_is_left_to_the_archive(proxy: Proxy, can_match_fuzzily: bool):
+    asked = []
+
+    def script(exchange: Exchange) -> None:
+        asked.append(parse_qs(exchange.url.query))
+        is_first = asked[-1].get("offset", ["0"]) == ["0"]
+        warning = {} if can_match_fuzzily else {"Warning": '299 web "fuzzymatching is not supported."'}
+        found = [MEYER] if can_match_fuzzily and is_first else []
+        exchange.answer(200, json.dumps(found).encode(), {"Content-Type": JSON, **warning})
+
+    with FakeWebPeer(script) as peer:
+        name = f"fuzzy {peer.url.rpartition(':')[2]}"
+        add_web_server(proxy.web.db, name, base_url=peer.url)
+        with proxy.http(name) as client:
+            answer = client.get("qidors/studies?PatientName=Meier&fuzzymatching=true")
+
+    assert (asked[0]["fuzzymatching"], asked[0]["PatientName"]) == (["true"], ["Meier"])
+    assert [each["0020000D"]["Value"] for each in answer.json()] == [["1.2.3"]] * can_match_fuzzily
+    assert ("warning" in answer.headers) is not can_match_fuzzily
+
+
+def test_orthanc_says_by_its_web_services_whether_it_matches_fuzzily(proxy: Proxy, client, orthanc_source):
+    name = f"fuzzy Orthanc {proxy.web.server.port}"
+    add_web_server(proxy.web.db, name, base_url=orthanc_source.archive.web_node.base_url)
+    with proxy.http(name) as web_client:
+        answer = web_client.get("qidors/studies?PatientName=milan*&fuzzymatching=true")
+    assert [each["0020000D"]["Value"] for each in answer.json()] == [[MR.study_instance_uid]]
 
 
 @pytest.fixture(params=["dcmqrscp", "qrscp", "patient root", "DICOMweb", "folder", "C-MOVE only"])
