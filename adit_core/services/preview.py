@@ -27,6 +27,7 @@ from adit_core.services.deidentify import StudyDeidentifier
 from adit_core.services.discovery import Discovery, find_limit
 from adit_core.services.measured import Measured, measured
 from adit_core.services.node_gate import require_open
+from adit_core.services.node_places import SHORT_PATIENCE, node_places
 from adit_core.services.node_visits import visiting_searcher
 from adit_core.services.nodes import node_value
 from adit_core.services.partitions import partitions
@@ -345,11 +346,15 @@ def _asking(
 ) -> Iterator[_Questions]:
     """Yield who asks both ends, if they are open; the audit trail is told."""
     source, destination = transfer.source, transfer.destination
-    for node in filter(None, (source, destination)):
+    nodes = [node for node in (source, destination) if node is not None]
+    for node in nodes:
         require_open(db, node.id)
     with db.reading() as session:
         known = measured(session, source and source.id, destination.id)
     with ExitStack() as stack:
+        # Always in the same order, so that no two wait for each other.
+        for node in sorted(nodes, key=lambda node: node.id):
+            stack.enter_context(node_places(db).taken(db, node, patience=SHORT_PATIENCE))
         if source is not None:
             value: Node = node_value(db, source)
             searcher = stack.enter_context(visiting_searcher(db, source.id, searcher_of(value)))
