@@ -8,8 +8,9 @@ from adit_core.db import DicomNode, Job, JobKind, JobStatus, PseudonymProject, T
 from adit_core.db.engine import Database
 from adit_core.errors import ActionNotPossible
 from adit_core.services.job_access import visible
-from adit_core.services.preview import TransferPreview, preview_mass_transfer, preview_studies
+from adit_core.services.preview import preview_mass_transfer, preview_studies
 from adit_core.services.rights import require_staff
+from adit_core.services.transfer_preview import TransferPreview
 from adit_core.services.transfer_request import TransferRequest
 
 PREVIEWED_KINDS = frozenset({JobKind.BATCH_TRANSFER, JobKind.SELECTIVE_TRANSFER, JobKind.MASS_TRANSFER})

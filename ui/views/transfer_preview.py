@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from adit_core.services.preview import StudyPreview, TransferPreview
+from adit_core.services.transfer_preview import StudyPreview, TransferPreview
 from ui.components.amounts import data_size, number
 from ui.components.sentences import errors_as_sentences, verbatim
 from ui.components.table import Column, Grid, Row, Text, table

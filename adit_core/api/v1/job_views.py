@@ -108,7 +108,7 @@ class Task(Shown):
     kind: TaskKind
     subject: str
     rows: tuple[int, ...]
-    """Of the spreadsheet."""
+    """Of the spreadsheet, or of that of the query whose results were transferred."""
     patient_id: str
     study_instance_uid: str
     series_instance_uids: tuple[str, ...]
@@ -189,6 +189,14 @@ class AnsweredRow(Shown):
     results: tuple[FoundResult, ...]
 
 
+class LeftOutRow(Shown):
+    """A row of a batch transfer that would not be transferred."""
+
+    row: int
+    """Of the query whose results these are, if the rows tell; else of the spreadsheet."""
+    reason: str
+
+
 class AcceptedOrder(Shown):
     """What would be submitted."""
 
@@ -196,6 +204,7 @@ class AcceptedOrder(Shown):
     rows: int | None
     periods: int | None
     """Of a mass transfer: the days or weeks that would be searched."""
+    left_out: tuple[LeftOutRow, ...]
 
 
 class SeriesPreview(Shown):

@@ -24,17 +24,11 @@ from adit_core.api.v1.job_orders import (
 )
 from adit_core.api.v1.job_views import AcceptedOrder, Job, Preview
 from adit_core.api.wiring import Wiring
-from adit_core.services import validation
+from adit_core.services import batch_preview, validation
 from adit_core.services.jobs import show_job
 from adit_core.services.once import OnceKey, submit_once
-from adit_core.services.preview import (
-    MOST_STUDIES,
-    TransferPreview,
-    preview_mass_transfer,
-    preview_studies,
-    preview_upload,
-)
-from adit_core.services.submit import batch_problems, batch_wishes, submit_batch_transfer
+from adit_core.services.preview import MOST_STUDIES, preview_mass_transfer, preview_studies, preview_upload
+from adit_core.services.submit import submit_batch_transfer
 from adit_core.services.submit_mass import submit_mass_transfer
 from adit_core.services.submit_query import submit_batch_query
 from adit_core.services.submit_selective import (
@@ -44,6 +38,7 @@ from adit_core.services.submit_selective import (
     submit_selective_transfer,
 )
 from adit_core.services.submit_upload import submit_upload
+from adit_core.services.transfer_preview import TransferPreview
 from adit_core.services.validation import Accepted
 
 _ANSWERS: dict[int | str, dict[str, Any]] = {
@@ -252,16 +247,9 @@ def _validate_batch(wiring: Wiring, caller: Caller, order: BatchOrder | BatchShe
 
 
 def _preview_batch(wiring: Wiring, caller: Caller, order: BatchOrder | BatchSheet, most: int) -> Preview:
-    batch = order.batch()
-    found = preview_studies(
-        wiring.database,
-        order.request(caller),
-        batch.studies,
-        *batch_problems(batch),
-        wishes=batch_wishes(batch),
-        most=most,
+    return _preview(
+        batch_preview.preview_batch(wiring.database, order.request(caller), order.batch(), most=most)
     )
-    return _preview(found)
 
 
 def _submit_query(desk: Desk, order: QueryOrder | QuerySheet) -> Job:

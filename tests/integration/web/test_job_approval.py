@@ -286,6 +286,21 @@ def test_a_job_can_be_looked_ahead_at_by_staff_and_while_it_waits_for_approval_o
         preview_job(dashboard.db, staff, job.id)
 
 
+def test_studies_of_one_row_of_a_query_can_be_approved_one_by_one(
+    dashboard: Dashboard, staff: User, job: Job
+):
+    with dashboard.db.session() as session:
+        for task in session.exec(select(Task).where(Task.job_id == job.id)):
+            task.rows = (2,)
+        session.commit()
+
+    page = type_rows(dashboard.job(staff, job.id), job, "3")
+    press(page, "Approve the 1 chosen")
+    page.button(key="confirm").click().run()
+
+    assert approved(dashboard, job) == ["P3"]
+
+
 def test_a_job_of_one_study_offers_no_choice(dashboard: Dashboard, staff: User, owner: User):
     job = make_job(dashboard.db, owner=owner, status=JobStatus.UNVERIFIED)
 
