@@ -142,6 +142,30 @@ class Preview:
 
 
 @dataclass(frozen=True, slots=True)
+class RowPreview:
+    """What a row of a query asks, by the names of columns."""
+
+    row: int
+    finds_series: bool
+    """Whether its results are series, and not studies."""
+    asked: tuple[str, ...] = field(default=(), **TUPLE)
+    """By which columns the archive chooses."""
+    sifted: tuple[str, ...] = field(default=(), **TUPLE)
+    """By which other ones ADIT chooses among what the archive answers."""
+
+
+@dataclass(frozen=True, slots=True)
+class QueryPreview:
+    """What a query would ask."""
+
+    total: int
+    rows: Table[RowPreview] = field(**table_of(RowPreview))
+    """The first of them."""
+    seconds: float | None = None
+    notes: tuple[str, ...] = field(default=(), **TUPLE)
+
+
+@dataclass(frozen=True, slots=True)
 class UploadedSeries:
     """A series of an upload."""
 

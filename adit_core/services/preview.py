@@ -63,15 +63,16 @@ def preview_studies(
     studies: Sequence[WantedStudy],
     *problems: InputProblem,
     wishes: Iterable[Wish] = (),
+    uploaded: FolderNode | None = None,
     most: int = MOST_STUDIES,
 ) -> TransferPreview:
     """Look ahead at a transfer of named studies, with which there may be `problems`.
 
-    `wishes` are their patients, with the pseudonyms that are given. Raises what submitting it raises, and
-    what its nodes do.
+    `wishes` are their patients, with the pseudonyms that are given. Without a source, they were `uploaded`.
+    Raises what submitting it raises, and what its nodes do.
     """
     transfer = require_allowed(db, request, *problems, wishes=wishes)
-    with _asking(db, transfer) as ask:
+    with _asking(db, transfer, uploaded) as ask:
         previews = [ask.about(study) for study in studies[:most]]
         sample = f"The first {most} of {len(studies)} studies." if len(studies) > most else ""
         return ask.preview(previews, sample)

@@ -174,6 +174,10 @@ CALLS: Mapping[str, Call] = {
     "preview_upload": lambda adit, _: adit.preview_upload(UPLOAD, destination="Export", **DELIVERY, most=3),
     "query": lambda adit, _: adit.query(ROWS, source="PACS", **FOR_ALL),
     "validate_query": lambda adit, _: adit.validate_query(ROWS, source="PACS", **FOR_ALL),
+    "preview_query": lambda adit, _: adit.preview_query(ROWS, source="PACS", **FOR_ALL, most=3),
+    "preview_query, sheet": lambda adit, folder: adit.preview_query(
+        sheet(folder), source="PACS", **FOR_ALL, most=3
+    ),
     "query, sheet": lambda adit, folder: adit.query(sheet(folder), source="PACS", **FOR_ALL),
     "validate_query, sheet": lambda adit, folder: adit.validate_query(
         sheet(folder), source="PACS", **FOR_ALL

@@ -246,5 +246,28 @@ class Preview(Shown):
     notes: tuple[str, ...]
 
 
+class RowPreview(Shown):
+    """What a row of a batch query asks, by the names of columns."""
+
+    row: int
+    finds_series: bool
+    """Whether its results are series, and not studies."""
+    asked: tuple[str, ...]
+    """By which columns the archive chooses; none of them if it is asked for all of its studies."""
+    sifted: tuple[str, ...]
+    """By which other ones ADIT chooses among what the archive answers."""
+
+
+class QueryPreview(Shown):
+    """What a batch query would ask."""
+
+    total: int
+    """How many rows there are."""
+    rows: tuple[RowPreview, ...]
+    """The first of them."""
+    seconds: float | None
+    notes: tuple[str, ...]
+
+
 def _word(action: JobAction) -> str:
     return action.value.replace(" ", "-")

@@ -22,9 +22,9 @@ from adit_core.api.v1.job_orders import (
     UploadOrder,
     once_key,
 )
-from adit_core.api.v1.job_views import AcceptedOrder, Job, Preview
+from adit_core.api.v1.job_views import AcceptedOrder, Job, Preview, QueryPreview
 from adit_core.api.wiring import Wiring
-from adit_core.services import batch_preview, validation
+from adit_core.services import batch_preview, query_preview, validation
 from adit_core.services.jobs import show_job
 from adit_core.services.once import OnceKey, submit_once
 from adit_core.services.preview import MOST_STUDIES, preview_mass_transfer, preview_studies, preview_upload
@@ -46,6 +46,8 @@ _ANSWERS: dict[int | str, dict[str, Any]] = {
     201: {"description": "Submitted.", "headers": {"Location": {"schema": {"type": "string"}}}},
 }
 MostStudies = Annotated[int, Query(ge=1, le=1000, description="Studies that are asked about at most.")]
+
+MostRows = Annotated[int, Query(ge=1, le=1000, description="Rows that are described at most.")]
 
 router = APIRouter(prefix="/jobs", tags=["submitting"])
 
@@ -234,6 +236,22 @@ def validate_query_spreadsheet(wiring: Wired, caller: Submitter, order: QueryFor
     return _validate_query(wiring, caller, order)
 
 
+@router.post("/query/preview")
+def preview_query(
+    wiring: Wired, caller: Submitter, order: QueryOrder, most: MostRows = query_preview.MOST_ROWS
+) -> QueryPreview:
+    """Tell what each of the rows would ask of the archive. Nothing is asked."""
+    return _preview_query(wiring, caller, order, most)
+
+
+@router.post("/query/spreadsheet/preview")
+def preview_query_spreadsheet(
+    wiring: Wired, caller: Submitter, order: QueryForm, most: MostRows = query_preview.MOST_ROWS
+) -> QueryPreview:
+    """Tell what each row of a spreadsheet would ask of the archive. Nothing is asked."""
+    return _preview_query(wiring, caller, order, most)
+
+
 def _submit_batch(desk: Desk, order: BatchOrder | BatchSheet) -> Job:
     def submit(once: OnceKey | None) -> int:
         wanted = order.request(desk.caller, once)
@@ -280,6 +298,19 @@ def _validate_query(wiring: Wiring, caller: Caller, order: QueryOrder | QueryShe
             urgent=order.urgent,
         )
     )
+
+
+def _preview_query(wiring: Wiring, caller: Caller, order: QueryOrder | QuerySheet, most: int) -> QueryPreview:
+    found = query_preview.preview_query(
+        wiring.database,
+        caller.user.id,
+        order.source,
+        order.query(),
+        name=order.name,
+        urgent=order.urgent,
+        most=most,
+    )
+    return QueryPreview.model_validate(found)
 
 
 def _accepted(accepted: Accepted) -> AcceptedOrder:
