@@ -56,6 +56,16 @@ class TaskSeries:
 
 
 @dataclass(frozen=True, slots=True)
+class JobSeries(TaskSeries):
+    """How far a series of a job is."""
+
+    task_id: int = 0
+    study_instance_uid: str = ""
+    state: str = ""
+    """Such as "delivered", "filtered" or "failed"."""
+
+
+@dataclass(frozen=True, slots=True)
 class Event:
     """One thing that happened to a job, or to one of its tasks."""
 

@@ -8,6 +8,7 @@ from pydantic import Field
 from adit_core.api.v1.values import Shown
 from adit_core.db import JobKind, JobStatus, RowStatus, TaskKind, TaskStatus
 from adit_core.services.action_rules import JobAction
+from adit_core.services.job_series import SeriesState
 from adit_core.services.jobs import JobView
 
 
@@ -18,6 +19,7 @@ class JobActionName(StrEnum):
     RESUME = "resume"
     RETRY = "retry"
     RESTART = "restart"
+    SEARCH_AGAIN = "search-again"
     MAKE_URGENT = "make-urgent"
 
 
@@ -145,6 +147,14 @@ class Series(Shown):
     filtered: int
     failed: int
     message: str
+
+
+class SeriesOfJob(Series):
+    """How far a series of a job is."""
+
+    task_id: int
+    study_instance_uid: str
+    state: SeriesState
 
 
 class Event(Shown):
