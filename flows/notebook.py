@@ -21,7 +21,8 @@ from adit_core.console import watch_job
 from adit_core.db import JobStatus, MassTransferOptions, TransferOptions, User
 from adit_core.db.engine import Database
 from adit_core.errors import InputProblem, InvalidInput
-from adit_core.services.batch_file import BatchFile, is_known_column, read_batch_file
+from adit_core.services.batch_file import QUERY_ROW, BatchFile, is_known_column, read_batch_file
+from adit_core.services.cells import folded
 from adit_core.services.database import configured_database
 from adit_core.services.job_status import job_result
 from adit_core.services.jobs import JobView, list_tasks, show_job
@@ -321,7 +322,8 @@ def _refuse_numbers(batch: pd.DataFrame) -> None:
     problems = [
         InputProblem(message, field=str(title))
         for title, values in batch.items()
-        if not values.dropna().map(lambda value: isinstance(value, str)).all()
+        if folded(str(title)) != folded(QUERY_ROW)
+        and not values.dropna().map(lambda value: isinstance(value, str)).all()
     ]
     if problems:
         raise InvalidInput(*problems)

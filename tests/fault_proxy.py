@@ -57,6 +57,8 @@ class FaultProxy:
         self._over = Event()
         self._threads: list[Thread] = []
         self._keeper = kept_port()
+        self.most_open = 0
+        """How many connections were open at the same time."""
         self.port: int = self._keeper.getsockname()[1]
         self._listener: socket.socket | None = socket.create_server((_HOST, self.port))
         self._fillers: list[socket.socket] = []
@@ -184,18 +186,21 @@ class FaultProxy:
                 return
             connection = _Connection(listener.accept()[0])
             self._connections.add(connection)
+            is_open = (not _has_left(one.client) for one in self._connections)
+            self.most_open = max(self.most_open, sum(is_open))
         self._start(self._hand_on, connection)
 
     def _hand_on(self, connection: _Connection) -> None:
         client = connection.client
-        with client, suppress(OSError), socket.create_connection(self._server) as server:
-            for sock in (client, server):
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                sock.settimeout(_SEND_TIMEOUT)
-                _reset_when_closed(sock, True)
-            self._relay(connection, server)
-        with self._lock:
-            self._connections.discard(connection)
+        with client:
+            with suppress(OSError), socket.create_connection(self._server) as server:
+                for sock in (client, server):
+                    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                    sock.settimeout(_SEND_TIMEOUT)
+                    _reset_when_closed(sock, True)
+                self._relay(connection, server)
+            with self._lock:
+                self._connections.discard(connection)
 
     def _relay(self, connection: _Connection, server: socket.socket) -> None:
         client = connection.client

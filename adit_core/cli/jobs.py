@@ -9,6 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 
 from adit_core.cli.command import new_app
+from adit_core.cli.job_series import series
 from adit_core.cli.output import AsJson, present, warn
 from adit_core.cli.query_results import results
 from adit_core.cli.wiring import acting_user, open_database, scheduler
@@ -22,6 +23,7 @@ from adit_core.services.job_actions import (
     restart_job,
     resume_job,
     retry_failed,
+    search_again,
     verify_job,
 )
 from adit_core.services.job_history import history_of_job
@@ -32,6 +34,7 @@ from adit_core.terminal import cell, local_time, new_console, new_table, numbers
 
 app = new_app("Follow, approve, cancel and repeat jobs.")
 app.command()(results)
+app.command()(series)
 
 JobId = Annotated[int, typer.Argument(metavar="ID", help="The number of the job.")]
 
@@ -156,6 +159,12 @@ def resume(ctx: typer.Context, job_id: JobId, as_json: AsJson = False) -> None:
 def restart(ctx: typer.Context, job_id: JobId, as_json: AsJson = False) -> None:
     """Begin all studies of a job that has ended anew; for staff only. What has arrived is not sent again."""
     _change(ctx, job_id, restart_job, as_json=as_json)
+
+
+@app.command("search-again")
+def again(ctx: typer.Context, job_id: JobId, as_json: AsJson = False) -> None:
+    """Have a mass transfer that has ended look for studies once more; only what is new is sent."""
+    _change(ctx, job_id, search_again, as_json=as_json)
 
 
 @app.command()

@@ -26,8 +26,9 @@ from adit_core.cli.submit_upload import upload
 from adit_core.cli.transfer_preview import present_preview
 from adit_core.cli.wiring import acting_user, open_database, scheduler
 from adit_core.services.batch_file import read_batch_file
+from adit_core.services.batch_preview import preview_batch
 from adit_core.services.preview import preview_studies
-from adit_core.services.submit import batch_problems, batch_wishes, submit_batch_transfer
+from adit_core.services.submit import submit_batch_transfer
 from adit_core.services.submit_selective import (
     PickedStudy,
     merged_picks,
@@ -82,14 +83,7 @@ def batch(
             options=options,
         )
         if preview:
-            found = preview_studies(
-                db,
-                request,
-                batch_file.studies,
-                *batch_problems(batch_file),
-                wishes=batch_wishes(batch_file),
-            )
-            present_preview(found, as_json=as_json)
+            present_preview(preview_batch(db, request, batch_file), as_json=as_json)
             return
         job_id = submit_batch_transfer(db, scheduler(), request, batch_file)
         present_submitted(db, user, job_id, watch=watch, as_json=as_json)

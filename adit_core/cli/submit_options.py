@@ -26,7 +26,7 @@ DirectMove = Annotated[
     bool, typer.Option(help="Whether archives may send straight to each other, where both nodes allow it.")
 ]
 Preview = Annotated[
-    bool, typer.Option("--preview", help="Tell what would become of the transfer, and do nothing.")
+    bool, typer.Option("--preview", help="Tell what would become of the job, and do nothing.")
 ]
 Watch = Annotated[
     bool, typer.Option("--watch", help="Show how the job goes, and end as `adit jobs watch` does.")

@@ -5,7 +5,7 @@ from datetime import timedelta
 from rich.console import Group, RenderableType
 
 from adit_core.cli.output import present
-from adit_core.services.preview import StudyPreview, TransferPreview
+from adit_core.services.transfer_preview import StudyPreview, TransferPreview
 from adit_core.terminal import cell, identifiers, new_table, numbers
 
 

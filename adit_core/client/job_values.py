@@ -56,6 +56,16 @@ class TaskSeries:
 
 
 @dataclass(frozen=True, slots=True)
+class JobSeries(TaskSeries):
+    """How far a series of a job is."""
+
+    task_id: int = 0
+    study_instance_uid: str = ""
+    state: str = ""
+    """Such as "delivered", "filtered" or "failed"."""
+
+
+@dataclass(frozen=True, slots=True)
 class Event:
     """One thing that happened to a job, or to one of its tasks."""
 
@@ -137,6 +147,30 @@ class Preview:
     held: int = 0
     filtered: dict[str, int] = field(default_factory=dict)
     bytes: float | None = None
+    seconds: float | None = None
+    notes: tuple[str, ...] = field(default=(), **TUPLE)
+
+
+@dataclass(frozen=True, slots=True)
+class RowPreview:
+    """What a row of a query asks, by the names of columns."""
+
+    row: int
+    finds_series: bool
+    """Whether its results are series, and not studies."""
+    asked: tuple[str, ...] = field(default=(), **TUPLE)
+    """By which columns the archive chooses."""
+    sifted: tuple[str, ...] = field(default=(), **TUPLE)
+    """By which other ones ADIT chooses among what the archive answers."""
+
+
+@dataclass(frozen=True, slots=True)
+class QueryPreview:
+    """What a query would ask."""
+
+    total: int
+    rows: Table[RowPreview] = field(**table_of(RowPreview))
+    """The first of them."""
     seconds: float | None = None
     notes: tuple[str, ...] = field(default=(), **TUPLE)
 

@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from adit_core.client.connection import Connection
 from adit_core.client.errors import AditError, ConnectionFailed, JobFailed
-from adit_core.client.job_values import AnsweredRow, Event, Task
+from adit_core.client.job_values import AnsweredRow, Event, JobSeries, Task
 from adit_core.client.progress import job_bar
 from adit_core.client.reading import Table, made
 
@@ -125,6 +125,11 @@ class Job:
         pages = self._connection.pages(f"/jobs/{self.id}/tasks", status=status, limit=1000)
         return Table(made(Task, told) for told in pages)
 
+    def series(self, *, status: str | Sequence[str] | None = None) -> Table[JobSeries]:
+        """Return the series of its studies, or of studies of some status, each with its state."""
+        pages = self._connection.pages(f"/jobs/{self.id}/series", status=status, limit=1000)
+        return Table(made(JobSeries, told) for told in pages)
+
     def history(self, *, task: Task | int | None = None) -> Table[Event]:
         """Return what happened to it and its tasks, or to one of these, in order."""
         task_id = task.id if isinstance(task, Task) else task
@@ -162,6 +167,10 @@ class Job:
     def restart(self) -> Self:
         """Begin all its tasks anew; for staff only."""
         return self._act("restart")
+
+    def search_again(self) -> Self:
+        """Have a mass transfer that has ended look for studies once more; only what is new is sent."""
+        return self._act("search-again")
 
     def make_urgent(self) -> Self:
         """Let it pass other jobs."""

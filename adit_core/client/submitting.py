@@ -11,7 +11,7 @@ from typing import Any, Unpack
 
 from adit_core.client.connection import Connected, given
 from adit_core.client.files import Form, Uploadable
-from adit_core.client.job_values import Preview, Upload
+from adit_core.client.job_values import Preview, QueryPreview, Upload
 from adit_core.client.jobs import Job
 from adit_core.client.keys import JobOptions, MassOptions, TransferOptions, UploadOptions
 from adit_core.client.plain import form_value, plain
@@ -184,6 +184,13 @@ class Submitting(Connected):
         """Return how many rows a query would have, if all is right with it; arguments as `query`."""
         path, request = _rows_order("query", query_rows, rows, {"source": source, **options})
         return self._connection.ask(f"{path}/validate", **request)["rows"]
+
+    def preview_query(
+        self, rows: Rows | Path | str, *, source: str, most: int | None = None, **options: Unpack[JobOptions]
+    ) -> QueryPreview:
+        """Tell what a query would ask, of `most` rows each; arguments as `query`. Nothing is asked."""
+        path, request = _rows_order("query", query_rows, rows, {"source": source, **options})
+        return made(QueryPreview, self._connection.ask(f"{path}/preview", params=given(most=most), **request))
 
     def _submit(self, path: str, **request: Any) -> Job:
         return Job(self._connection, self._connection.create(path, **request))

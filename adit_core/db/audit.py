@@ -50,6 +50,7 @@ class AuditAction(StrEnum):
     JOB_VERIFIED = "job verified"
     JOB_DELETED = "job deleted"
     JOB_RESTARTED = "job restarted"
+    JOB_SEARCHED_AGAIN = "job searched again"
     JOB_MADE_URGENT = "job made urgent"
     TASK_DELETED = "task deleted"
     TASK_RESET = "task reset"

@@ -47,7 +47,10 @@ class Task(Table, table=True):
     job_id: int = Field(foreign_key="job.id", ondelete="CASCADE")
     kind: TaskKind = Field(default=TaskKind.TRANSFER, sa_type=words(TaskKind))
     rows: tuple[int, ...] = Field(default=(), sa_type=validated(tuple[int, ...]))
-    """The rows of the spreadsheet that the task comes from, as the spreadsheet counts them."""
+    """The rows of the spreadsheet that the task comes from, as the spreadsheet counts them.
+
+    If it was made of the results of a query, they are those of the query's spreadsheet.
+    """
 
     patient_id: str = Field(default="", max_length=64)
     study_instance_uid: str = Field(default="", max_length=64)

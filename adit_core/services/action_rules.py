@@ -22,6 +22,7 @@ class JobAction(StrEnum):
     RESUME = "resume"
     RETRY = "retry"
     RESTART = "restart"
+    SEARCH_AGAIN = "search again"
     MAKE_URGENT = "make urgent"
 
 
@@ -52,6 +53,8 @@ class JobState:
     urgent: bool = False
     was_started: bool = False
     """Whether a task of it was ever in progress."""
+    searches: bool = False
+    """Whether it looks for studies by itself, as mass transfers do."""
 
     @property
     def resumable(self) -> int:
@@ -104,6 +107,8 @@ def refusal_of_job_action(action: JobAction, job: JobState, asker: Asker) -> Ref
     resume      CANCELED                                    a canceled task that was approved
     retry       FAILURE, WARNING                            a failed task
     restart     SUCCESS, WARNING, FAILURE, CANCELED         staff, a task that was approved
+    search      SUCCESS, WARNING, FAILURE                   that it is a mass transfer
+    again
     make urgent UNVERIFIED, PENDING, IN_PROGRESS            the permission; not urgent yet
     =========== =========================================== ===============================
     """
@@ -184,6 +189,12 @@ def _against_restart(job: JobState) -> str:
     return _unless(job, "Only a job that has ended can be restarted", *_ENDED)
 
 
+def _against_search(job: JobState) -> str:
+    rule = "Only a job that has ended and was not canceled can search again"
+    reason = _unless(job, rule, JobStatus.SUCCESS, JobStatus.WARNING, JobStatus.FAILURE)
+    return reason if job.searches or reason else "Only a mass transfer looks for studies."
+
+
 def _against_urgency(job: JobState) -> str:
     if job.urgent:
         return "It is urgent already."
@@ -220,6 +231,7 @@ _REASONS: Mapping[JobAction, Callable[[JobState], str]] = {
     JobAction.RESUME: _against_resume,
     JobAction.RETRY: _against_retry,
     JobAction.RESTART: _against_restart,
+    JobAction.SEARCH_AGAIN: _against_search,
     JobAction.MAKE_URGENT: _against_urgency,
 }
 """Why an action is not possible with a job as it is; empty if it is."""

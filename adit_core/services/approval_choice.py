@@ -1,7 +1,7 @@
 """Choosing which tasks of a job are approved, by numbers that staff can read, tick and type.
 
-They are the rows of the spreadsheet that the job came with. One that came without is numbered in the
-order of its list, from 1 on.
+They are the rows of the spreadsheet that the job came with. One that came without, or of which a row asks for
+several studies (as that of a query may have found), is numbered in the order of its list, from 1 on.
 """
 
 from collections.abc import Collection, Mapping
@@ -57,7 +57,8 @@ def approval_choice(db: Database, user: User, job_id: int) -> ApprovalChoice:
         tasks = session.exec(
             select(Task.id, Task.rows).where(Task.job_id == job_id).order_by(col(Task.id))
         ).all()
-    are_rows = all(rows for _, rows in tasks)
+    every = [row for _, rows in tasks for row in rows]
+    are_rows = all(rows for _, rows in tasks) and len(set(every)) == len(every)
     numbers = {
         task_id: tuple(rows) if are_rows else (position,)
         for position, (task_id, rows) in enumerate(tasks, start=1)

@@ -8,7 +8,11 @@ StudyInstanceUID          yes
 SeriesInstanceUID         no       empty for the whole study; one row for each series
 Pseudonym                 no       the same for all studies of a patient, or for none
 Transfer                  no       ``no`` leaves the row out, whatever else it says
+QueryRow                  no       in the results of a batch query: the row of the query
+Outcome                   no       there, too: says why a row is left out
 ========================= ======== =========================================================
+
+If each row tells its QueryRow, these are the rows that tasks go by, so that they are recognised end to end.
 
 Upper and lower case, spaces and underscores in a column's name do not matter; other columns are
 ignored. Messages name rows and columns, but repeat no patient data.
@@ -16,12 +20,14 @@ ignored. Messages name rows and columns, but repeat no patient data.
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from adit_core.db import RowStatus
 from adit_core.errors import InputProblem, InvalidInput
 from adit_core.services.cells import CellKind, flaw, folded, text_problem, uid_problem
+from adit_core.services.number_ranges import in_ranges
 from adit_core.services.sheet_rows import (
     HEADER_ROW,
     SheetRow,
@@ -38,13 +44,19 @@ STUDY_INSTANCE_UID = "StudyInstanceUID"
 SERIES_INSTANCE_UID = "SeriesInstanceUID"
 PSEUDONYM = "Pseudonym"
 TRANSFER = "Transfer"
+QUERY_ROW, OUTCOME = "QueryRow", "Outcome"
 COLUMNS = (PATIENT_ID, STUDY_INSTANCE_UID, SERIES_INSTANCE_UID, PSEUDONYM, TRANSFER)
+"""Those that somebody fills in."""
+_READ = (*COLUMNS, QUERY_ROW, OUTCOME)
 REQUIRED_COLUMNS = (PATIENT_ID, STUDY_INSTANCE_UID)
 _UID_COLUMNS = (STUDY_INSTANCE_UID, SERIES_INSTANCE_UID)
 YES, NO = "yes", "no"
 """What the column `TRANSFER` may say; empty is yes."""
 
 _WILDCARDS = re.compile(r"[*?]")
+_ROW_NUMBER = re.compile(r"[1-9]\d{0,8}", re.ASCII)
+_SAYS_NO = "Transfer says no"
+_FAULTS = frozenset(status.value for status in RowStatus if status is not RowStatus.FOUND)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +69,42 @@ class BatchStudy:
     """The chosen series; empty for all."""
     pseudonym: str = ""
     rows: tuple[int, ...] = ()
+    query_rows: tuple[int, ...] = ()
+    """The rows of the batch query that found it; empty if the file does not tell."""
+
+    @property
+    def known_rows(self) -> tuple[int, ...]:
+        """The rows by which its owner knows it: those of the query, if there are any."""
+        return self.query_rows or self.rows
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOutRow:
+    """A row that is not transferred, and why: what came of it in a query, or that it says so."""
+
+    row: int
+    """Of the query, if the file tells; else of the file."""
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class BatchFile:
-    """The studies of a batch file, in the order of their first rows."""
+    """The studies of a batch file, in the order of their first rows, and what it leaves out."""
 
     studies: tuple[BatchStudy, ...]
+    left_out: tuple[LeftOutRow, ...] = ()
+
+    @property
+    def left_out_in_words(self) -> str:
+        """Which rows are not transferred, and why; empty if all are."""
+        rows = defaultdict[str, set[int]](set)
+        for each in self.left_out:
+            rows[each.reason].add(each.row)
+        reasons = [
+            f"{reason} ({'row' if len(numbers) == 1 else 'rows'} {in_ranges(numbers)})"
+            for reason, numbers in rows.items()
+        ]
+        return f"Not transferred: {'; '.join(reasons)}." if reasons else ""
 
 
 def read_batch_file(source: Path | bytes, filename: str = "") -> BatchFile:
@@ -77,13 +118,20 @@ def read_batch_file(source: Path | bytes, filename: str = "") -> BatchFile:
 
 def batch_of_sheet(sheet: Spreadsheet) -> BatchFile:
     """Return the studies that a sheet names. Raises what `read_batch_file` raises."""
-    rows = [row for row in rows_of(sheet, _columns(sheet)) if row.texts.get(TRANSFER, "").casefold() != NO]
+    every = list(rows_of(sheet, _columns(sheet)))
+    rows = [row for row in every if not _is_left_out(row)]
+    query_rows = _query_rows(every)
+    left_out = tuple(
+        LeftOutRow(query_rows.get(row.number, row.number), _reason(row)) for row in every if _is_left_out(row)
+    )
     if not rows:
-        raise InvalidInput(InputProblem("There is a header, but no study below it that is to be moved."))
+        nothing = "There is a header, but no study below it that is to be moved."
+        words = BatchFile((), left_out).left_out_in_words
+        raise InvalidInput(InputProblem(" ".join(filter(None, (nothing, words)))))
     problems = [problem for row in rows for problem in _cell_problems(row)] or _conflicts(rows)
     if problems:
         raise InvalidInput(*in_order(problems))
-    return BatchFile(tuple(_study(part) for part in _grouped(rows, _STUDY)))
+    return BatchFile(tuple(_study(part, query_rows) for part in _grouped(rows, _STUDY)), left_out)
 
 
 def cell_problem(column: str, text: str, kind: CellKind | None = None) -> str:
@@ -103,7 +151,7 @@ def cell_problem(column: str, text: str, kind: CellKind | None = None) -> str:
 
 def is_known_column(title: str) -> bool:
     """Tell whether a column of this title is read."""
-    return folded(title) in map(folded, COLUMNS)
+    return folded(title) in map(folded, _READ)
 
 
 def patient_id_problem(text: str) -> str:
@@ -114,7 +162,7 @@ def patient_id_problem(text: str) -> str:
 def _columns(sheet: Spreadsheet) -> dict[str, int]:
     """Return where each column is."""
     places = places_of(sheet)
-    known = {column: places.get(folded(column), []) for column in COLUMNS}
+    known = {column: places.get(folded(column), []) for column in _READ}
     missing = [
         InputProblem(
             f"There is no such column; row 1 must name it. It needs {' and '.join(REQUIRED_COLUMNS)}.",
@@ -124,15 +172,35 @@ def _columns(sheet: Spreadsheet) -> dict[str, int]:
         for column in REQUIRED_COLUMNS
         if not known[column]
     ]
-    doubled = list(doubled_columns(known))
+    doubled = list(doubled_columns({column: known[column] for column in COLUMNS}))
     if missing or doubled:
         raise InvalidInput(*missing, *doubled)
-    return {column: indices[0] for column, indices in known.items() if indices}
+    # Others may have columns of those names that mean something else.
+    return {column: indices[0] for column, indices in known.items() if len(indices) == 1}
+
+
+def _is_left_out(row: SheetRow) -> bool:
+    return row.texts.get(TRANSFER, "").casefold() == NO
+
+
+def _reason(row: SheetRow) -> str:
+    # Nothing but words of our own: the cell may hold anything.
+    outcome = row.texts.get(OUTCOME, "").casefold()
+    return outcome if outcome in _FAULTS else _SAYS_NO
+
+
+def _query_rows(rows: Sequence[SheetRow]) -> dict[int, int]:
+    """Return the rows of the query by those of the file; empty, if not every one tells."""
+    told = {row.number: row.texts.get(QUERY_ROW, "") for row in rows}
+    if not all(_ROW_NUMBER.fullmatch(text) for text in told.values()):
+        return {}
+    return {number: int(text) for number, text in told.items()}
 
 
 def _cell_problems(row: SheetRow) -> Iterator[InputProblem]:
-    for column, text in row.texts.items():
-        message = cell_problem(column, text, row.kinds.get(column))
+    for column in COLUMNS:
+        text = row.texts.get(column)
+        message = cell_problem(column, text, row.kinds.get(column)) if text is not None else ""
         if message:
             yield InputProblem(message, row.number, column)
 
@@ -193,7 +261,7 @@ def _grouped(rows: Sequence[SheetRow], key: _Key) -> list[list[SheetRow]]:
     return list(groups.values())
 
 
-def _study(rows: Sequence[SheetRow]) -> BatchStudy:
+def _study(rows: Sequence[SheetRow], query_rows: Mapping[int, int]) -> BatchStudy:
     """Make one study of its rows; one without a series asks for all of them."""
     series = dict.fromkeys(map(_SERIES, rows))
     return BatchStudy(
@@ -202,4 +270,5 @@ def _study(rows: Sequence[SheetRow]) -> BatchStudy:
         series_instance_uids=() if "" in series else tuple(series),
         pseudonym=_PSEUDONYM(rows[0]),
         rows=tuple(row.number for row in rows),
+        query_rows=tuple(dict.fromkeys(query_rows[row.number] for row in rows if query_rows)),
     )

@@ -1,13 +1,16 @@
 """Finding the studies of one partition of a mass transfer, and adding a task for each.
 
 What is found is added in portions, so that transfers can begin, and a day of any size takes no more
-memory than its UIDs. It can be done again at any time: only what the job does not have is added.
+memory than its UIDs. It can be done again at any time: only what the job does not have is added, and studies
+whose series have grown are transferred anew, which sends only what is missing.
 """
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
+
+from sqlmodel import col
 
 from adit_core.db import DicomNode, Job, NodePolicy, Task, TaskStatus
 from adit_core.db.mass import MassTransferOptions
@@ -16,7 +19,7 @@ from adit_core.dicom.query import SeriesQuery, SeriesResult, StudyResult
 from adit_core.dicom.references import is_valid_uid
 from adit_core.dicom.study_windows import StudySweep, StudyWindow
 from adit_core.errors import TaskStopped, TooManyResults
-from adit_core.services.found_studies import FoundStudy, add_new
+from adit_core.services.found_studies import FoundStudy, add_new, grown_tasks
 from adit_core.services.job_status import lock_job
 from adit_core.services.node_visits import visiting_searcher
 from adit_core.services.nodes import node_value
@@ -25,6 +28,7 @@ from adit_core.services.progress import TaskCounts, record_progress
 from adit_core.services.pseudonyms import Wish
 from adit_core.services.routes import searcher_of
 from adit_core.services.series_choice import why_no_series_of, why_not
+from adit_core.services.task_status import reset_tasks
 from adit_core.services.transfer_request import pseudonyms_of
 from adit_core.services.work import TaskOutcome, Work
 
@@ -167,6 +171,8 @@ def _add(work: Work, studies: Sequence[FoundStudy]) -> int:
             raise TaskStopped("The studies of the period are not wanted any more.")
         wishes = (Wish(study.reference.patient_id) for study in studies if study.reference.patient_id.strip())
         pseudonym_of = pseudonyms_of(session, work.db.keyring, job, wishes)
+        if grown := grown_tasks(session, job.id, studies):
+            reset_tasks(session, job, col(Task.id).in_(grown), event="The source has more of it by now.")
         added = add_new(session, job.id, studies, pseudonym_of, parent_id=work.task.id)
         session.commit()
     return added

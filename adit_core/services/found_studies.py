@@ -9,6 +9,7 @@ from adit_core.db import SeriesProgress, Task, TaskKind
 from adit_core.db.columns import storable
 from adit_core.dicom.query import SeriesResult, StudyResult
 from adit_core.dicom.references import StudyReference
+from adit_core.services.job_status import OPEN_TASKS
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,27 @@ def add_new(
     new = [study.without(known.get(study.reference.study_instance_uid, frozenset())) for study in studies]
     wanted = (study for study in new if study.series)
     return add_tasks(session, job_id, wanted, pseudonym_of, parent_id=parent_id)
+
+
+def grown_tasks(session: Session, job_id: int, studies: Sequence[FoundStudy]) -> frozenset[int]:
+    """Return the tasks of the job that have ended, and of whose series the source has more by now."""
+    found = {
+        series.reference.series_instance_uid: series.number_of_instances or 0
+        for study in studies
+        for series in study.series
+    }
+    rows = session.exec(
+        select(Task.id, SeriesProgress.series_instance_uid, SeriesProgress.planned)
+        .join(SeriesProgress)
+        .where(
+            Task.job_id == job_id,
+            Task.kind == TaskKind.TRANSFER,
+            col(Task.study_instance_uid).in_([study.reference.study_instance_uid for study in studies]),
+            col(Task.status).not_in(OPEN_TASKS),
+            col(Task.refused).is_(False),
+        )
+    )
+    return frozenset(task_id for task_id, uid, planned in rows if found.get(uid, 0) > planned)
 
 
 def add_tasks(

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from sqlalchemy import func
 from sqlmodel import Session, col, select
 
-from adit_core.db import Job, JobEvent, JobStatus, Permission, Task, TaskStatus, User
+from adit_core.db import Job, JobEvent, JobKind, JobStatus, Permission, Task, TaskStatus, User
 from adit_core.db.engine import Database
 from adit_core.errors import NotFound
 from adit_core.services.action_rules import Asker, JobState
@@ -55,6 +55,7 @@ def job_states(
             urgent=job.urgent,
             # Only of a job that waits is the answer not plain, and it is not for free.
             was_started=job.status is JobStatus.PENDING and _was_started(session, job.id),
+            searches=job.kind is JobKind.MASS_TRANSFER,
         )
         for job in jobs
     }

@@ -13,7 +13,7 @@ from datetime import timedelta
 from sqlalchemy import ColumnElement
 from sqlmodel import Session, col, delete, select, update
 
-from adit_core.db import Job, JobEvent, JobStatus, Task, TaskStatus, User
+from adit_core.db import Job, JobEvent, JobStatus, Task, TaskKind, TaskStatus, User
 from adit_core.db.audit import AuditAction
 from adit_core.db.columns import utc_now
 from adit_core.db.engine import Database
@@ -137,6 +137,18 @@ def restart_job(db: Database, launcher: Launcher, user: User, job_id: int, *, ad
     _begin_anew(db, launcher, user, job_id, JobAction.RESTART, address=address)
 
 
+def search_again(db: Database, launcher: Launcher, user: User, job_id: int, *, address: str = "") -> None:
+    """Have a mass transfer look for studies once more; only what is new at the source is transferred.
+
+    Raises:
+        NotFound: There is no such job, or it is not the user's to see.
+        NotAllowed: The user may not do such a transfer (any more).
+        ActionNotPossible: The job is no mass transfer, has not ended, or was canceled.
+    """
+    searches = col(Task.kind) == TaskKind.DISCOVERY
+    _begin_anew(db, launcher, user, job_id, JobAction.SEARCH_AGAIN, searches, address=address)
+
+
 def make_urgent(db: Database, launcher: Launcher, user: User, job_id: int, *, address: str = "") -> None:
     """Let a job pass others. If its run has not begun, it gets one in the urgent queue instead.
 
@@ -161,6 +173,7 @@ JOB_ACTIONS: Mapping[JobAction, Callable[..., None]] = {
     JobAction.RESUME: resume_job,
     JobAction.RETRY: retry_failed,
     JobAction.RESTART: restart_job,
+    JobAction.SEARCH_AGAIN: search_again,
     JobAction.MAKE_URGENT: make_urgent,
 }
 """What does each action; all are called with database, launcher, user, job id and, by name, address."""
@@ -172,6 +185,7 @@ _IN_THE_AUDIT_TRAIL = {
     JobAction.RESUME: AuditAction.JOB_RESUMED,
     JobAction.RETRY: AuditAction.JOB_RETRIED,
     JobAction.RESTART: AuditAction.JOB_RESTARTED,
+    JobAction.SEARCH_AGAIN: AuditAction.JOB_SEARCHED_AGAIN,
     JobAction.MAKE_URGENT: AuditAction.JOB_MADE_URGENT,
 }
 _IN_THE_HISTORY = {
@@ -180,6 +194,7 @@ _IN_THE_HISTORY = {
     JobAction.RESUME: "Resumed.",
     JobAction.RETRY: "Failed tasks begin anew.",
     JobAction.RESTART: "Restarted.",
+    JobAction.SEARCH_AGAIN: "Searches again.",
     JobAction.MAKE_URGENT: "Made urgent.",
 }
 

@@ -1,10 +1,11 @@
-"""The studies of a transfer, with what became of each, as a spreadsheet for people."""
+"""The studies, or the series, of a transfer, with what became of each, as a spreadsheet for people."""
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from adit_core.db import Task, User
 from adit_core.db.engine import Database
+from adit_core.services.job_series import JobSeries, all_series
 from adit_core.services.jobs import list_tasks
 from adit_core.services.text_sheet import SheetFormat, encode_sheet
 
@@ -13,6 +14,10 @@ COLUMNS = (
     *("Planned", "Delivered", "Filtered", "Failed", "Bytes", "Attempts", "Started", "Ended", "Message"),
 )
 """Times are UTC; a study of which chosen series are wanted names them in one cell."""
+SERIES_COLUMNS = (
+    *("PatientID", "Pseudonym", "StudyInstanceUID", "SeriesInstanceUID", "SeriesNumber", "Modality"),
+    *("State", "Planned", "Delivered", "Filtered", "Failed", "Message"),
+)
 _AT_ONCE = 1000
 
 
@@ -23,6 +28,26 @@ def export_tasks(db: Database, user: User, job_id: int, form: SheetFormat) -> by
         NotFound: There is no such job, or it is not the user's to see.
     """
     return encode_sheet(COLUMNS, map(_cells, _all_tasks(db, user, job_id)), form)
+
+
+def export_series(db: Database, user: User, job_id: int, form: SheetFormat) -> bytes:
+    """Return the series of a job as a spreadsheet.
+
+    Raises:
+        NotFound: There is no such job, or it is not the user's to see.
+    """
+    return encode_sheet(SERIES_COLUMNS, map(_series_cells, all_series(db, user, job_id)), form)
+
+
+def _series_cells(series: JobSeries) -> Sequence[str]:
+    return (
+        *(series.patient_id, series.pseudonym, series.study_instance_uid, series.series_instance_uid),
+        "" if series.series_number is None else str(series.series_number),
+        series.modality,
+        series.state.value,
+        *map(str, (series.planned, series.delivered, series.filtered, series.failed)),
+        series.message,
+    )
 
 
 def _all_tasks(db: Database, user: User, job_id: int) -> Iterator[Task]:

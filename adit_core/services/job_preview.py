@@ -1,25 +1,26 @@
 """Looking ahead at a job that waits for approval, for the member of staff who decides about it."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
-from sqlmodel import col, select
+from sqlmodel import Session, col, select
 
 from adit_core.db import DicomNode, Job, JobKind, JobStatus, PseudonymProject, Task, User
 from adit_core.db.engine import Database
 from adit_core.errors import ActionNotPossible
 from adit_core.services.job_access import visible
-from adit_core.services.preview import TransferPreview, preview_mass_transfer, preview_studies
+from adit_core.services.preview import preview_mass_transfer, preview_studies
+from adit_core.services.query_file import QueryFile
+from adit_core.services.query_preview import QueryPreview, preview_query, questions_of_job
 from adit_core.services.rights import require_staff
+from adit_core.services.transfer_preview import TransferPreview
 from adit_core.services.transfer_request import TransferRequest
-
-PREVIEWED_KINDS = frozenset({JobKind.BATCH_TRANSFER, JobKind.SELECTIVE_TRANSFER, JobKind.MASS_TRANSFER})
-"""Jobs that can be looked ahead at; the files of an upload are its job's alone, and a query moves nothing."""
+from adit_core.services.uploads import uploaded_folder
 
 
 def preview_job(
     db: Database, user: User, job_id: int, *, task_ids: Collection[int] = (), address: str = ""
-) -> TransferPreview:
-    """Look ahead at a job, of its studies only at those of `task_ids`, if they are given.
+) -> TransferPreview | QueryPreview:
+    """Look ahead at a job, of its studies or rows only at those of `task_ids`, if they are given.
 
     The nodes are asked for `user`, whom the audit trail names, and not for the owner. A mass transfer is
     judged by one day, whichever of its searches are chosen.
@@ -27,25 +28,46 @@ def preview_job(
     Raises:
         NotFound: There is no such job, or it is not the user's to see.
         NotAllowed: The user is not staff.
-        ActionNotPossible: It does not wait for approval, or is of another kind than `PREVIEWED_KINDS`.
+        ActionNotPossible: It does not wait for approval.
         AditError: What the nodes raise, and what submitting such a job raises.
     """
     require_staff(user)
     with db.reading() as session:
         job = visible(session.get(Job, job_id), user, job_id)
-        if job.status is not JobStatus.UNVERIFIED or job.kind not in PREVIEWED_KINDS:
-            raise ActionNotPossible(f"Job {job_id} is no transfer between two nodes that waits for approval.")
-        project = None if job.project_id is None else session.get_one(PseudonymProject, job.project_id)
-        request = TransferRequest(
+        if job.status is not JobStatus.UNVERIFIED:
+            raise ActionNotPossible(f"Job {job_id} does not wait for approval.")
+        tasks = session.exec(select(Task).where(Task.job_id == job_id).order_by(col(Task.id))).all()
+    chosen = [task for task in tasks if not task_ids or task.id in task_ids]
+    if job.kind is JobKind.BATCH_QUERY:
+        return _preview_query(db, user, job, chosen)
+    request = _request(db, user, job, address)
+    if job.mass is not None:
+        return preview_mass_transfer(db, request, job.mass)
+    uploaded = uploaded_folder(db, job_id) if job.source_id is None else None
+    return preview_studies(db, request, chosen, uploaded=uploaded)
+
+
+def _preview_query(db: Database, user: User, job: Job, chosen: Sequence[Task]) -> QueryPreview:
+    with db.reading() as session:
+        source = session.get_one(DicomNode, job.source_id).name
+        every = questions_of_job(session, job.id)
+    rows = {row for task in chosen for row in task.rows}
+    query = QueryFile(tuple(question for question in every.questions if question.row in rows))
+    return preview_query(db, user.id, source, query, urgent=job.urgent)
+
+
+def _request(db: Database, user: User, job: Job, address: str) -> TransferRequest:
+    with db.reading() as session:
+        return TransferRequest(
             owner_id=user.id,
-            source=session.get_one(DicomNode, job.source_id).name,
-            destination=session.get_one(DicomNode, job.destination_id).name,
-            project=project.name if project else "",
+            source=_name(session, job.source_id),
+            destination=_name(session, job.destination_id) or "",
+            project=session.get_one(PseudonymProject, job.project_id).name if job.project_id else "",
             urgent=job.urgent,
             options=job.options,
             address=address,
         )
-        tasks = session.exec(select(Task).where(Task.job_id == job_id).order_by(col(Task.id))).all()
-    if job.mass is not None:
-        return preview_mass_transfer(db, request, job.mass)
-    return preview_studies(db, request, [task for task in tasks if not task_ids or task.id in task_ids])
+
+
+def _name(session: Session, node_id: int | None) -> str | None:
+    return None if node_id is None else session.get_one(DicomNode, node_id).name

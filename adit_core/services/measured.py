@@ -36,6 +36,20 @@ class Measured:
         return size / self.bytes_per_second
 
 
+def seconds_per_row(session: Session, node_id: int) -> float | None:
+    """Return how long a node took to answer a row of a query; None if it was asked none yet."""
+    tasks = session.exec(
+        select(Task)
+        .join(Job)
+        .where(Job.source_id == node_id, Task.kind == TaskKind.QUERY, Task.delivered > 0)
+        .order_by(col(Task.id).desc())
+        .limit(_MOST_TASKS)
+    ).all()
+    seconds = _busy_seconds((task.started_at, task.ended_at) for task in tasks)
+    rows = sum(task.delivered for task in tasks if task.started_at and task.ended_at)
+    return seconds / rows if rows else None
+
+
 def measured(session: Session, source_id: int | None, destination_id: int) -> Measured:
     """Return what finished tasks tell of a way; without a source, studies were uploaded.
 
@@ -103,10 +117,16 @@ def _mean(sent: Iterable[_Sent]) -> float:
 
 def _rate(sent: list[_Sent]) -> float | None:
     """Return bytes per second of the time in which at least one study was on its way."""
+    seconds = _busy_seconds((task.started_at, task.ended_at) for task in sent)
+    return sum(task.bytes for task in sent) / seconds if seconds > 0 else None
+
+
+def _busy_seconds(times: Iterable[tuple[datetime | None, datetime | None]]) -> float:
+    """Return how long at least one of these was under way; those that have not ended do not count."""
     seconds = 0.0
     until: datetime | None = None
-    for task in sorted(sent, key=lambda task: task.started_at):
-        begin = task.started_at if until is None else max(until, task.started_at)
-        seconds += max((task.ended_at - begin).total_seconds(), 0.0)
-        until = task.ended_at if until is None else max(until, task.ended_at)
-    return sum(task.bytes for task in sent) / seconds if seconds > 0 else None
+    for start, end in sorted((start, end) for start, end in times if start and end):
+        begin = start if until is None else max(until, start)
+        seconds += max((end - begin).total_seconds(), 0.0)
+        until = end if until is None else max(until, end)
+    return seconds

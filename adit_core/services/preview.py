@@ -27,6 +27,7 @@ from adit_core.services.deidentify import StudyDeidentifier
 from adit_core.services.discovery import Discovery, find_limit
 from adit_core.services.measured import Measured, measured
 from adit_core.services.node_gate import require_open
+from adit_core.services.node_places import SHORT_PATIENCE, node_places
 from adit_core.services.node_visits import visiting_searcher
 from adit_core.services.nodes import node_value
 from adit_core.services.partitions import partitions
@@ -35,6 +36,7 @@ from adit_core.services.pseudonymize import excluded_modalities
 from adit_core.services.pseudonyms import Wish, foreseen_pseudonyms
 from adit_core.services.routes import destination_of, searcher_of
 from adit_core.services.submit_mass import require_allowed_mass
+from adit_core.services.transfer_preview import SeriesPreview, StudyPreview, TransferPreview
 from adit_core.services.transfer_request import AllowedTransfer, TransferRequest, require_allowed
 from adit_core.services.uploads import unused_upload
 
@@ -55,87 +57,22 @@ class WantedStudy(Protocol):
     def pseudonym(self) -> str: ...  # noqa: D102
 
 
-@dataclass(frozen=True, slots=True)
-class SeriesPreview:
-    """A series that would be transferred, or filtered for a reason."""
-
-    series_instance_uid: str
-    modality: str
-    series_number: int | None
-    instances: int
-    filtered: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class StudyPreview:
-    """What would become of one study."""
-
-    study_instance_uid: str
-    patient_id: str
-    study_date: date | None
-    series: tuple[SeriesPreview, ...] = ()
-    held: int | None = None
-    """Instances of the wanted series that the destination has; None if it cannot be asked."""
-    conflicts: tuple[str, ...] = ()
-    """What is in the way, or looks wrong, without patient data."""
-
-    @property
-    def wanted(self) -> tuple[SeriesPreview, ...]:
-        """The series that would be transferred."""
-        return tuple(series for series in self.series if not series.filtered)
-
-    @property
-    def instances(self) -> int:
-        """The instances of these."""
-        return sum(series.instances for series in self.wanted)
-
-
-@dataclass(frozen=True, slots=True)
-class TransferPreview:
-    """What would become of a transfer, or of the part of it that was looked at."""
-
-    studies: tuple[StudyPreview, ...]
-    sample: str = ""
-    """Which part of the transfer this is, in words; empty if it is all of it."""
-    filtered: Mapping[str, int] = field(default_factory=dict)
-    """How many series would be filtered for which reason."""
-    bytes: float | None = None
-    """What would have to be sent, by what such instances had before; None if nothing is known."""
-    seconds: float | None = None
-    """How long that would take, by how fast it went before; None if nothing is known."""
-    notes: tuple[str, ...] = ()
-
-    @property
-    def series(self) -> int:
-        """How many series would be transferred."""
-        return sum(len(study.wanted) for study in self.studies)
-
-    @property
-    def instances(self) -> int:
-        """How many instances they have."""
-        return sum(study.instances for study in self.studies)
-
-    @property
-    def held(self) -> int:
-        """How many of them the destination has already, as far as it can be asked."""
-        return sum(study.held or 0 for study in self.studies)
-
-
 def preview_studies(
     db: Database,
     request: TransferRequest,
     studies: Sequence[WantedStudy],
     *problems: InputProblem,
     wishes: Iterable[Wish] = (),
+    uploaded: FolderNode | None = None,
     most: int = MOST_STUDIES,
 ) -> TransferPreview:
     """Look ahead at a transfer of named studies, with which there may be `problems`.
 
-    `wishes` are their patients, with the pseudonyms that are given. Raises what submitting it raises, and
-    what its nodes do.
+    `wishes` are their patients, with the pseudonyms that are given. Without a source, they were `uploaded`.
+    Raises what submitting it raises, and what its nodes do.
     """
     transfer = require_allowed(db, request, *problems, wishes=wishes)
-    with _asking(db, transfer) as ask:
+    with _asking(db, transfer, uploaded) as ask:
         previews = [ask.about(study) for study in studies[:most]]
         sample = f"The first {most} of {len(studies)} studies." if len(studies) > most else ""
         return ask.preview(previews, sample)
@@ -345,11 +282,15 @@ def _asking(
 ) -> Iterator[_Questions]:
     """Yield who asks both ends, if they are open; the audit trail is told."""
     source, destination = transfer.source, transfer.destination
-    for node in filter(None, (source, destination)):
+    nodes = [node for node in (source, destination) if node is not None]
+    for node in nodes:
         require_open(db, node.id)
     with db.reading() as session:
         known = measured(session, source and source.id, destination.id)
     with ExitStack() as stack:
+        # Always in the same order, so that no two wait for each other.
+        for node in sorted(nodes, key=lambda node: node.id):
+            stack.enter_context(node_places(db).taken(db, node, patience=SHORT_PATIENCE))
         if source is not None:
             value: Node = node_value(db, source)
             searcher = stack.enter_context(visiting_searcher(db, source.id, searcher_of(value)))

@@ -42,7 +42,7 @@ from adit_core.services.query_results import AnsweredRow, all_rows
 from adit_core.services.spreadsheet import Spreadsheet, sheet_of_records
 from adit_core.services.text_sheet import SheetFormat, encode_sheet
 
-QUERY_ROW, OUTCOME, MESSAGE = "QueryRow", "Outcome", "Message"
+QUERY_ROW, OUTCOME, MESSAGE = batch_file.QUERY_ROW, batch_file.OUTCOME, "Message"
 STUDY_DATE, STUDY_TIME, NUMBER_OF_INSTANCES = "StudyDate", "StudyTime", "NumberOfInstances"
 COLUMNS = (
     *(QUERY_ROW, OUTCOME, MESSAGE, batch_file.TRANSFER, PSEUDONYM),

@@ -26,6 +26,7 @@ from adit_core.dicom.references import SeriesReference, StudyReference, is_valid
 from adit_core.errors import AditError, InputProblem, InvalidInput
 from adit_core.services import audit
 from adit_core.services.node_gate import require_open
+from adit_core.services.node_places import SHORT_PATIENCE, node_places
 from adit_core.services.node_visits import VisitingSearcher, visit_node
 from adit_core.services.nodes import NodeRole, get_node, node_value
 from adit_core.services.rights import require_node
@@ -81,6 +82,7 @@ def find_studies(
         NotFound: There is no such node.
         NotAllowed: The user may not use it as a source.
         InvalidInput: It cannot be searched.
+        NodeClosed: It may not be used now, or is used by as many as it allows.
         AditError: It did not answer as it should.
     """
     search = _Search(db, user, node_name, limit=limit, address=address)
@@ -176,7 +178,10 @@ class _Search:
 
     def run(self, level: str, ask: Callable[[Searcher], Iterator[Result]]) -> list[Result]:
         try:
-            with VisitingSearcher(searcher_of(self._value), visit_node(self._db, self.node.id)) as searcher:
+            with (
+                node_places(self._db).taken(self._db, self.node, patience=SHORT_PATIENCE),
+                VisitingSearcher(searcher_of(self._value), visit_node(self._db, self.node.id)) as searcher,
+            ):
                 # Dropping the iterator before its end cancels the query.
                 results = list(islice(ask(searcher), self._limit))
         except AditError:

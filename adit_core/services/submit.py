@@ -8,6 +8,7 @@ from adit_core.db import Job, JobKind, Task
 from adit_core.db.engine import Database
 from adit_core.errors import InputProblem
 from adit_core.services.batch_file import BatchFile
+from adit_core.services.history import record_of_job
 from adit_core.services.launching import Launcher
 from adit_core.services.pseudonyms import Wish
 from adit_core.services.transfer_request import (
@@ -42,10 +43,12 @@ def submit_batch_transfer(
                 study_instance_uid=study.study_instance_uid,
                 series_instance_uids=study.series_instance_uids,
                 pseudonym=pseudonym_of(study.patient_id),
-                rows=study.rows,
+                rows=study.known_rows,
             )
             for study in batch.studies
         )
+        if batch.left_out:
+            record_of_job(session, job, batch.left_out_in_words)
 
     return write_and_launch(
         db,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from adit_core.db import MassTransferOptions
 from adit_core.db.engine import Database
-from adit_core.services.batch_file import BatchFile
+from adit_core.services.batch_file import BatchFile, LeftOutRow
 from adit_core.services.partitions import partitions
 from adit_core.services.query_file import QueryFile
 from adit_core.services.submit import batch_problems, batch_wishes
@@ -23,6 +23,8 @@ class Accepted:
     studies: int | None = None
     rows: int | None = None
     periods: int | None = None
+    left_out: tuple[LeftOutRow, ...] = ()
+    """Rows of a batch transfer that would not be transferred."""
 
 
 def check_selective_transfer(
@@ -36,7 +38,7 @@ def check_selective_transfer(
 def check_batch_transfer(db: Database, request: TransferRequest, batch: BatchFile) -> Accepted:
     """Check a transfer of the studies that a spreadsheet lists."""
     require_allowed(db, request, *batch_problems(batch), wishes=batch_wishes(batch))
-    return Accepted(studies=len(batch.studies))
+    return Accepted(studies=len(batch.studies), left_out=batch.left_out)
 
 
 def check_mass_transfer(db: Database, request: TransferRequest, options: MassTransferOptions) -> Accepted:

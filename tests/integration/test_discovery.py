@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
+from sqlmodel import col, update
 
 from adit_core.db import DicomNode, Job, NodePolicy, SeriesProgress, Task, TaskKind, TaskStatus
 from adit_core.db.columns import utc_now
@@ -14,11 +16,12 @@ from adit_core.services.discovery import execute_discovery
 from adit_core.services.job_progress import measure
 from adit_core.services.progress import TaskCounts
 from adit_core.services.work import Help, Work
-from deployments.demo.specs import StudySpec
+from deployments.demo.specs import Form, SeriesSpec, StudySpec
 from deployments.demo.studies import write_study
 from tests import servers
+from tests.factories import study
 from tests.mass import add_mass_job, discover, head, mass_options, series_of, tasks_of
-from tests.rows import load, make_folder, make_server
+from tests.rows import load, make_folder, make_server, told
 
 
 @pytest.fixture
@@ -112,6 +115,36 @@ def test_discovering_again_adds_only_what_is_new(database: Database, folder: Dic
     }
     every = [uid for task in tasks_of(database, job, TaskKind.TRANSFER) for uid in task.series_instance_uids]
     assert len(every) == len(set(every)) == 7
+
+
+def test_a_series_that_has_grown_is_transferred_anew(database: Database, folder: DicomNode) -> None:
+    few, more = (
+        study(SeriesSpec(Form.CT, count, "Axial", 16, 16), key="grows", study_date="20240330")
+        for count in (1, 2)
+    )
+    keep(folder, few, head(0, 1))
+    job = add_mass_job(database, folder, mass_options())
+    discover(database, job)
+    grows, stays = sorted(
+        tasks_of(database, job, TaskKind.TRANSFER),
+        key=lambda task: task.study_instance_uid != few.study_instance_uid,
+    )
+    for task in (grows, stays):
+        set_task(database, task.id, status=TaskStatus.SUCCESS)
+    keep(folder, more)
+
+    discover(database, job, add_again(database, job))
+
+    assert load(database, Task, grows.id).status is TaskStatus.PENDING
+    assert load(database, Task, stays.id).status is TaskStatus.SUCCESS
+    assert told(database, grows.id)[-1].endswith("The source has more of it by now.")
+    assert found(database, job) == uids(few, head(0, 1))
+
+
+def set_task(db: Database, task_id: int, **values: Any) -> None:
+    with db.session() as session:
+        session.exec(update(Task).where(col(Task.id) == task_id).values(**values))
+        session.commit()
 
 
 def add_again(db: Database, job: Job) -> int:

@@ -31,15 +31,15 @@ def make_busy(db: Database, node: DicomNode, *, seconds_ago: float = 0) -> None:
 
 def seconds_until_taken(places: NodePlaces, db: Database, node: DicomNode) -> float:
     started = time.monotonic()
-    with places.taken(db, node, Interruption()):
+    with places.taken(db, node):
         return time.monotonic() - started
 
 
 def test_who_waits_gets_the_place_that_somebody_leaves(database: Database, node: DicomNode) -> None:
     places = NodePlaces()
-    with ThreadPoolExecutor(1) as executor, places.taken(database, node, Interruption()):
+    with ThreadPoolExecutor(1) as executor, places.taken(database, node):
         assert seconds_until_taken(places, database, node) < MOMENT
-        with places.taken(database, node, Interruption()):
+        with places.taken(database, node):
             waiting = executor.submit(seconds_until_taken, places, database, node)
             time.sleep(MOMENT)
             assert not waiting.done()
@@ -47,12 +47,12 @@ def test_who_waits_gets_the_place_that_somebody_leaves(database: Database, node:
 
 
 def test_a_busy_node_has_fewer_places(database: Database, node: DicomNode) -> None:
-    places = NodePlaces(patience=MOMENT)
+    places = NodePlaces()
     make_busy(database, node)
     with (
-        places.taken(database, node, Interruption()),
+        places.taken(database, node),
         pytest.raises(NodeClosed, match="All 1 connections"),
-        places.taken(database, node, Interruption()),
+        places.taken(database, node, patience=MOMENT),
     ):
         pass
 
@@ -60,7 +60,7 @@ def test_a_busy_node_has_fewer_places(database: Database, node: DicomNode) -> No
 def test_who_waits_for_a_busy_node_is_let_in_when_it_recovers(database: Database, node: DicomNode) -> None:
     places = NodePlaces()
     make_busy(database, node, seconds_ago=30 - 2 * MOMENT)
-    with places.taken(database, node, Interruption()):
+    with places.taken(database, node):
         assert MOMENT < seconds_until_taken(places, database, node) < 10 * MOMENT
 
 
@@ -70,7 +70,7 @@ def test_an_interruption_ends_the_wait(database: Database, node: DicomNode) -> N
     interruption = Interruption()
     interruption.interrupt()
     with (
-        places.taken(database, node, Interruption()),
+        places.taken(database, node),
         pytest.raises(TaskStopped),
         places.taken(database, node, interruption),
     ):

@@ -29,14 +29,10 @@ from adit_core.errors import InvalidInput, NodeClosed, NotAllowed
 from adit_core.services.measured import measured
 from adit_core.services.node_policies import change_policy
 from adit_core.services.nodes import node_value
-from adit_core.services.preview import (
-    TransferPreview,
-    preview_mass_transfer,
-    preview_studies,
-    preview_upload,
-)
+from adit_core.services.preview import preview_mass_transfer, preview_studies, preview_upload
 from adit_core.services.routes import open_route
 from adit_core.services.submit_selective import PickedStudy
+from adit_core.services.transfer_preview import TransferPreview
 from adit_core.services.transfer_request import TransferRequest
 from adit_core.services.uploads import UploadLimits, files_below, receive_upload
 from deployments.demo.specs import StudySpec

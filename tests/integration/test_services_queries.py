@@ -27,7 +27,8 @@ from adit_core.errors import InvalidInput, NotAllowed, NotFound
 from adit_core.services.batch_file import BatchStudy, read_batch_file
 from adit_core.services.claims import claim_task, finish_task, unfinished_task_ids
 from adit_core.services.job_actions import cancel_job, retry_failed
-from adit_core.services.jobs import list_jobs, show_job
+from adit_core.services.job_history import history_of_job
+from adit_core.services.jobs import list_jobs, list_tasks, show_job
 from adit_core.services.progress import TaskCounts
 from adit_core.services.query_export import export_results
 from adit_core.services.query_results import count_outcomes, list_rows
@@ -250,8 +251,12 @@ def test_a_batch_transfer_takes_the_export_as_it_is(
     content = export_results(database, user, job_id, form)
 
     assert read_batch_file(content).studies == (
-        BatchStudy("0001", "1.2.1", ("1.2.1.1", "1.2.1.2"), "Lion", rows=(2, 3)),
-        BatchStudy("-17", "1.2.6", rows=(8,)),
+        BatchStudy("0001", "1.2.1", ("1.2.1.1", "1.2.1.2"), "Lion", rows=(2, 3), query_rows=(2,)),
+        BatchStudy("-17", "1.2.6", rows=(8,), query_rows=(6,)),
+    )
+    assert read_batch_file(content).left_out_in_words == (
+        "Not transferred: nothing found (row 3); failed (row 4); several patients (row 5); "
+        "Transfer says no (row 6)."
     )
     assert answers(database, user, job_id, "QueryRow", "Outcome", "Transfer", "PatientID", "Message") == [
         ("2", "found", "yes", "0001", ""),
@@ -301,6 +306,10 @@ def test_what_a_query_finds_can_be_transferred_as_it_is(
         batch,
     )
     assert perform(database, job_id).status is JobStatus.SUCCESS
+    tasks = {task.study_instance_uid: task.rows for task in list_tasks(database, root, job_id)}
+    assert tasks == {head.study_instance_uid: (2,), chest.study_instance_uid: (4,)}
+    told = [event.message for event in history_of_job(database, root, job_id)]
+    assert "Not transferred: nothing found (row 3)." in told
 
     wanted = head.sop_instance_uids() | {
         chest.sop_instance_uid(index, instance)

@@ -65,6 +65,14 @@ def test_a_job_of_which_anything_was_started_is_not_deleted() -> None:
     assert allowed(job, STAFF) == {CANCEL, MAKE_URGENT}
 
 
+@pytest.mark.parametrize("asker", [STAFF, OWNER])
+@pytest.mark.parametrize("status", JobStatus)
+def test_a_mass_transfer_that_was_done_can_search_again(status: JobStatus, asker: Asker) -> None:
+    is_possible = JobAction.SEARCH_AGAIN in allowed(JobState(status, MIXED, searches=True), asker)
+
+    assert is_possible == (status in (JobStatus.SUCCESS, JobStatus.WARNING, JobStatus.FAILURE))
+
+
 def test_a_job_that_is_urgent_cannot_be_made_so() -> None:
     assert allowed(JobState(JobStatus.PENDING, {}, urgent=True), STAFF) == {DELETE, CANCEL}
 

@@ -117,6 +117,54 @@ def test_encodings_are_recognised(encoding: str):
     assert read(content).studies[0].patient_id == "Müller"
 
 
+QUERIED = "PatientID,StudyInstanceUID,Transfer,QueryRow,Outcome"
+
+
+def test_rows_of_a_query_are_kept_and_what_is_left_out_says_why():
+    batch = read(
+        csv(
+            "P1,1.2.3,yes,7,found",
+            "P1,1.2.3,yes,7,found",
+            "P9,,no,8,nothing found",
+            "P8,,no,9,nothing found",
+            "P7,1.2.9,no,10,found",
+            "P2,1.2.4,,12,found",
+            header=QUERIED,
+        )
+    )
+
+    assert [(study.rows, study.known_rows) for study in batch.studies] == [((2, 3), (7,)), ((7,), (12,))]
+    assert batch.left_out_in_words == (
+        "Not transferred: nothing found (rows 8-9); Transfer says no (row 10)."
+    )
+
+
+@pytest.mark.parametrize("said", ["", "x", "0", "2.5"])
+def test_rows_count_as_the_file_does_if_one_of_them_does_not_tell_that_of_the_query(said: str):
+    batch = read(csv("P1,1.2.3,,7,found", f"P2,1.2.4,no,{said},", header=QUERIED))
+
+    assert [study.known_rows for study in batch.studies] == [(2,)]
+    assert batch.left_out_in_words == "Not transferred: Transfer says no (row 3)."
+
+
+def test_why_a_row_is_left_out_repeats_nothing_that_stands_there():
+    batch = read(csv("P1,1.2.3,,2,found", "P2,1.2.4,no,3,Doe^Jane", header=QUERIED))
+
+    assert batch.left_out_in_words == "Not transferred: Transfer says no (row 3)."
+
+
+def test_a_file_that_leaves_out_all_of_it_says_why():
+    (problem,) = refused(csv("P1,,no,2,failed", header=QUERIED))
+
+    assert problem.message.endswith("Not transferred: failed (row 2).")
+
+
+def test_further_columns_may_be_called_like_those_of_a_query():
+    header = "PatientID,StudyInstanceUID,Outcome,Outcome,QueryRow"
+
+    assert len(read(csv("P1,1.2.3,good,bad,=1", header=header)).studies) == 1
+
+
 def test_leading_zeros_stay_and_nothing_is_taken_for_a_missing_value():
     content = csv("007,1.2.3,,", "NA,1.2.4,,", "null,1.2.5,,", "1.0,1.2.6,,")
 

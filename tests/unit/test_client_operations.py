@@ -184,6 +184,10 @@ CALLS: Mapping[str, Call] = {
     "preview_upload": lambda adit, _: adit.preview_upload(UPLOAD, destination="Export", **DELIVERY, most=3),
     "query": lambda adit, _: adit.query(ROWS, source="PACS", **FOR_ALL),
     "validate_query": lambda adit, _: adit.validate_query(ROWS, source="PACS", **FOR_ALL),
+    "preview_query": lambda adit, _: adit.preview_query(ROWS, source="PACS", **FOR_ALL, most=3),
+    "preview_query, sheet": lambda adit, folder: adit.preview_query(
+        sheet(folder), source="PACS", **FOR_ALL, most=3
+    ),
     "query, sheet": lambda adit, folder: adit.query(sheet(folder), source="PACS", **FOR_ALL),
     "validate_query, sheet": lambda adit, folder: adit.validate_query(
         sheet(folder), source="PACS", **FOR_ALL
@@ -195,6 +199,7 @@ CALLS: Mapping[str, Call] = {
     "Job.refresh": lambda adit, _: job(adit).refresh(),
     "Job.wait": lambda adit, _: job(adit).wait(timeout=10),
     "Job.tasks": lambda adit, _: job(adit).tasks(status="FAILURE"),
+    "Job.series": lambda adit, _: job(adit).series(status="FAILURE"),
     "Job.history": lambda adit, _: job(adit).history(task=1),
     "Job.results": lambda adit, _: job(adit).results(status="FOUND"),
     "Job.export": lambda adit, folder: job(adit).export(folder / "results.csv"),
@@ -202,6 +207,7 @@ CALLS: Mapping[str, Call] = {
     "Job.resume": lambda adit, _: job(adit).resume(),
     "Job.retry": lambda adit, _: job(adit).retry(),
     "Job.restart": lambda adit, _: job(adit).restart(),
+    "Job.search_again": lambda adit, _: job(adit).search_again(),
     "Job.make_urgent": lambda adit, _: job(adit).make_urgent(),
     "Job.verify": lambda adit, _: job(adit).verify([1]),
     "Job.delete": lambda adit, _: job(adit).delete(),

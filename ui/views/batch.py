@@ -10,10 +10,11 @@ from adit_core.db import User
 from adit_core.db.engine import Database
 from adit_core.errors import InputProblem, InvalidInput
 from adit_core.services.batch_file import COLUMNS, BatchFile, batch_of_sheet
-from adit_core.services.preview import MOST_STUDIES, preview_studies
+from adit_core.services.batch_preview import preview_batch
+from adit_core.services.preview import MOST_STUDIES
 from adit_core.services.query_export import results_sheet
 from adit_core.services.sessions import Principal
-from adit_core.services.submit import batch_problems, batch_wishes, submit_batch_transfer
+from adit_core.services.submit import submit_batch_transfer
 from adit_core.services.transfer_choices import transfer_choices
 from adit_core.services.transfer_request import TransferRequest
 from adit_core.services.validation import check_batch_transfer
@@ -86,8 +87,9 @@ def _checked(
 def _show_batch(draft: Draft, batch: BatchFile | None, problems: tuple[InputProblem, ...]) -> None:
     edit_sheet(draft, problems)
     if batch is not None and not problems:
-        left_out = " Rows that say no are left out." if len(draft.sheet.rows) > _rows(batch) else ""
-        st.success(f"{verbatim(draft.title)}: {_amount(batch)}.{left_out}", icon=":material/check_circle:")
+        st.success(f"{verbatim(draft.title)}: {_amount(batch)}.", icon=":material/check_circle:")
+        if batch.left_out:
+            st.info(verbatim(batch.left_out_in_words), icon=":material/playlist_remove:")
     show_sheet(draft)
 
 
@@ -98,10 +100,6 @@ def _amount(batch: BatchFile) -> str:
     return (
         f"{many(len(batch.studies), 'study', 'studies')} of {many(patients, 'patient', 'patients')}{chosen}"
     )
-
-
-def _rows(batch: BatchFile) -> int:
-    return sum(len(study.rows) for study in batch.studies)
 
 
 def _offer(
@@ -121,9 +119,7 @@ def _offer(
     offer_preview(
         "Preview",
         order,
-        lambda: preview_studies(
-            db, request, batch.studies, *batch_problems(batch), wishes=batch_wishes(batch)
-        ),
+        lambda: preview_batch(db, request, batch),
         help=f"Asks both nodes about up to {MOST_STUDIES} studies. Nothing is transferred.",
     )
     with errors_as_sentences():

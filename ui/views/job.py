@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from adit_core.api.wiring import connected
-from adit_core.db import JobKind, JobStatus
+from adit_core.api.wiring import Wiring, connected
+from adit_core.db import JobKind, JobStatus, User
 from adit_core.errors import NotFound
 from adit_core.services.job_status import OPEN_JOBS, OPEN_TASKS, parts_in_words
 from adit_core.services.jobs import JobView, show_job
@@ -17,15 +17,18 @@ from ui.components.times import duration, moment
 from ui.components.url import number_in_url
 from ui.session import live, renew_page
 from ui.views.job_actions import offer_actions
-from ui.views.job_approval import offer_approval, show_approval_question
+from ui.views.job_approval import Approval, offer_approval, show_approval_question
 from ui.views.job_exports import offer_export, offer_link
 from ui.views.job_history import show_history
+from ui.views.job_pages import go_to_first
 from ui.views.job_preview import offer_job_preview
 from ui.views.job_rows import offer_results, offer_transfer, show_rows
+from ui.views.job_series import show_series
 from ui.views.job_tasks import show_tasks
 from ui.views.task_actions import show_task_question
 
 _RENEWAL = 2.0
+_PARTS = ("Studies", "Series")
 _MEANINGS = {
     JobStatus.UNVERIFIED: "A member of staff has to approve the job before it starts.",
     JobStatus.PENDING: "The job waits for its turn.",
@@ -81,12 +84,31 @@ def show(
         if _is_query(now):
             show_rows(wiring.database, watcher.user, job_id)
         else:
-            show_tasks(wiring, watcher.user, job_id, approval)
+            _show_parts(wiring, watcher.user, job_id, approval)
         show_history(wiring.database, watcher.user, job_id)
 
     show_progress()
     show_task_question(wiring)
     show_approval_question(wiring, principal.user, job)
+
+
+def _show_parts(wiring: Wiring, user: User, job_id: int, approval: Approval | None) -> None:
+    """Show the studies, or all series; while parts are chosen to be approved, these are the studies."""
+    if approval is not None:
+        show_tasks(wiring, user, job_id, approval)
+        return
+    parts = st.segmented_control(
+        "Show",
+        _PARTS,
+        default=_PARTS[0],
+        key="parts",
+        on_change=go_to_first,
+        label_visibility="collapsed",
+    )
+    if parts == _PARTS[1]:
+        show_series(wiring.database, user, job_id)
+    else:
+        show_tasks(wiring, user, job_id, None)
 
 
 def _is_query(job: JobView) -> bool:

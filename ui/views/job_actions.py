@@ -1,11 +1,12 @@
 """What can be done with a job, and why the rest cannot. Each action asks before it acts."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import streamlit as st
 
 from adit_core.api.wiring import Wiring
+from adit_core.db import JobKind
 from adit_core.services.action_rules import JobAction
 from adit_core.services.job_actions import JOB_ACTIONS
 from adit_core.services.jobs import JobView
@@ -59,6 +60,12 @@ _OFFERS = {
         consequence="Every study is begun anew. What the destination has already is not sent again.",
         icon=":material/restart_alt:",
     ),
+    JobAction.SEARCH_AGAIN: _Offer(
+        label="Search again",
+        question="Look for studies once more?",
+        consequence="What is new at the source since the last search is transferred, and nothing else.",
+        icon=":material/manage_search:",
+    ),
     JobAction.MAKE_URGENT: _Offer(
         label="Make urgent",
         question="Let this job pass others?",
@@ -79,20 +86,28 @@ def offer_actions(job: JobView, wiring: Wiring, *, leave: Callable[[], None]) ->
 
     `leave` goes elsewhere once the job is gone.
     """
-    for action, offer in _OFFERS.items():
+    offers = _offers(job)
+    for action, offer in offers.items():
         if action in job.actions:
             subject = (job.id, action)
             st.button(offer.label, icon=offer.icon, key=action.value, on_click=ask, args=[subject])
     with st.popover("Why not …", type="tertiary"):
-        for action, offer in _OFFERS.items():
+        for action, offer in offers.items():
             if action in job.refusals:
                 st.markdown(f"**{offer.label}**: {job.refusals[action]}")
     if job.flow_run_id is not None:
         url = f"{wiring.settings.prefect_ui_url.rstrip('/')}/runs/flow-run/{job.flow_run_id}"
         st.link_button("Run in Prefect", url, icon=":material/open_in_new:")
-    for action, offer in _OFFERS.items():
+    for action, offer in offers.items():
         if asked() == (job.id, action):
             _show_question(job, action, offer, wiring, leave)
+
+
+def _offers(job: JobView) -> Mapping[JobAction, _Offer]:
+    """Return what may come into question for a job of this kind."""
+    if job.kind is JobKind.MASS_TRANSFER:
+        return _OFFERS
+    return {action: offer for action, offer in _OFFERS.items() if action is not JobAction.SEARCH_AGAIN}
 
 
 def _show_question(

@@ -1,10 +1,10 @@
-"""What can be taken along from a job: its address, and its studies as a spreadsheet."""
+"""What can be taken along from a job: its address, and its studies or series as a spreadsheet."""
 
 import streamlit as st
 
 from adit_core.db import User
 from adit_core.db.engine import Database
-from adit_core.services.job_export import export_tasks
+from adit_core.services.job_export import export_series, export_tasks
 from adit_core.services.text_sheet import SheetFormat
 from adit_core.settings import Settings
 
@@ -23,15 +23,16 @@ def offer_link(settings: Settings, job_id: int) -> None:
 
 
 def offer_export(db: Database, user: User, job_id: int) -> None:
-    """Offer the studies of a job, with what became of each, as a file of either kind."""
+    """Offer the studies of a job, or their series, with what became of each, as a file of either kind."""
     with st.popover("Export", type="tertiary", icon=":material/download:"):
-        st.caption("The studies of the job, with counts and messages. The file holds PatientIDs.")
-        for form, media_type in _FILES.items():
-            st.download_button(
-                f"Studies (.{form})",
-                lambda form=form: export_tasks(db, user, job_id, form),
-                file_name=f"job-{job_id}-studies.{form}",
-                mime=media_type,
-                key=f"studies-{form}",
-                on_click="ignore",
-            )
+        st.caption("The studies of the job, or their series, with counts. The file holds PatientIDs.")
+        for parts, export in (("studies", export_tasks), ("series", export_series)):
+            for form, media_type in _FILES.items():
+                st.download_button(
+                    f"{parts.capitalize()} (.{form})",
+                    lambda form=form, export=export: export(db, user, job_id, form),
+                    file_name=f"job-{job_id}-{parts}.{form}",
+                    mime=media_type,
+                    key=f"{parts}-{form}",
+                    on_click="ignore",
+                )

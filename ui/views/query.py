@@ -10,6 +10,7 @@ from adit_core.db.engine import Database
 from adit_core.errors import InputProblem, InvalidInput
 from adit_core.services.query_columns import KNOWN_COLUMNS
 from adit_core.services.query_file import QueryFile, query_of_sheet
+from adit_core.services.query_preview import preview_query
 from adit_core.services.sessions import Principal
 from adit_core.services.submit_query import submit_batch_query
 from adit_core.services.transfer_choices import transfer_choices
@@ -21,6 +22,7 @@ from ui.components.sheet_editor import edit_sheet, take_edits
 from ui.components.submitting import fingerprint, offer_submission
 from ui.session import address
 from ui.views.transfer_options import choose_name, choose_source, choose_urgent
+from ui.views.transfer_preview import offer_preview
 
 _EXAMPLES = {"PatientID": "0012345", "From": "2024-01-01", "Until": "2024-12-31", "Modality": "CT, MR"}
 _HELP = (
@@ -119,12 +121,19 @@ def _offer(
     st.header("Summary", anchor=False)
     passing = " The job is urgent." if urgent else ""
     st.markdown(f"{_amount(query)} in **{verbatim(source)}**.{passing} Nothing is transferred.")
+    order = fingerprint("query", source, name, urgent, draft.mark)
+    offer_preview(
+        "Preview",
+        order,
+        lambda: preview_query(wiring.database, user.id, source, query, name=name, urgent=urgent),
+        help="Tells what each row asks of the archive, and how long it may take. Nothing is asked yet.",
+    )
     with errors_as_sentences():
         job_id = offer_submission(
             "Query",
             wiring.database,
             user.id,
-            fingerprint("query", source, name, urgent, draft.mark),
+            order,
             lambda once: submit_batch_query(
                 wiring.database,
                 wiring.launcher,

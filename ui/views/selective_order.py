@@ -9,7 +9,7 @@ import streamlit as st
 from adit_core.api.wiring import Wiring, connected
 from adit_core.errors import AditError, InvalidInput
 from adit_core.services.live_search import LiveSearch
-from adit_core.services.preview import MOST_STUDIES, TransferPreview, preview_studies
+from adit_core.services.preview import MOST_STUDIES, preview_studies
 from adit_core.services.sessions import Principal
 from adit_core.services.submit_selective import (
     PickedStudy,
@@ -19,6 +19,7 @@ from adit_core.services.submit_selective import (
     submit_selective_transfer,
 )
 from adit_core.services.transfer_choices import TransferChoices, transfer_choices
+from adit_core.services.transfer_preview import TransferPreview
 from adit_core.services.transfer_request import TransferRequest
 from adit_core.services.validation import check_selective_transfer
 from ui.components.amounts import number

@@ -17,7 +17,7 @@ from adit_core.api.dicomweb.streams import bad_request
 from adit_core.api.wiring import Wiring, wiring_of
 from adit_core.db import TokenScope
 from adit_core.errors import InvalidInput
-from adit_core.services.node_places import NodePlaces
+from adit_core.services.node_places import node_places
 from adit_core.services.proxy_access import ProxyAccess, ProxyUse, ProxyVisitor, enter
 from adit_core.services.proxy_retrieval import Means, Wanted
 from adit_core.services.routes import receiver_address
@@ -88,16 +88,8 @@ def _call(
     caller: Annotated[Caller, Depends(signed_in(TokenScope.DICOMWEB))],
 ) -> Call:
     wiring = wiring_of(request)
-    means = Means(_places(request), receiver_address(wiring.settings))
+    means = Means(node_places(wiring.database), receiver_address(wiring.settings))
     return Call(request, ae_title, caller, wiring, means)
-
-
-def _places(request: Request) -> NodePlaces:
-    """Return the places at nodes, of which there is one account in the application."""
-    state = request.app.state
-    if not hasattr(state, "node_places"):
-        state.node_places = NodePlaces()
-    return state.node_places
 
 
 def _study(study: StudyUid) -> Wanted:

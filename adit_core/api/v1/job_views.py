@@ -8,6 +8,7 @@ from pydantic import Field
 from adit_core.api.v1.values import Shown
 from adit_core.db import JobKind, JobStatus, RowStatus, TaskKind, TaskStatus
 from adit_core.services.action_rules import JobAction
+from adit_core.services.job_series import SeriesState
 from adit_core.services.jobs import JobView
 
 
@@ -18,6 +19,7 @@ class JobActionName(StrEnum):
     RESUME = "resume"
     RETRY = "retry"
     RESTART = "restart"
+    SEARCH_AGAIN = "search-again"
     MAKE_URGENT = "make-urgent"
 
 
@@ -108,7 +110,7 @@ class Task(Shown):
     kind: TaskKind
     subject: str
     rows: tuple[int, ...]
-    """Of the spreadsheet."""
+    """Of the spreadsheet, or of that of the query whose results were transferred."""
     patient_id: str
     study_instance_uid: str
     series_instance_uids: tuple[str, ...]
@@ -145,6 +147,14 @@ class Series(Shown):
     filtered: int
     failed: int
     message: str
+
+
+class SeriesOfJob(Series):
+    """How far a series of a job is."""
+
+    task_id: int
+    study_instance_uid: str
+    state: SeriesState
 
 
 class Event(Shown):
@@ -189,6 +199,14 @@ class AnsweredRow(Shown):
     results: tuple[FoundResult, ...]
 
 
+class LeftOutRow(Shown):
+    """A row of a batch transfer that would not be transferred."""
+
+    row: int
+    """Of the query whose results these are, if the rows tell; else of the spreadsheet."""
+    reason: str
+
+
 class AcceptedOrder(Shown):
     """What would be submitted."""
 
@@ -196,6 +214,7 @@ class AcceptedOrder(Shown):
     rows: int | None
     periods: int | None
     """Of a mass transfer: the days or weeks that would be searched."""
+    left_out: tuple[LeftOutRow, ...]
 
 
 class SeriesPreview(Shown):
@@ -233,6 +252,29 @@ class Preview(Shown):
     filtered: dict[str, int]
     """How many series would be filtered for which reason."""
     bytes: float | None
+    seconds: float | None
+    notes: tuple[str, ...]
+
+
+class RowPreview(Shown):
+    """What a row of a batch query asks, by the names of columns."""
+
+    row: int
+    finds_series: bool
+    """Whether its results are series, and not studies."""
+    asked: tuple[str, ...]
+    """By which columns the archive chooses; none of them if it is asked for all of its studies."""
+    sifted: tuple[str, ...]
+    """By which other ones ADIT chooses among what the archive answers."""
+
+
+class QueryPreview(Shown):
+    """What a batch query would ask."""
+
+    total: int
+    """How many rows there are."""
+    rows: tuple[RowPreview, ...]
+    """The first of them."""
     seconds: float | None
     notes: tuple[str, ...]
 

@@ -5,12 +5,13 @@ from typing import Annotated
 from fastapi import APIRouter, Body, Path, Query, Response
 
 from adit_core.api.v1.callers import Reader, Submitter, Wired
-from adit_core.api.v1.job_views import AnsweredRow, Event, Job, JobActionName, Task
+from adit_core.api.v1.job_views import AnsweredRow, Event, Job, JobActionName, SeriesOfJob, Task
 from adit_core.api.v1.values import Given, Id, Page, Paged
 from adit_core.db import JobKind, JobStatus, RowStatus, TaskStatus
 from adit_core.services.action_rules import JobAction
 from adit_core.services.job_actions import JOB_ACTIONS, delete_job, verify_job
 from adit_core.services.job_history import history_of_job
+from adit_core.services.job_series import list_series
 from adit_core.services.jobs import list_jobs, list_tasks, show_job
 from adit_core.services.query_export import export_results
 from adit_core.services.query_results import list_rows
@@ -119,6 +120,28 @@ def tasks(
         after_id=paging.cursor,
     )
     return paging.page([Task.model_validate(task) for task in found], lambda task: task.id)
+
+
+@router.get("/{job_id}/series")
+def series(
+    wiring: Wired,
+    caller: Reader,
+    job_id: JobId,
+    paging: Paged,
+    status: Annotated[
+        list[TaskStatus] | None, Query(description="Only those of studies that have one of these.")
+    ] = None,
+) -> Page[SeriesOfJob]:
+    """List the series of a job with their state, study by study; `limit` counts studies."""
+    found = list_series(
+        wiring.database,
+        caller.user,
+        job_id,
+        statuses=status or (),
+        limit=paging.limit,
+        after_id=paging.cursor,
+    )
+    return Page(items=[SeriesOfJob.model_validate(each) for each in found.series], next=found.next_after)
 
 
 @router.get("/{job_id}/history")

@@ -22,19 +22,13 @@ from adit_core.api.v1.job_orders import (
     UploadOrder,
     once_key,
 )
-from adit_core.api.v1.job_views import AcceptedOrder, Job, Preview
+from adit_core.api.v1.job_views import AcceptedOrder, Job, Preview, QueryPreview
 from adit_core.api.wiring import Wiring
-from adit_core.services import validation
+from adit_core.services import batch_preview, query_preview, validation
 from adit_core.services.jobs import show_job
 from adit_core.services.once import OnceKey, submit_once
-from adit_core.services.preview import (
-    MOST_STUDIES,
-    TransferPreview,
-    preview_mass_transfer,
-    preview_studies,
-    preview_upload,
-)
-from adit_core.services.submit import batch_problems, batch_wishes, submit_batch_transfer
+from adit_core.services.preview import MOST_STUDIES, preview_mass_transfer, preview_studies, preview_upload
+from adit_core.services.submit import submit_batch_transfer
 from adit_core.services.submit_mass import submit_mass_transfer
 from adit_core.services.submit_query import submit_batch_query
 from adit_core.services.submit_selective import (
@@ -44,6 +38,7 @@ from adit_core.services.submit_selective import (
     submit_selective_transfer,
 )
 from adit_core.services.submit_upload import submit_upload
+from adit_core.services.transfer_preview import TransferPreview
 from adit_core.services.validation import Accepted
 
 _ANSWERS: dict[int | str, dict[str, Any]] = {
@@ -52,6 +47,8 @@ _ANSWERS: dict[int | str, dict[str, Any]] = {
 }
 _DAY = "2024-01-02"
 MostStudies = Annotated[int, Query(ge=1, le=1000, description="Studies that are asked about at most.")]
+
+MostRows = Annotated[int, Query(ge=1, le=1000, description="Rows that are described at most.")]
 
 router = APIRouter(prefix="/jobs", tags=["submitting"])
 
@@ -242,6 +239,22 @@ def validate_query_spreadsheet(wiring: Wired, caller: Submitter, order: QueryFor
     return _validate_query(wiring, caller, order)
 
 
+@router.post("/query/preview")
+def preview_query(
+    wiring: Wired, caller: Submitter, order: QueryOrder, most: MostRows = query_preview.MOST_ROWS
+) -> QueryPreview:
+    """Tell what each of the rows would ask of the archive. Nothing is asked."""
+    return _preview_query(wiring, caller, order, most)
+
+
+@router.post("/query/spreadsheet/preview")
+def preview_query_spreadsheet(
+    wiring: Wired, caller: Submitter, order: QueryForm, most: MostRows = query_preview.MOST_ROWS
+) -> QueryPreview:
+    """Tell what each row of a spreadsheet would ask of the archive. Nothing is asked."""
+    return _preview_query(wiring, caller, order, most)
+
+
 def _submit_batch(desk: Desk, order: BatchOrder | BatchSheet) -> Job:
     def submit(once: OnceKey | None) -> int:
         wanted = order.request(desk.caller, once)
@@ -255,16 +268,9 @@ def _validate_batch(wiring: Wiring, caller: Caller, order: BatchOrder | BatchShe
 
 
 def _preview_batch(wiring: Wiring, caller: Caller, order: BatchOrder | BatchSheet, most: int) -> Preview:
-    batch = order.batch()
-    found = preview_studies(
-        wiring.database,
-        order.request(caller),
-        batch.studies,
-        *batch_problems(batch),
-        wishes=batch_wishes(batch),
-        most=most,
+    return _preview(
+        batch_preview.preview_batch(wiring.database, order.request(caller), order.batch(), most=most)
     )
-    return _preview(found)
 
 
 def _submit_query(desk: Desk, order: QueryOrder | QuerySheet) -> Job:
@@ -295,6 +301,19 @@ def _validate_query(wiring: Wiring, caller: Caller, order: QueryOrder | QueryShe
             urgent=order.urgent,
         )
     )
+
+
+def _preview_query(wiring: Wiring, caller: Caller, order: QueryOrder | QuerySheet, most: int) -> QueryPreview:
+    found = query_preview.preview_query(
+        wiring.database,
+        caller.user.id,
+        order.source,
+        order.query(),
+        name=order.name,
+        urgent=order.urgent,
+        most=most,
+    )
+    return QueryPreview.model_validate(found)
 
 
 def _accepted(accepted: Accepted) -> AcceptedOrder:

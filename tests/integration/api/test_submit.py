@@ -168,7 +168,21 @@ def test_what_is_wrong_is_named_and_nothing_is_submitted(
 def test_an_order_is_validated_without_being_submitted(
     api: Api, caller: ApiCaller, kind: str, accepted: dict
 ):
-    assert caller.json("POST", f"/v1/jobs/{kind}/validate", json=ORDERS[kind]) == accepted
+    assert caller.json("POST", f"/v1/jobs/{kind}/validate", json=ORDERS[kind]) == {
+        **accepted,
+        "left_out": [],
+    }
+
+
+def test_rows_of_a_query_without_a_study_are_named_by_the_validation(api: Api, caller: ApiCaller):
+    rows = [
+        {**ORDERS["batch"]["rows"][0], "QueryRow": "4", "Outcome": "found"},
+        {"PatientID": "P9", "Transfer": "no", "QueryRow": "5", "Outcome": "nothing found"},
+    ]
+
+    told = caller.json("POST", "/v1/jobs/batch/validate", json={**ORDERS["batch"], "rows": rows})
+
+    assert told["left_out"] == [{"row": 5, "reason": "nothing found"}]
     assert _jobs(api.db) == []
 
 

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from adit_core.db import Job, Permission, StorageForm, TaskStatus, TransferOptions, User
+from adit_core.db import Job, Permission, SeriesProgress, StorageForm, TaskStatus, TransferOptions, User
 from adit_core.services.claims import unfinished_task_ids
+from adit_core.services.jobs import list_jobs
 from adit_core.services.nodes import list_nodes
 from adit_core.services.progress import TaskCounts
 from adit_core.services.users import get_user
@@ -384,3 +385,38 @@ def _let_transfer(cli: CommandLine, username: str) -> None:
     )
     for node in list_nodes(cli.db):
         allow(cli.db, group, node, as_source=True, as_destination=True)
+
+
+def test_series_are_told_with_their_state(cli: CommandLine, job: Job, tmp_path: Path) -> None:
+    assert "No series is known" in cli.run("jobs", "series", job.id).stdout
+    with cli.db.session() as session:
+        session.add(SeriesProgress(task_id=1, series_instance_uid="1.2.1.1", modality="CT", planned=3))
+        session.commit()
+
+    assert "waiting" in cli.run("jobs", "series", job.id).stdout
+    (told,) = json.loads(cli.run("jobs", "series", job.id, "--json").stdout)
+    assert (told["series_instance_uid"], told["state"]) == ("1.2.1.1", "waiting")
+    cli.run("jobs", "series", job.id, "--output", tmp_path / "series.csv")
+    assert "1.2.1.1" in (tmp_path / "series.csv").read_text()
+
+
+def test_only_a_mass_transfer_searches_again(cli: CommandLine, job: Job) -> None:
+    end_all(cli, job, (TaskStatus.SUCCESS, DELIVERED), (TaskStatus.SUCCESS, DELIVERED))
+
+    result = cli.run("jobs", "search-again", job.id)
+
+    assert result.exit_code != 0
+    assert "Only a mass transfer looks for studies." in result.stderr
+
+
+def test_what_a_query_asks_is_told_without_asking(
+    cli: CommandLine, nodes: Sequence[str], tmp_path: Path
+) -> None:
+    sheet = tmp_path / "query.csv"
+    sheet.write_text("PatientID,StudyDescription\n0012,/knee/\n")
+
+    result = cli.run("submit", "query", sheet, "--from", "PACS", "--preview")
+
+    assert (result.exit_code, list_jobs(cli.db, get_user(cli.db, "admin"), all_users=True)) == (0, [])
+    assert "PatientID" in result.stdout
+    assert "1 rows. Nothing was asked." in result.stdout

@@ -6,14 +6,30 @@ import pytest
 from sqlmodel import col, select
 from streamlit.testing.v1 import AppTest
 
-from adit_core.db import Job, JobKind, JobStatus, QueryRow, Task, TaskKind, TaskStatus, User
+from adit_core.db import (
+    DicomNode,
+    Job,
+    JobKind,
+    JobStatus,
+    Permission,
+    QueryRow,
+    Task,
+    TaskKind,
+    TaskStatus,
+    User,
+)
 from adit_core.db.audit import AuditAction, AuditEvent
 from adit_core.errors import ActionNotPossible, NotAllowed
 from adit_core.services.job_preview import preview_job
+from adit_core.services.submit_upload import submit_upload
 from adit_core.services.task_actions import delete_task
+from adit_core.services.transfer_preview import TransferPreview
+from adit_core.services.transfer_request import TransferRequest
+from adit_core.services.uploads import UploadLimits, files_below, receive_upload
 from deployments.demo.studies import write_study
 from tests.mass import add_mass_job, head, mass_options
-from tests.rows import load, make_folder, make_job, make_transfer, make_user
+from tests.queries import submit
+from tests.rows import allow, load, make_folder, make_group, make_job, make_server, make_transfer, make_user
 from tests.web_pages import Dashboard, buttons, press, rows, said, select_rows, set_job, set_task, tables
 
 pytestmark = pytest.mark.parametrize("backend", ["sqlite"])  # the service is tested on both
@@ -282,8 +298,65 @@ def test_a_job_can_be_looked_ahead_at_by_staff_and_while_it_waits_for_approval_o
         preview_job(dashboard.db, owner, job.id)
     set_job(dashboard.db, job, status=JobStatus.PENDING)
     assert "Preview" not in buttons(dashboard.job(staff, job.id))
-    with pytest.raises(ActionNotPossible, match="that waits for approval"):
+    with pytest.raises(ActionNotPossible, match="does not wait for approval"):
         preview_job(dashboard.db, staff, job.id)
+
+
+def test_what_a_query_asks_is_told_before_it_is_approved(dashboard: Dashboard, staff: User):
+    make_server(dashboard.db)
+    job_id = submit(dashboard.db, staff, {"PatientID": "0012", "Modality": "/M./"}, {"PatientID": "1"})
+    set_job(dashboard.db, load(dashboard.db, Job, job_id), status=JobStatus.UNVERIFIED)
+
+    page = press(dashboard.job(staff, job_id), "Preview")
+
+    assert not page.error
+    assert [tuple(row.values()) for row in tables(page)[0]] == [
+        ("2", "studies", "PatientID", "Modality"),
+        ("3", "studies", "PatientID", ""),
+    ]
+
+
+def test_what_was_uploaded_is_looked_at_before_it_is_approved(
+    dashboard: Dashboard, staff: User, owner: User, tmp_path: Path
+):
+    (tmp_path / "export").mkdir()
+    make_folder(dashboard.db, path=str(tmp_path / "export"))
+    allow_all = (Permission.TRANSFER, Permission.TRANSFER_UNPSEUDONYMIZED)
+    allow(
+        *(dashboard.db, make_group(dashboard.db, owner, permissions=allow_all)),
+        load(dashboard.db, DicomNode, 1),
+        as_destination=True,
+    )
+    spec = head(1, 2)
+    files = write_study(spec, tmp_path / "brought")
+    limits = UploadLimits(total_bytes=1 << 30, files=100)
+    upload = receive_upload(dashboard.db, owner, files_below(files), root=tmp_path / "uploads", limits=limits)
+    request = TransferRequest(owner_id=owner.id, source=None, destination="Export")
+    job_id = submit_upload(dashboard.db, dashboard.launcher, request, upload.id)
+    set_job(dashboard.db, load(dashboard.db, Job, job_id), status=JobStatus.UNVERIFIED)
+
+    preview = preview_job(dashboard.db, staff, job_id)
+
+    assert isinstance(preview, TransferPreview)
+    (study,) = preview.studies
+    assert (study.study_instance_uid, study.instances) == (spec.study_instance_uid, len(files))
+    assert "Preview" in buttons(dashboard.job(staff, job_id))
+    assert not any((tmp_path / "export").rglob("*.dcm"))
+
+
+def test_studies_of_one_row_of_a_query_can_be_approved_one_by_one(
+    dashboard: Dashboard, staff: User, job: Job
+):
+    with dashboard.db.session() as session:
+        for task in session.exec(select(Task).where(Task.job_id == job.id)):
+            task.rows = (2,)
+        session.commit()
+
+    page = type_rows(dashboard.job(staff, job.id), job, "3")
+    press(page, "Approve the 1 chosen")
+    page.button(key="confirm").click().run()
+
+    assert approved(dashboard, job) == ["P3"]
 
 
 def test_a_job_of_one_study_offers_no_choice(dashboard: Dashboard, staff: User, owner: User):

@@ -2,12 +2,14 @@
 
 import re
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from sqlmodel import select
 
 from adit_core.db import Job, JobKind, JobStatus, SeriesProgress, Task, TaskStatus
 from adit_core.services.job_actions import cancel_job
+from tests.mass import mass_options
 from tests.rows import load, make_job, make_user
 from tests.web_pages import Dashboard, buttons, press, rows, said, set_job, set_task
 
@@ -47,6 +49,38 @@ def test_a_running_job_tells_how_far_it_is(dashboard: Dashboard):
     assert bar.value == 50
     pace = r"1 of 2 studies done · 50% · 5\.0 GB sent · \d\d\.\d MB/s · about \d+ \w+ left"
     assert re.fullmatch(pace, bar.text)
+
+
+def test_all_series_of_a_job_are_listed_with_their_state(dashboard: Dashboard):
+    ada = make_user(dashboard.db, "ada")
+    job = make_job(dashboard.db, 2, owner=ada)
+    with dashboard.db.session() as session:
+        for task_id in (1, 2):
+            done: dict[str, Any] = {"planned": 3, "delivered": 3 if task_id == 1 else 0}
+            session.add(SeriesProgress(task_id=task_id, series_instance_uid=f"1.2.{task_id}.9", **done))
+        session.commit()
+
+    page = dashboard.job(ada, job.id)
+    next(group for group in page.button_group if group.label == "Show").set_value("Series").run()
+
+    assert not page.exception
+    assert [(row["State"], row["Series Instance UID"]) for row in rows(page)] == [
+        ("Delivered", "1.2.1.9"),
+        ("Waiting", "1.2.2.9"),
+    ]
+
+
+def test_only_a_mass_transfer_offers_to_search_again(dashboard: Dashboard):
+    ada = make_user(dashboard.db, "ada", staff=True)
+    job = make_job(dashboard.db, owner=ada, status=JobStatus.SUCCESS)
+    assert "Search again" not in buttons(dashboard.job(ada, job.id))
+    set_job(dashboard.db, job, kind=JobKind.MASS_TRANSFER, mass=mass_options())
+
+    page = press(dashboard.job(ada, job.id), "Search again")
+    page.button(key="confirm").click().run()
+
+    assert not page.error
+    assert load(dashboard.db, Job, job.id).run_number == 2
 
 
 def test_a_job_leads_to_its_run_in_prefect(dashboard: Dashboard):

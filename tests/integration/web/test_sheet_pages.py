@@ -319,6 +319,8 @@ def test_the_results_of_a_query_are_transferred(
         project="",
     )
     assert page.selectbox(key="source").value == "PACS"
+    (note,) = page.info
+    assert "nothing found (row 3)" in note.value.replace("\\", "")
     press(page, "Transfer")
 
     assert [(task.patient_id, task.study_instance_uid) for task in tasks(dashboard.db)[1:]] == [
