@@ -15,6 +15,7 @@ from adit_core.services.node_problems import (
     path_problems,
 )
 from adit_core.services.nodes import node_of_kind, save_node, set_services
+from adit_core.services.rights import require_administrator
 from adit_core.services.storage import ARCHIVES, Storage, set_storage
 from adit_core.services.web_nodes import set_web_services, url_problems
 
@@ -62,7 +63,9 @@ def replace_server(
     Raises:
         NotFound: There is no such node, or no such connection profile.
         InvalidInput: The node is something else, or with all that is wrong.
+        NotAllowed: The actor is a user who is not staff.
     """
+    require_administrator(actor)
     node = node_of_kind(db, name, NodeKind.SERVER)
     called, calling = settings.ae_title.strip(" "), settings.calling_ae_title.strip(" ")
     refuse(
@@ -84,6 +87,7 @@ def replace_web_server(
     db: Database, name: str, settings: WebServerSettings, *, actor: User | str = audit.SYSTEM
 ) -> DicomNode:
     """Say anew how an archive is reached by DICOMweb, and return it; raises what `replace_server` raises."""
+    require_administrator(actor)
     node = node_of_kind(db, name, NodeKind.WEB)
     url, prefixes = settings.base_url.strip(), dict(settings.prefixes)
     refuse(*url_problems(url, prefixes), *max_associations_problems(settings.max_associations))
@@ -105,7 +109,9 @@ def replace_folder(
         NotFound: There is no such node.
         InvalidInput: The node is something else, or with all that is wrong.
         SecretUnreadable: There is no key to seal the password with, or to read the one that is to stay.
+        NotAllowed: The actor is a user who is not staff.
     """
+    require_administrator(actor)
     node = node_of_kind(db, name, NodeKind.FOLDER)
     refuse(*path_problems(settings.path), *max_associations_problems(settings.max_associations))
     storage = settings.storage

@@ -7,7 +7,8 @@ from pydantic import TypeAdapter
 from adit_core.api.v1.values import Shown
 from adit_core.db import DicomNode, NodeKind, StorageForm
 from adit_core.services.node_check import NodeCheck
-from adit_core.services.nodes import NodeRole, services_of
+from adit_core.services.nodes import services_of
+from adit_core.services.rights import NodeRole
 from adit_core.services.web_nodes import web_services_of
 
 _ANYTHING: TypeAdapter[Any] = TypeAdapter(Any)
