@@ -93,7 +93,7 @@ def list_jobs(
         raise NotAllowed("Only staff may see the jobs of others.")
     chosen = select(Job).order_by(col(Job.id).desc()).limit(limit)
     if not all_users:
-        chosen = chosen.where(Job.owner_id == user.id)
+        chosen = chosen.where(Job.owner_id == user.id, user.is_active)
     if owner:
         chosen = chosen.join(User, col(User.id) == col(Job.owner_id)).where(User.username == owner)
     if text:
