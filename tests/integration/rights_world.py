@@ -43,6 +43,7 @@ from adit_core.services.projects import set_project_access
 from adit_core.services.sessions import SessionLimits, find_principal, open_session, session_id_of
 from adit_core.services.tokens import create_token, revoke_token
 from tests.api import Api, make_api
+from tests.integration.rights_bodies import PATIENT
 from tests.projects import make_project
 from tests.rights_table import (
     DESTINATION,
@@ -292,7 +293,7 @@ def _things(
         session.flush()
         tasks = {
             name: [
-                Task(job_id=jobs[name].id, patient_id="P1", study_instance_uid=f"1.2.{n}", status=status)
+                Task(job_id=jobs[name].id, patient_id=PATIENT, study_instance_uid=f"1.2.{n}", status=status)
                 for n in range(2)
             ]
             for name, (_, status) in states.items()
@@ -300,14 +301,14 @@ def _things(
         session.add_all(task for pair in tasks.values() for task in pair)
         session.flush()
         row = QueryRow(
-            job_id=jobs["answered"].id, task_id=tasks["answered"][0].id, row=2, cells={"PatientID": "P1"}
+            job_id=jobs["answered"].id, task_id=tasks["answered"][0].id, row=2, cells={"PatientID": PATIENT}
         )
         row.status = RowStatus.FOUND
         session.add(row)
         session.flush()
-        session.add(QueryResult(query_row_id=row.id, patient_id="P1", study_instance_uid="1.2.1"))
+        session.add(QueryResult(query_row_id=row.id, patient_id=PATIENT, study_instance_uid="1.2.1"))
         held = HeldInstance(task_id=tasks["held"][0].id, series_instance_uid="1.3", sop_instance_uid="1.4")
-        studies = (UploadedStudy(patient_id="P1", study_instance_uid="1.2.1"),)
+        studies = (UploadedStudy(patient_id=PATIENT, study_instance_uid="1.2.1"),)
         upload = Upload(
             id=f"{owner.id:032x}", owner_id=owner.id, folder=str(folder / "uploaded"), studies=studies
         )

@@ -70,6 +70,7 @@ from adit_core.services.text_sheet import SheetFormat
 from adit_core.services.transfer_request import TransferRequest
 from adit_core.settings import Settings
 from tests.fakes.launcher import FakeLauncher
+from tests.integration.rights_bodies import PATIENT
 from tests.queries import query_of, sheet_of
 
 _PASSWORD = "correct horse battery staple"
@@ -90,8 +91,8 @@ class Asking:
     settings: Settings
     launcher: FakeLauncher
     source: str = "PACS"
-    patient_id: str = "P1"
-    study_instance_uid: str = "1.2.1"
+    patient_id: str = PATIENT
+    study_instance_uid: str = "1.2"
     series_instance_uid: str = "1.3"
     sop_instance_uid: str = "1.4"
 
