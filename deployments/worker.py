@@ -1,8 +1,10 @@
 """Entry point of the worker: makes the work pool and the deployments, then runs Prefect's worker.
 
 The queues of the pool `dicom`: `urgent` passes `default`, and has places of its own, so that long jobs do
-not block it. ``python -m deployments.worker urgent`` serves that queue only: a machine that is kept free for
-urgent jobs, or has one worker of 100 MB more to keep them from waiting for a worker that is being restarted.
+not block it; so has `housekeeping`, or there would be no backup as long as jobs hold all places. A worker
+with arguments serves these queues only. ``python -m deployments.worker urgent`` is for a machine that is
+kept free for urgent jobs, or has one worker of 100 MB more, so that they need not wait for one that is being
+restarted.
 
 With `PREFECT_WORKER_WEBSERVER_PORT` it answers there, at ``/health``, whether it still asks for work.
 """
@@ -26,7 +28,8 @@ from adit_core.settings import get_settings
 from deployments.stack import HOME, LOCALHOST
 from deployments.worker_process import run_worker
 
-QUEUES = {URGENT_QUEUE: (1, 2), DEFAULT_QUEUE: (2, 4)}
+HOUSEKEEPING_QUEUE = "housekeeping"
+QUEUES = {URGENT_QUEUE: (1, 2), HOUSEKEEPING_QUEUE: (2, 1), DEFAULT_QUEUE: (3, 4)}
 """Priority (1 is first) and the number of flow runs that may run at once, by queue."""
 
 _PATIENCE = 120.0
@@ -35,7 +38,7 @@ _PATIENCE = 120.0
 def main() -> None:
     """Wait for the server, make what is missing, and run the worker until it is to stop.
 
-    The argument, if there is one, is the only queue that the worker serves.
+    The arguments, if there are some, are the only queues that the worker serves.
     """
     queues = sys.argv[1:]
     command = worker_command(queues)

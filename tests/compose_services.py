@@ -37,7 +37,7 @@ class ComposeServices:
         }
         self._cluster = cluster
         self.ports = {name: free_port() for name in ("web", "prefect", "receiver", "handover")}
-        self.worker_ports = {name: free_port() for name in ("worker", "urgent-worker")}
+        self.worker_ports = {name: free_port() for name in ("worker", "urgent-worker", "default-worker")}
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self._well = set[str]()
         self.secrets = folder / "secrets"

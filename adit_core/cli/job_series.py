@@ -8,7 +8,8 @@ from rich.console import RenderableType
 
 from adit_core.cli.output import AsJson, present, write_file
 from adit_core.cli.wiring import acting_user, open_database
-from adit_core.services.job_series import JobSeries, all_series
+from adit_core.services.job_series import JobSeries, series_of_job
+from adit_core.services.looks import record_look
 from adit_core.terminal import cell, identifiers, new_table, numbers
 
 
@@ -25,7 +26,9 @@ def series(
     with open_database() as db:
         user = acting_user(ctx, db)
         if output is None:
-            present(list(all_series(db, user, job_id)), _shown, as_json=as_json)
+            every = list(series_of_job(db, user, job_id))
+            record_look(db, user, job_id)
+            present(every, _shown, as_json=as_json)
             return
         # To import what writes spreadsheets takes longer than the rest of the command.
         from adit_core.services.job_export import export_series  # noqa: PLC0415

@@ -51,6 +51,8 @@ class AuditAction(StrEnum):
     JOB_DELETED = "job deleted"
     JOB_RESTARTED = "job restarted"
     JOB_SEARCHED_AGAIN = "job searched again"
+    JOB_VIEWED = "patients of job viewed"
+    JOB_EXPORTED = "patients of job exported"
     JOB_MADE_URGENT = "job made urgent"
     TASK_DELETED = "task deleted"
     TASK_RESET = "task reset"

@@ -17,6 +17,7 @@ from adit_core.errors import InputProblem, InvalidInput
 
 _LARGEST_FILE = 256 << 20
 _LONGEST_LIST = 100_000
+_INSTITUTE, _INSTITUTE_ACCESS = "accounts.institute", "core.dicomnodeinstituteaccess"
 Key = int | str
 Reference = int | str | list[Any]
 """A key, or a natural key: the name of a group, the three words of a permission."""
@@ -111,6 +112,22 @@ class DumpedAccess(_Fields):
     destination: bool = False
 
 
+class DumpedInstitute(_Fields):
+    """What in older versions joined users to nodes, as groups do now (accounts.institute)."""
+
+    name: str
+    users: list[Reference] = []
+
+
+class DumpedInstituteAccess(_Fields):
+    """What the users of an institute may use a node as (core.dicomnodeinstituteaccess)."""
+
+    dicom_node: Key
+    institute: Key
+    source: bool = False
+    destination: bool = False
+
+
 class DumpedPermission(_Fields):
     """A permission (auth.permission)."""
 
@@ -145,6 +162,8 @@ class Dump:
     servers: dict[Key, DumpedServer] = field(default_factory=dict)
     folders: dict[Key, DumpedFolder] = field(default_factory=dict)
     accesses: dict[Key, DumpedAccess] = field(default_factory=dict)
+    institutes: dict[Key, DumpedInstitute] = field(default_factory=dict)
+    institute_accesses: dict[Key, DumpedInstituteAccess] = field(default_factory=dict)
     permissions: dict[Key, DumpedPermission] = field(default_factory=dict)
     content_types: dict[Key, DumpedContentType] = field(default_factory=dict)
     problems: list[DumpProblem] = field(default_factory=list)
@@ -207,6 +226,8 @@ def dump_of(entries: Sequence[Any]) -> Dump:
         "core.dicomserver": _reader(DumpedServer, dump.servers),
         "core.dicomfolder": _reader(DumpedFolder, dump.folders),
         "core.dicomnodegroupaccess": _reader(DumpedAccess, dump.accesses),
+        _INSTITUTE: _reader(DumpedInstitute, dump.institutes),
+        _INSTITUTE_ACCESS: _reader(DumpedInstituteAccess, dump.institute_accesses),
         "auth.permission": _reader(DumpedPermission, dump.permissions),
         "contenttypes.contenttype": _reader(DumpedContentType, dump.content_types),
     }
@@ -225,7 +246,36 @@ def dump_of(entries: Sequence[Any]) -> Dump:
             readers[model](key, entry["fields"])
         except ValidationError as error:
             dump.problems.extend(_problems(model, key, error))
+    _make_groups_of_institutes(dump)
     return dump
+
+
+def _make_groups_of_institutes(dump: Dump) -> None:
+    """Let institutes be groups of their names, which their users are members of and which use their nodes."""
+    keys: dict[str, Key] = {user.username: key for key, user in dump.users.items()}
+    for key, institute in dump.institutes.items():
+        dump.groups[f"institute {key}"] = DumpedGroup(name=institute.name)
+        for reference in institute.users:
+            user_key = keys.get(str(reference[0])) if isinstance(reference, list) and reference else reference
+            if isinstance(user_key, list) or user_key not in dump.users:
+                message = f"User {reference} is not in the dump."
+                dump.problems.append(DumpProblem(_INSTITUTE, str(key), "users", message))
+                continue
+            user = dump.users[user_key]
+            groups = [*user.groups, [institute.name]]
+            dump.users[user_key] = user.model_copy(update={"groups": groups})
+    for key, access in dump.institute_accesses.items():
+        institute = dump.institutes.get(access.institute)
+        if institute is None:
+            message = f"Institute {access.institute} is not in the dump."
+            dump.problems.append(DumpProblem(_INSTITUTE_ACCESS, str(key), "institute", message))
+            continue
+        dump.accesses[f"institute {key}"] = DumpedAccess(
+            dicom_node=access.dicom_node,
+            group=[institute.name],
+            source=access.source,
+            destination=access.destination,
+        )
 
 
 def _reader(kind: type[F], table: dict[Key, F]) -> Callable[[Key, object], None]:

@@ -40,6 +40,7 @@ from adit_core.services.adit_report import Imported, ImportReport, ImportWish, K
 from adit_core.services.adit_rights import counterpart, is_needed_by_nobody
 from adit_core.services.django_passwords import imported_hash, is_unusable
 from adit_core.services.node_problems import ae_title_problems
+from adit_core.services.rights import require_administrator
 from adit_core.services.users import account_problems
 
 _MOST_NAME = 150
@@ -69,7 +70,9 @@ def import_dump(
         ActionNotPossible: Somebody else changed the same things meanwhile; nothing was done.
         InvalidInput: Our AE title cannot be one.
         SecretUnreadable: There is no key to seal credentials with; nothing was done.
+        NotAllowed: The actor is a user who is not staff.
     """
+    require_administrator(actor)
     try:
         with db.session() as session:
             report = _Import(db, session, dump, wish, actor=actor).run()

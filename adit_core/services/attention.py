@@ -27,7 +27,9 @@ class Attention:
 
 
 def attention(db: Database, user: User) -> Attention:
-    """Return what waits for `user`."""
+    """Return what waits for `user`; nothing does, if the account is closed."""
+    if not user.is_active:
+        return Attention(jobs_to_approve=0, failed_jobs=0, images_to_review=0)
     may_review = has_permission(db, user, Permission.REVIEW_HELD_INSTANCES)
     projects = [project.id for project in usable_projects(db, user)] if may_review else []
     with db.reading() as session:

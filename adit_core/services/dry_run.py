@@ -23,10 +23,10 @@ from adit_core.dicom.subscription import ReceiverAddress
 from adit_core.errors import DeidentificationFailed, InputProblem, NotFound, refuse
 from adit_core.services import audit
 from adit_core.services.fetch_instance import Origin, origin_at
-from adit_core.services.nodes import NodeRole, get_node
+from adit_core.services.nodes import get_node
 from adit_core.services.projects import deid_project, get_project
 from adit_core.services.pseudonyms import Wish, foreseen_pseudonyms
-from adit_core.services.rights import require_node, require_project
+from adit_core.services.rights import NodeRole, require_node, require_project
 
 
 @dataclass(frozen=True, slots=True)

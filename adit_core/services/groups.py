@@ -14,6 +14,7 @@ from adit_core.db.engine import Database
 from adit_core.errors import InputProblem, InvalidInput, NotFound, refuse
 from adit_core.services import audit
 from adit_core.services.nodes import get_node
+from adit_core.services.rights import require_administrator
 from adit_core.services.users import get_user
 
 _MAX_NAME_LENGTH = 150
@@ -64,7 +65,9 @@ def add_group(
 
     Raises:
         InvalidInput: The name is empty, too long, or that of another group.
+        NotAllowed: The actor is a user who is not staff.
     """
+    require_administrator(actor)
     refuse(*_name_problems(name))
     group = Group(name=storable(name.strip()))
     try:
@@ -85,7 +88,9 @@ def remove_group(db: Database, group_id: int, *, actor: User | str = audit.SYSTE
 
     Raises:
         NotFound: There is no such group.
+        NotAllowed: The actor is a user who is not staff.
     """
+    require_administrator(actor)
     with db.session() as session:
         group = _existing(session, group_id)
         _record(session, actor, group, "removed")
@@ -100,7 +105,9 @@ def set_permissions(
 
     Raises:
         NotFound: There is no such group.
+        NotAllowed: The actor is a user who is not staff.
     """
+    require_administrator(actor)
     with db.session() as session:
         group = _existing(session, group_id)
         session.exec(delete(GroupPermission).where(col(GroupPermission.group_id) == group_id))
@@ -115,7 +122,9 @@ def add_member(db: Database, group_id: int, username: str, *, actor: User | str 
 
     Raises:
         NotFound: There is no such group, or no such user.
+        NotAllowed: The actor is a user who is not staff.
     """
+    require_administrator(actor)
     user = get_user(db, username)
     with db.session() as session:
         group = _existing(session, group_id)
@@ -132,7 +141,9 @@ def remove_member(
 
     Raises:
         NotFound: There is no such group, or no such user.
+        NotAllowed: The actor is a user who is not staff.
     """
+    require_administrator(actor)
     user = get_user(db, username)
     with db.session() as session:
         group = _existing(session, group_id)
@@ -151,7 +162,9 @@ def set_members(
 
     Raises:
         NotFound: There is no such group, or no such user.
+        NotAllowed: The actor is a user who is not staff.
     """
+    require_administrator(actor)
     users = {user.id: user.username for user in (get_user(db, username) for username in usernames)}
     with db.session() as session:
         group = _existing(session, group_id)
@@ -174,7 +187,9 @@ def set_all_node_access(
 
     Raises:
         NotFound: There is no such group, or no such node.
+        NotAllowed: The actor is a user who is not staff.
     """
+    require_administrator(actor)
     nodes = {name: get_node(db, name).id for name in sorted({*sources, *destinations})}
     with db.session() as session:
         group = _existing(session, group_id)
@@ -204,7 +219,9 @@ def set_node_access(
 
     Raises:
         NotFound: There is no such group, or no such node.
+        NotAllowed: The actor is a user who is not staff.
     """
+    require_administrator(actor)
     node = get_node(db, access.node)
     with db.session() as session:
         group = _existing(session, group_id)

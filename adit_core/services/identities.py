@@ -12,6 +12,7 @@ from adit_core.db.columns import storable
 from adit_core.db.engine import Database
 from adit_core.errors import InputProblem, InvalidInput, NotFound, refuse
 from adit_core.services import audit
+from adit_core.services.rights import require_administrator
 from adit_core.services.users import get_user
 
 
@@ -46,7 +47,9 @@ def link_identity(
     Raises:
         NotFound: There is no such user.
         InvalidInput: Something is missing, too long, or linked to an account already.
+        NotAllowed: The actor is a user who is not staff.
     """
+    require_administrator(actor)
     user = get_user(db, username)
     subject = storable(subject.strip())
     refuse(*_length_problems("issuer", issuer, 500), *_length_problems("subject", subject, 255))
@@ -78,7 +81,9 @@ def unlink_identity(
 
     Raises:
         NotFound: There is no such user, or no such link.
+        NotAllowed: The actor is a user who is not staff.
     """
+    require_administrator(actor)
     user = get_user(db, username)
     link = (
         col(ExternalIdentity.issuer) == issuer,

@@ -10,7 +10,7 @@ from adit_core.db.engine import Database
 from adit_core.errors import NotFound
 from adit_core.services.action_rules import Asker, JobState
 from adit_core.services.job_status import TaskNumbers
-from adit_core.services.users import permissions_of
+from adit_core.services.rights import permissions_of
 
 
 def sees_all(user: User) -> bool:

@@ -5,8 +5,9 @@ from datetime import datetime
 
 from adit_core.db import Task, User
 from adit_core.db.engine import Database
-from adit_core.services.job_series import JobSeries, all_series
-from adit_core.services.jobs import list_tasks
+from adit_core.services.job_series import JobSeries, series_of_job
+from adit_core.services.jobs import tasks_of_job
+from adit_core.services.looks import record_export
 from adit_core.services.text_sheet import SheetFormat, encode_sheet
 
 COLUMNS = (
@@ -21,22 +22,26 @@ SERIES_COLUMNS = (
 _AT_ONCE = 1000
 
 
-def export_tasks(db: Database, user: User, job_id: int, form: SheetFormat) -> bytes:
-    """Return the tasks of a job as a spreadsheet.
+def export_tasks(db: Database, user: User, job_id: int, form: SheetFormat, *, address: str = "") -> bytes:
+    """Return the tasks of a job as a spreadsheet; the audit trail is told.
 
     Raises:
         NotFound: There is no such job, or it is not the user's to see.
     """
-    return encode_sheet(COLUMNS, map(_cells, _all_tasks(db, user, job_id)), form)
+    content = encode_sheet(COLUMNS, map(_cells, _all_tasks(db, user, job_id)), form)
+    record_export(db, user, job_id, address=address)
+    return content
 
 
-def export_series(db: Database, user: User, job_id: int, form: SheetFormat) -> bytes:
-    """Return the series of a job as a spreadsheet.
+def export_series(db: Database, user: User, job_id: int, form: SheetFormat, *, address: str = "") -> bytes:
+    """Return the series of a job as a spreadsheet; the audit trail is told.
 
     Raises:
         NotFound: There is no such job, or it is not the user's to see.
     """
-    return encode_sheet(SERIES_COLUMNS, map(_series_cells, all_series(db, user, job_id)), form)
+    content = encode_sheet(SERIES_COLUMNS, map(_series_cells, series_of_job(db, user, job_id)), form)
+    record_export(db, user, job_id, address=address)
+    return content
 
 
 def _series_cells(series: JobSeries) -> Sequence[str]:
@@ -52,7 +57,7 @@ def _series_cells(series: JobSeries) -> Sequence[str]:
 
 def _all_tasks(db: Database, user: User, job_id: int) -> Iterator[Task]:
     after_id = None
-    while tasks := list_tasks(db, user, job_id, limit=_AT_ONCE, after_id=after_id):
+    while tasks := tasks_of_job(db, user, job_id, limit=_AT_ONCE, after_id=after_id):
         yield from tasks
         after_id = tasks[-1].id
 

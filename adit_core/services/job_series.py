@@ -10,6 +10,9 @@ from sqlmodel import Session, col, select
 from adit_core.db import Job, SeriesProgress, Task, TaskKind, TaskStatus, User
 from adit_core.db.engine import Database
 from adit_core.services.job_access import visible
+from adit_core.services.looks import record_look
+
+_AT_ONCE = 500
 
 
 class SeriesState(StrEnum):
@@ -63,8 +66,9 @@ def list_series(
     statuses: Collection[TaskStatus] = (),
     limit: int = 100,
     after_id: int | None = None,
+    address: str = "",
 ) -> SeriesPage:
-    """Return the series of a job, study by study in the order of its tasks.
+    """Return the series of a job, study by study; the audit trail is told of the look.
 
     Args:
         db: Where they are kept.
@@ -73,10 +77,39 @@ def list_series(
         statuses: Only those of studies whose tasks have one of these; empty for all.
         limit: Those of at most so many studies.
         after_id: Only those of tasks after this one, to go on from where the last page ended.
+        address: The network address that the request came from.
 
     Raises:
         NotFound: There is no such job, or it is not the user's to see.
     """
+    page = _page(db, user, job_id, statuses=statuses, limit=limit, after_id=after_id)
+    record_look(db, user, job_id, address=address)
+    return page
+
+
+def series_of_job(db: Database, user: User, job_id: int) -> Iterator[JobSeries]:
+    """Yield all series of a job to those who tell the audit trail themselves what they are for.
+
+    Raises:
+        NotFound: There is no such job, or it is not the user's to see.
+    """
+    after_id: int | None = None
+    while True:
+        page = _page(db, user, job_id, limit=_AT_ONCE, after_id=after_id)
+        yield from page.series
+        if (after_id := page.next_after) is None:
+            return
+
+
+def _page(
+    db: Database,
+    user: User,
+    job_id: int,
+    *,
+    statuses: Collection[TaskStatus] = (),
+    limit: int,
+    after_id: int | None,
+) -> SeriesPage:
     chosen = (
         select(Task)
         .where(Task.job_id == job_id, Task.kind == TaskKind.TRANSFER)
@@ -94,16 +127,6 @@ def list_series(
         progress = _progress(session, [task.id for task in shown])
     series = tuple(each for task in shown for each in _series(task, progress[task.id]))
     return SeriesPage(series, shown[-1].id if len(tasks) > limit else None)
-
-
-def all_series(db: Database, user: User, job_id: int) -> Iterator[JobSeries]:
-    """Yield all series of a job. Raises what `list_series` raises."""
-    after_id: int | None = None
-    while True:
-        page = list_series(db, user, job_id, limit=500, after_id=after_id)
-        yield from page.series
-        if (after_id := page.next_after) is None:
-            return
 
 
 def _progress(session: Session, task_ids: Collection[int]) -> dict[int, list[SeriesProgress]]:

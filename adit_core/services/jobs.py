@@ -27,6 +27,7 @@ from adit_core.services.job_access import asker, job_states, may_see, sees_all, 
 from adit_core.services.job_progress import JobProgress, measure
 from adit_core.services.job_status import TaskNumbers
 from adit_core.services.launching import node_ids_of
+from adit_core.services.looks import record_look
 from adit_core.services.node_gate import reasons_to_wait
 
 
@@ -93,7 +94,7 @@ def list_jobs(
         raise NotAllowed("Only staff may see the jobs of others.")
     chosen = select(Job).order_by(col(Job.id).desc()).limit(limit)
     if not all_users:
-        chosen = chosen.where(Job.owner_id == user.id)
+        chosen = chosen.where(Job.owner_id == user.id, user.is_active)
     if owner:
         chosen = chosen.join(User, col(User.id) == col(Job.owner_id)).where(User.username == owner)
     if text:
@@ -134,8 +135,9 @@ def list_tasks(
     statuses: Collection[TaskStatus] = (),
     limit: int = 100,
     after_id: int | None = None,
+    address: str = "",
 ) -> list[Task]:
-    """Return tasks of a job in the order of the spreadsheet.
+    """Return tasks of a job in the order of the spreadsheet; the audit trail is told of the look.
 
     Args:
         db: Where they are kept.
@@ -144,10 +146,26 @@ def list_tasks(
         statuses: Only tasks that have one of these; empty for all.
         limit: At most so many.
         after_id: Only tasks after this one, to go on from where the last list ended.
+        address: The network address that the request came from.
 
     Raises:
         NotFound: There is no such job, or it is not the user's to see.
     """
+    tasks = tasks_of_job(db, user, job_id, statuses=statuses, limit=limit, after_id=after_id)
+    record_look(db, user, job_id, address=address)
+    return tasks
+
+
+def tasks_of_job(
+    db: Database,
+    user: User,
+    job_id: int,
+    *,
+    statuses: Collection[TaskStatus] = (),
+    limit: int = 100,
+    after_id: int | None = None,
+) -> list[Task]:
+    """Return what `list_tasks` returns to those who tell the audit trail themselves what it is for."""
     chosen = select(Task).where(Task.job_id == job_id).order_by(col(Task.id))
     if statuses:
         chosen = chosen.where(col(Task.status).in_(statuses))
@@ -158,24 +176,26 @@ def list_tasks(
         return list(session.exec(chosen.limit(limit)))
 
 
-def show_task(db: Database, user: User, task_id: int) -> Task:
-    """Return a task.
+def show_task(db: Database, user: User, task_id: int, *, address: str = "") -> Task:
+    """Return a task; the audit trail is told of the look.
 
     Raises:
         NotFound: There is no such task, or it is not the user's to see.
     """
     with db.reading() as session:
-        return _visible_task(session, user, task_id)
+        task = _visible_task(session, user, task_id)
+    record_look(db, user, task.job_id, address=address)
+    return task
 
 
-def series_of_task(db: Database, user: User, task_id: int) -> list[SeriesProgress]:
-    """Return how far the series of a task are, by series number.
+def series_of_task(db: Database, user: User, task_id: int, *, address: str = "") -> list[SeriesProgress]:
+    """Return how far the series of a task are, by series number; the audit trail is told of the look.
 
     Raises:
         NotFound: There is no such task, or it is not the user's to see.
     """
+    show_task(db, user, task_id, address=address)
     with db.reading() as session:
-        _visible_task(session, user, task_id)
         rows = session.exec(select(SeriesProgress).where(SeriesProgress.task_id == task_id))
         return sorted(rows, key=lambda row: (row.series_number or 0, row.series_instance_uid))
 

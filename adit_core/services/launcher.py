@@ -29,7 +29,7 @@ _DEPLOYMENTS = {
 }
 """Which flow runs jobs of which kind, as Prefect names its deployments."""
 WORK_POOL = "dicom"
-"""The work pool, which has two queues."""
+"""The work pool; what is no job is in a queue of its own, see `deployments.worker`."""
 URGENT_QUEUE = "urgent"
 DEFAULT_QUEUE = "default"
 _REQUEST_TIMEOUT = 15.0

@@ -17,7 +17,7 @@ from adit_core.errors import InputProblem, NotFound, refuse
 from adit_core.services import audit
 from adit_core.services.projects import deid_project, find_project
 from adit_core.services.pseudonyms import patient_digest
-from adit_core.services.rights import require_permission, require_project
+from adit_core.services.rights import require_permission, require_project, require_staff
 from adit_core.services.text_sheet import SheetFormat, encode_sheet
 
 COLUMNS = ("PatientID", "Pseudonym", "StudyInstanceUID", "PseudonymizedStudyInstanceUID", "LinkedAt")
@@ -102,8 +102,9 @@ def delete_links(
 
     Raises:
         NotFound: There is no such project, or one of the pseudonyms is not linked; none is deleted then.
-        NotAllowed: The user may not see who was who, so not forget it either.
+        NotAllowed: The user is not staff.
     """
+    require_staff(user)
     project = _allowed(db, user, project_name)
     with db.session() as session:
         chosen = select(PatientLink).where(PatientLink.project_id == project.id)

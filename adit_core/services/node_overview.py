@@ -10,7 +10,8 @@ from adit_core.db.columns import utc_now
 from adit_core.db.engine import Database
 from adit_core.services.node_gate import NodeState, node_states
 from adit_core.services.node_health import width
-from adit_core.services.nodes import NodeRole, usable_nodes
+from adit_core.services.nodes import usable_nodes
+from adit_core.services.rights import NodeRole
 
 
 class Condition(StrEnum):

@@ -10,6 +10,7 @@ from adit_core.errors import InputProblem, refuse
 from adit_core.services import audit
 from adit_core.services.nodes import get_node
 from adit_core.services.opening_hours import parse_windows
+from adit_core.services.rights import require_administrator
 
 _SLOWEST = 0.1
 """Instances per second. Below, peers take the wait for a connection that is dead."""
@@ -59,7 +60,9 @@ def change_policy(
     Raises:
         NotFound: There is no such node.
         InvalidInput: With all that is wrong.
+        NotAllowed: The actor is a user who is not staff.
     """
+    require_administrator(actor)
     parsed = None if windows is None else parse_windows(windows)
     refuse(*_rate_problems(instances_per_second), *_zone_problems(time_zone), *_limit_problems(find_limit))
     for field, amount in (("min_free_bytes", min_free_bytes), ("quota_bytes", quota_bytes)):

@@ -25,6 +25,7 @@ from adit_core.errors import ActionNotPossible, NotFound
 from adit_core.services import audit
 from adit_core.services.job_status import OPEN_JOBS
 from adit_core.services.nodes import get_node, retired_nodes
+from adit_core.services.rights import require_administrator
 
 _NAMED_JOBS = 5
 
@@ -43,7 +44,9 @@ def remove_node(db: Database, name: str, *, actor: User | str = audit.SYSTEM) ->
     Raises:
         NotFound: There is no such node, or it is retired already.
         ActionNotPossible: Jobs that have not ended use it; the message names them.
+        NotAllowed: The actor is a user who is not staff.
     """
+    require_administrator(actor)
     node_id = get_node(db, name).id
     with db.session() as session:
         # Whoever submits a job to it meanwhile waits, and then finds it gone or retired.
@@ -76,7 +79,9 @@ def restore_node(db: Database, name: str, *, actor: User | str = audit.SYSTEM) -
 
     Raises:
         NotFound: No retired node has this name.
+        NotAllowed: The actor is a user who is not staff.
     """
+    require_administrator(actor)
     node = next((each for each in retired_nodes(db) if each.name == name), None)
     if node is None:
         raise NotFound(f"There is no retired node called {name}.")

@@ -19,6 +19,7 @@ from adit_core.services.node_problems import (
     path_problems,
 )
 from adit_core.services.nodes import node_of_kind, save_node, services_of, set_services
+from adit_core.services.rights import require_administrator
 from adit_core.services.storage import ARCHIVES, Storage, set_storage, storage_of
 from adit_core.services.web_nodes import prefixes_of, set_web_services, url_problems, web_services_of
 
@@ -96,6 +97,7 @@ def change_server(
     db: Database, name: str, *, actor: User | str = audit.SYSTEM, **changes: Unpack[ServerChanges]
 ) -> DicomNode:
     """Change how a server is spoken to, and return it; raises what `replace_server` raises."""
+    require_administrator(actor)
     node = node_of_kind(db, name, NodeKind.SERVER)
     settings = ServerSettings(
         ae_title=node.ae_title,
@@ -114,6 +116,7 @@ def change_web_server(
     db: Database, name: str, *, actor: User | str = audit.SYSTEM, **changes: Unpack[WebServerChanges]
 ) -> DicomNode:
     """Change how an archive is reached by DICOMweb, and return it; raises what `replace_server` raises."""
+    require_administrator(actor)
     node = node_of_kind(db, name, NodeKind.WEB)
     settings = WebServerSettings(
         base_url=node.base_url,
@@ -128,6 +131,7 @@ def change_folder(
     db: Database, name: str, *, actor: User | str = audit.SYSTEM, **changes: Unpack[FolderChanges]
 ) -> DicomNode:
     """Change where a folder is or how it keeps studies; returns and raises what `replace_folder` does."""
+    require_administrator(actor)
     node = node_of_kind(db, name, NodeKind.FOLDER)
     settings = FolderSettings(
         path=node.path, storage=storage_of(node), max_associations=node.max_associations
@@ -143,7 +147,9 @@ def replace_server(
     Raises:
         NotFound: There is no such node, or no such connection profile.
         InvalidInput: The node is something else, or with all that is wrong.
+        NotAllowed: The actor is a user who is not staff.
     """
+    require_administrator(actor)
     node = node_of_kind(db, name, NodeKind.SERVER)
     called, calling = settings.ae_title.strip(" "), settings.calling_ae_title.strip(" ")
     refuse(
@@ -165,6 +171,7 @@ def replace_web_server(
     db: Database, name: str, settings: WebServerSettings, *, actor: User | str = audit.SYSTEM
 ) -> DicomNode:
     """Say anew how an archive is reached by DICOMweb, and return it; raises what `replace_server` raises."""
+    require_administrator(actor)
     node = node_of_kind(db, name, NodeKind.WEB)
     url, prefixes = settings.base_url.strip(), dict(settings.prefixes)
     refuse(*url_problems(url, prefixes), *max_associations_problems(settings.max_associations))
@@ -186,7 +193,9 @@ def replace_folder(
         NotFound: There is no such node.
         InvalidInput: The node is something else, or with all that is wrong.
         SecretUnreadable: There is no key to seal the password with, or to read the one that is to stay.
+        NotAllowed: The actor is a user who is not staff.
     """
+    require_administrator(actor)
     node = node_of_kind(db, name, NodeKind.FOLDER)
     refuse(*path_problems(settings.path), *max_associations_problems(settings.max_associations))
     storage = settings.storage

@@ -1,12 +1,11 @@
-"""Nodes: adding them, finding them, and who may use them as what."""
+"""Nodes: adding them, changing them, and finding them."""
 
 from collections.abc import Iterable, Mapping
-from enum import StrEnum
 
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col, select
 
-from adit_core.db import DicomNode, Group, Membership, NodeAccess, NodeKind, User
+from adit_core.db import DicomNode, Group, NodeAccess, NodeKind, User
 from adit_core.db.audit import AuditAction
 from adit_core.db.engine import Database
 from adit_core.dicom.node import Node, QueryRoot, ServerNode, Service, WebService
@@ -20,6 +19,7 @@ from adit_core.services.node_problems import (
     path_problems,
 )
 from adit_core.services.profiles import assignable_profile_id, profile_value
+from adit_core.services.rights import NodeRole, require_administrator, usable_node_ids
 from adit_core.services.storage import Storage, folder_value, set_storage
 from adit_core.services.web_nodes import url_problems, web_row, web_value
 
@@ -30,13 +30,6 @@ KINDS_IN_WORDS = {
     NodeKind.FOLDER: "a folder",
 }
 _NO_PREFIXES: Mapping[WebService, str] = {}
-
-
-class NodeRole(StrEnum):
-    """What a node is used as."""
-
-    SOURCE = "source"
-    DESTINATION = "destination"
 
 
 def add_server(
@@ -73,8 +66,10 @@ def add_server(
     Raises:
         InvalidInput: With all that is wrong.
         NotFound: There is no connection profile of that name.
+        NotAllowed: The actor is a user who is not staff.
     """
     # Spaces around an AE title are not significant (PS3.5 6.2).
+    require_administrator(actor)
     called, calling = ae_title.strip(" "), calling_ae_title.strip(" ")
     refuse(
         *name_problems(name),
@@ -124,7 +119,9 @@ def add_web_server(
     Raises:
         InvalidInput: With all that is wrong.
         NotFound: There is no connection profile of that name.
+        NotAllowed: The actor is a user who is not staff.
     """
+    require_administrator(actor)
     url, paths = base_url.strip(), dict(prefixes)
     refuse(*name_problems(name), *url_problems(url, paths), *max_associations_problems(max_associations))
     node = web_row(
@@ -158,7 +155,9 @@ def add_folder(
 
     Raises:
         InvalidInput: With all that is wrong.
+        NotAllowed: The actor is a user who is not staff.
     """
+    require_administrator(actor)
     refuse(*name_problems(name), *path_problems(path), *max_associations_problems(max_associations))
     node = DicomNode(kind=NodeKind.FOLDER, name=name.strip(), path=path, max_associations=max_associations)
     set_storage(db, node, storage or Storage())
@@ -240,46 +239,12 @@ def set_access(
         session.commit()
 
 
-def may_use(db: Database, user: User, node: DicomNode, role: NodeRole) -> bool:
-    """Tell whether `user` may use `node` as a source, or as a destination.
-
-    ============== ======= ==================================== =======
-    account        staff   one of the user's groups has access  allowed
-    ============== ======= ==================================== =======
-    closed         any     any                                  no
-    open           yes     any                                  yes
-    open           no      in this role                         yes
-    open           no      otherwise                            no
-    ============== ======= ==================================== =======
-
-    Nobody may use a node that is retired.
-    """
-    with db.reading() as session:
-        return node.id in _usable_ids(session, user, role)
-
-
 def usable_nodes(db: Database, user: User, role: NodeRole) -> list[DicomNode]:
     """Return the nodes that `user` may use in `role`, by name."""
     with db.reading() as session:
-        usable = _usable_ids(session, user, role)
+        usable = usable_node_ids(session, user, role)
         nodes = session.exec(select(DicomNode).where(col(DicomNode.id).in_(usable)).order_by(DicomNode.name))
         return list(nodes)
-
-
-def _usable_ids(session: Session, user: User, role: NodeRole) -> frozenset[int]:
-    if not user.is_active:
-        return frozenset()
-    if user.is_staff:
-        return frozenset(session.exec(select(DicomNode.id).where(col(DicomNode.retired_at).is_(None))))
-    granted = NodeAccess.as_source if role is NodeRole.SOURCE else NodeAccess.as_destination
-    return frozenset(
-        session.exec(
-            select(NodeAccess.node_id)
-            .join(Membership, col(Membership.group_id) == col(NodeAccess.group_id))
-            .join(DicomNode, col(DicomNode.id) == col(NodeAccess.node_id))
-            .where(Membership.user_id == user.id, granted, col(DicomNode.retired_at).is_(None))
-        )
-    )
 
 
 def _named(name: str, nodes: list[DicomNode]) -> DicomNode:

@@ -19,6 +19,7 @@ from adit_core.dicom.tls import TlsSettings, server_context
 from adit_core.errors import ActionNotPossible, InputProblem, InvalidInput, NotFound, refuse
 from adit_core.services import audit
 from adit_core.services.pem import certificates_problems, expiry, identity_problems
+from adit_core.services.rights import require_administrator
 from adit_core.services.web_credentials import (
     credentials_problems,
     decode_credentials,
@@ -94,7 +95,9 @@ def add_profile(
     Raises:
         InvalidInput: With all that is wrong.
         SecretUnreadable: There is no key to seal secrets with.
+        NotAllowed: The actor is a user who is not staff.
     """
+    require_administrator(actor)
     row = profile_row(db, name, profile)
     try:
         with db.session() as session:
@@ -131,7 +134,9 @@ def replace_profile(
         NotFound: There is no connection profile of that name.
         InvalidInput: With all that is wrong.
         SecretUnreadable: There is no key to seal secrets with.
+        NotAllowed: The actor is a user who is not staff.
     """
+    require_administrator(actor)
     refuse(*_problems(profile))
     with db.session() as session:
         row = _named(session, select(ConnectionProfile).with_for_update(), name)
@@ -154,6 +159,7 @@ def revise_profile(
 
     Raises what `replace_profile` raises, and SecretUnreadable also if one that is to stay cannot be read.
     """
+    require_administrator(actor)
     if keep:
         known = profile_value(db, get_profile(db, name).id)
         if ProfileSecret.CREDENTIALS in keep:
@@ -172,7 +178,9 @@ def remove_profile(db: Database, name: str, *, actor: User | str = audit.SYSTEM)
     Raises:
         NotFound: There is no connection profile of that name.
         ActionNotPossible: Servers use it; the message names them.
+        NotAllowed: The actor is a user who is not staff.
     """
+    require_administrator(actor)
     with db.session() as session:
         # Waits for those that are assigning it at this moment, see `assignable_profile_id`.
         row = _named(session, select(ConnectionProfile).with_for_update(), name)

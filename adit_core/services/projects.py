@@ -1,4 +1,4 @@
-"""Projects that data are pseudonymized for: adding and changing them, and who may use them."""
+"""Projects that data are pseudonymized for: adding them, changing them, and finding them."""
 
 import re
 import secrets
@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col, delete, select
 
-from adit_core.db import Group, Job, Membership, PatientLink, ProjectAccess, PseudonymProject, User
+from adit_core.db import Group, Job, PatientLink, ProjectAccess, PseudonymProject, User
 from adit_core.db.audit import AuditAction
 from adit_core.db.engine import Database
 from adit_core.db.projects import PseudonymSource
@@ -17,6 +17,7 @@ from adit_core.deid.profile import DeidProfile, builtin_profiles
 from adit_core.deid.subject import Project
 from adit_core.errors import ActionNotPossible, InputProblem, InvalidInput, NotFound, refuse
 from adit_core.services import audit
+from adit_core.services.rights import require_administrator, usable_project_ids
 
 DEFAULT_PROFILE = "research"
 _SECRET_BYTES = 32
@@ -41,7 +42,9 @@ def add_project(
     Raises:
         InvalidInput: With all that is wrong.
         SecretUnreadable: There is no key to seal the secret with.
+        NotAllowed: The actor is a user who is not staff.
     """
+    require_administrator(actor)
     refuse(*_name_problems(name))
     project = PseudonymProject(
         name=name.strip(),
@@ -69,7 +72,9 @@ def change_project(
     Raises:
         NotFound: There is no such project.
         InvalidInput: With all that is wrong.
+        NotAllowed: The actor is a user who is not staff.
     """
+    require_administrator(actor)
     with db.session() as session:
         project = find_project(session, name)
         _set(project, changes)
@@ -86,7 +91,9 @@ def remove_project(db: Database, name: str, *, actor: User | str = audit.SYSTEM)
     Raises:
         NotFound: There is no such project.
         ActionNotPossible: It has jobs or links.
+        NotAllowed: The actor is a user who is not staff.
     """
+    require_administrator(actor)
     with db.session() as session:
         project = find_project(session, name)
         for table, words in ((Job, "jobs"), (PatientLink, "links")):
@@ -120,15 +127,9 @@ def list_projects(db: Database) -> list[PseudonymProject]:
 def usable_projects(db: Database, user: User) -> list[PseudonymProject]:
     """Return the projects that `user` may pseudonymize for, by name."""
     with db.reading() as session:
-        chosen = select(PseudonymProject).order_by(PseudonymProject.name)
-        if not user.is_staff:
-            chosen = chosen.where(col(PseudonymProject.id).in_(_granted(user)))
-        return list(session.exec(chosen)) if user.is_active else []
-
-
-def may_use_project(db: Database, user: User, project: PseudonymProject) -> bool:
-    """Tell whether `user` may pseudonymize for a project: staff, and members of groups that have access."""
-    return any(usable.id == project.id for usable in usable_projects(db, user))
+        usable = usable_project_ids(session, user)
+        chosen = select(PseudonymProject).where(col(PseudonymProject.id).in_(usable))
+        return list(session.exec(chosen.order_by(PseudonymProject.name)))
 
 
 def set_project_access(
@@ -138,7 +139,9 @@ def set_project_access(
 
     Raises:
         NotFound: There is no such group, or no such project.
+        NotAllowed: The actor is a user who is not staff.
     """
+    require_administrator(actor)
     with db.session() as session:
         project = find_project(session, project_name)
         group = session.exec(select(Group).where(Group.name == group_name)).one_or_none()
@@ -168,7 +171,9 @@ def set_project_groups(
 
     Raises:
         NotFound: There is no such project, or one of the groups does not exist.
+        NotAllowed: The actor is a user who is not staff.
     """
+    require_administrator(actor)
     with db.session() as session:
         project = find_project(session, project_name)
         groups = session.exec(select(Group).where(col(Group.name).in_(group_names))).all()
@@ -224,14 +229,6 @@ def deid_project(keyring: Keyring, project: PseudonymProject) -> Project:
         profile=project.profile,
         trial_protocol_id=project.trial_protocol_id,
         trial_protocol_name=project.trial_protocol_name,
-    )
-
-
-def _granted(user: User):  # noqa: ANN202 - a subquery, whose type SQLModel does not name
-    return (
-        select(ProjectAccess.project_id)
-        .join(Membership, col(Membership.group_id) == col(ProjectAccess.group_id))
-        .where(Membership.user_id == user.id)
     )
 
 

@@ -12,8 +12,8 @@ from adit_core.db.engine import Database
 from adit_core.errors import ActionNotPossible, InputProblem, InvalidInput, NotAllowed, NotFound
 from adit_core.services import audit
 from adit_core.services.node_gate import require_open
-from adit_core.services.nodes import NodeRole, list_nodes, may_use
-from adit_core.services.rights import require_node, require_permission
+from adit_core.services.nodes import list_nodes
+from adit_core.services.rights import NodeRole, may_use, require_node, require_permission
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ from datetime import date
 from adit_core.db import QueryResult, RowStatus, User
 from adit_core.db.engine import Database
 from adit_core.services import batch_file
+from adit_core.services.looks import record_export, record_look
 from adit_core.services.query_columns import (
     ACCESSION_NUMBER,
     MODALITY,
@@ -56,38 +57,45 @@ _READ_BY_TRANSFER = (PATIENT_ID, STUDY_INSTANCE_UID, SERIES_INSTANCE_UID, PSEUDO
 Line = Mapping[str, str]
 
 
-def export_results(db: Database, user: User, job_id: int, form: SheetFormat) -> bytes:
-    """Return the results of a batch query as a spreadsheet.
+def export_results(db: Database, user: User, job_id: int, form: SheetFormat, *, address: str = "") -> bytes:
+    """Return the results of a batch query as a spreadsheet; the audit trail is told.
 
     Raises:
         NotFound: There is no such job, or it is not the user's to see.
         ActionNotPossible: It is no query.
     """
-    lines = list(result_lines(db, user, job_id))
+    lines = list(_all_lines(db, user, job_id))
+    record_export(db, user, job_id, address=address)
     header = header_of(lines)
     return encode_sheet(header, ([line.get(column, "") for column in header] for line in lines), form)
 
 
-def results_sheet(db: Database, user: User, job_id: int) -> Spreadsheet:
-    """Return the results of a batch query as the sheet that `export_results` would write.
+def results_sheet(db: Database, user: User, job_id: int, *, address: str = "") -> Spreadsheet:
+    """Return the results of a batch query as the sheet that `export_results` would write; that is a look.
 
     Raises:
         NotFound: There is no such job, or it is not the user's to see.
         ActionNotPossible: It is no query.
         InvalidInput: There are more than a spreadsheet may have.
     """
-    lines = list(result_lines(db, user, job_id))
+    lines = result_lines(db, user, job_id, address=address)
     header = header_of(lines)
     return sheet_of_records([{column: line.get(column, "") for column in header} for line in lines])
 
 
-def result_lines(db: Database, user: User, job_id: int) -> Iterator[Line]:
-    """Yield the results of a batch query as text by column, row by row of the query.
+def result_lines(db: Database, user: User, job_id: int, *, address: str = "") -> list[Line]:
+    """Return the results of a batch query as text by column, row by row of the query; that is a look.
 
     Raises:
         NotFound: There is no such job, or it is not the user's to see.
         ActionNotPossible: It is no query.
     """
+    lines = list(_all_lines(db, user, job_id))
+    record_look(db, user, job_id, address=address)
+    return lines
+
+
+def _all_lines(db: Database, user: User, job_id: int) -> Iterator[Line]:
     for row in all_rows(db, user, job_id):
         yield from _lines(row)
 

@@ -12,6 +12,7 @@ from adit_core.db.engine import Database
 from adit_core.errors import ActionNotPossible
 from adit_core.services.job_access import visible
 from adit_core.services.job_status import OPEN_TASKS
+from adit_core.services.looks import record_look
 
 _ROWS_AT_ONCE = 500
 """Fewer than SQLite takes parameters."""
@@ -42,8 +43,9 @@ def list_rows(
     statuses: Collection[RowStatus] = (),
     limit: int = 100,
     after: int | None = None,
+    address: str = "",
 ) -> list[AnsweredRow]:
-    """Return rows of a query in the order of the spreadsheet.
+    """Return rows of a query in the order of the spreadsheet; the audit trail is told of the look.
 
     Args:
         db: Where they are kept.
@@ -52,6 +54,7 @@ def list_rows(
         statuses: Only rows to which this came; empty for all.
         limit: At most so many.
         after: Only rows after the one of this number, to go on from where the last list ended.
+        address: The network address that the request came from.
 
     Raises:
         NotFound: There is no such job, or it is not the user's to see.
@@ -59,15 +62,26 @@ def list_rows(
     """
     with db.reading() as session:
         _require_query(session, user, job_id)
-        return _rows(session, job_id, statuses, limit=limit, after=after)
+        rows = _rows(session, job_id, statuses, limit=limit, after=after)
+    record_look(db, user, job_id, address=address)
+    return rows
 
 
 def all_rows(db: Database, user: User, job_id: int) -> Iterator[AnsweredRow]:
-    """Yield all rows of a query in the order of the spreadsheet. Raises what `list_rows` raises."""
+    """Yield all rows of a query in the order of the spreadsheet. Raises what `list_rows` raises.
+
+    Whoever calls it tells the audit trail what it is for.
+    """
     after: int | None = None
-    while rows := list_rows(db, user, job_id, limit=_ROWS_AT_ONCE, after=after):
+    while rows := _rows_after(db, user, job_id, after):
         yield from rows
         after = rows[-1].row
+
+
+def _rows_after(db: Database, user: User, job_id: int, after: int | None) -> list[AnsweredRow]:
+    with db.reading() as session:
+        _require_query(session, user, job_id)
+        return _rows(session, job_id, (), limit=_ROWS_AT_ONCE, after=after)
 
 
 def count_outcomes(db: Database, user: User, job_id: int) -> dict[RowStatus, int]:

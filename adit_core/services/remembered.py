@@ -13,8 +13,8 @@ from adit_core.db.engine import Database
 from adit_core.dicom.query import SeriesQuery, SeriesResult, StudyQuery, StudyResult
 from adit_core.dicom.references import SeriesReference, StudyReference
 from adit_core.services import audit
-from adit_core.services.nodes import NodeRole, get_node
-from adit_core.services.rights import require_node
+from adit_core.services.nodes import get_node
+from adit_core.services.rights import NodeRole, require_node
 from adit_core.services.search import MOST_RESULTS, remembered_study
 
 _AT_ONCE = 1000

@@ -1,11 +1,29 @@
 """What a user must be allowed to do before something is done; whatever is not granted is denied."""
 
-from adit_core.db import DicomNode, Job, Permission, PseudonymProject, User
+from enum import StrEnum
+
+from sqlmodel import Session, col, select
+
+from adit_core.db import (
+    DicomNode,
+    GroupPermission,
+    Job,
+    Membership,
+    NodeAccess,
+    Permission,
+    ProjectAccess,
+    PseudonymProject,
+    User,
+)
 from adit_core.db.engine import Database
 from adit_core.errors import NotAllowed
-from adit_core.services.nodes import NodeRole, may_use
-from adit_core.services.projects import may_use_project
-from adit_core.services.users import permissions_of
+
+
+class NodeRole(StrEnum):
+    """What a node is used as."""
+
+    SOURCE = "source"
+    DESTINATION = "destination"
 
 
 def require_staff(user: User) -> None:
@@ -16,6 +34,16 @@ def require_staff(user: User) -> None:
     """
     if not (user.is_active and user.is_staff):
         raise NotAllowed("Only staff may do this.")
+
+
+def require_administrator(actor: User | str) -> None:
+    """Do nothing if `actor` is staff, or a program of an administrator, which has a name but no account.
+
+    Raises:
+        NotAllowed: It is a user who is not staff, or whose account is closed.
+    """
+    if isinstance(actor, User):
+        require_staff(actor)
 
 
 def granted_permissions(db: Database, user: User) -> frozenset[Permission]:
@@ -124,3 +152,70 @@ def require_again(db: Database, user: User, job: Job) -> None:
         require_transfer(db, user, source=source, destination=destination, project=project, urgent=job.urgent)
     elif source is not None:
         require_query(db, user, source=source, urgent=job.urgent)
+
+
+def permissions_of(db: Database, user: User) -> frozenset[Permission]:
+    """Return what the user's groups permit, all together."""
+    chosen = (
+        select(GroupPermission.permission)
+        .join(Membership, col(Membership.group_id) == col(GroupPermission.group_id))
+        .where(Membership.user_id == user.id)
+    )
+    with db.reading() as session:
+        return frozenset(map(Permission, session.exec(chosen)))
+
+
+def may_use(db: Database, user: User, node: DicomNode, role: NodeRole) -> bool:
+    """Tell whether `user` may use `node` as a source, or as a destination.
+
+    ============== ======= ==================================== =======
+    account        staff   one of the user's groups has access  allowed
+    ============== ======= ==================================== =======
+    closed         any     any                                  no
+    open           yes     any                                  yes
+    open           no      in this role                         yes
+    open           no      otherwise                            no
+    ============== ======= ==================================== =======
+
+    Nobody may use a node that is retired.
+    """
+    with db.reading() as session:
+        return node.id in usable_node_ids(session, user, role)
+
+
+def usable_node_ids(session: Session, user: User, role: NodeRole) -> frozenset[int]:
+    """Return the ids of the nodes that `user` may use in `role`; see `may_use`."""
+    if not user.is_active:
+        return frozenset()
+    if user.is_staff:
+        return frozenset(session.exec(select(DicomNode.id).where(col(DicomNode.retired_at).is_(None))))
+    granted = NodeAccess.as_source if role is NodeRole.SOURCE else NodeAccess.as_destination
+    return frozenset(
+        session.exec(
+            select(NodeAccess.node_id)
+            .join(Membership, col(Membership.group_id) == col(NodeAccess.group_id))
+            .join(DicomNode, col(DicomNode.id) == col(NodeAccess.node_id))
+            .where(Membership.user_id == user.id, granted, col(DicomNode.retired_at).is_(None))
+        )
+    )
+
+
+def may_use_project(db: Database, user: User, project: PseudonymProject) -> bool:
+    """Tell whether `user` may pseudonymize for a project: staff, and members of groups that have access."""
+    with db.reading() as session:
+        return project.id in usable_project_ids(session, user)
+
+
+def usable_project_ids(session: Session, user: User) -> frozenset[int]:
+    """Return the ids of the projects that `user` may pseudonymize for; see `may_use_project`."""
+    if not user.is_active:
+        return frozenset()
+    if user.is_staff:
+        return frozenset(session.exec(select(PseudonymProject.id)))
+    return frozenset(
+        session.exec(
+            select(ProjectAccess.project_id)
+            .join(Membership, col(Membership.group_id) == col(ProjectAccess.group_id))
+            .where(Membership.user_id == user.id)
+        )
+    )

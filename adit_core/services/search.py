@@ -28,8 +28,8 @@ from adit_core.services import audit
 from adit_core.services.node_gate import require_open
 from adit_core.services.node_places import SHORT_PATIENCE, node_places
 from adit_core.services.node_visits import VisitingSearcher, visit_node
-from adit_core.services.nodes import NodeRole, get_node, node_value
-from adit_core.services.rights import require_node
+from adit_core.services.nodes import get_node, node_value
+from adit_core.services.rights import NodeRole, require_node
 from adit_core.services.routes import searcher_of
 
 Result = TypeVar("Result")

@@ -12,6 +12,7 @@ from adit_core.db.columns import Table as AnyTable
 from adit_core.db.engine import Database
 from adit_core.db.secrets import SealedSecret
 from adit_core.services import audit
+from adit_core.services.rights import require_administrator
 
 
 def rotate_secrets(db: Database, *, actor: User | str = audit.SYSTEM) -> int:
@@ -22,7 +23,9 @@ def rotate_secrets(db: Database, *, actor: User | str = audit.SYSTEM) -> int:
 
     Raises:
         SecretUnreadable: A secret was sealed with a key that is not at hand.
+        NotAllowed: The actor is a user who is not staff.
     """
+    require_administrator(actor)
     with db.session() as session:
         number = sum(_rotate_column(db, session, column) for column in _sealed_columns())
         audit.record(session, AuditAction.SECRETS_ROTATED, actor=actor, number=number)

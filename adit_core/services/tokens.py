@@ -216,7 +216,7 @@ def list_tokens(db: Database, user: User, *, all_users: bool = False) -> list[To
         raise NotAllowed("Only staff may see the tokens of others.")
     chosen = select(ApiToken, User.username).join(User).order_by(col(ApiToken.id).desc())
     if not all_users:
-        chosen = chosen.where(ApiToken.user_id == user.id)
+        chosen = chosen.where(User.id == user.id, User.is_active)
     now = utc_now()
     with db.reading() as session:
         return [_view(row, owner, now) for row, owner in session.exec(chosen)]

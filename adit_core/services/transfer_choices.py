@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 from adit_core.db import DicomNode, Permission, PseudonymProject, User
 from adit_core.db.engine import Database
-from adit_core.services.nodes import NodeRole, usable_nodes
+from adit_core.services.nodes import usable_nodes
 from adit_core.services.projects import usable_projects
-from adit_core.services.rights import granted_permissions, require_permission
+from adit_core.services.rights import NodeRole, granted_permissions, require_permission
 from adit_core.services.transfer_request import destination_problems, source_problems
 
 

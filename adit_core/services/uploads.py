@@ -165,11 +165,12 @@ def unused_upload(db: Database, user: User, upload_id: str) -> Upload:
     """Return an upload of a user that no job transfers yet.
 
     Raises:
-        NotFound: There is none, or it has been removed.
+        NotFound: There is none, it has been removed, or the account is closed.
     """
     with db.reading() as session:
         upload = session.get(Upload, upload_id)
-    if upload is None or upload.owner_id != user.id or upload.removed_at is not None or upload.job_id:
+    is_theirs = upload is not None and user.is_active and upload.owner_id == user.id
+    if upload is None or not is_theirs or upload.removed_at is not None or upload.job_id:
         raise _no_unused(upload_id)
     return upload
 

@@ -1,4 +1,4 @@
-"""Accounts: adding them, checking passwords, groups and what they permit.
+"""Accounts: adding them, changing them, and checking passwords.
 
 Passwords are kept as argon2id (RFC 9106). Checking one costs the same whether or not the user
 exists, so that the time of an answer does not tell which user names do. It does tell of accounts that were
@@ -23,12 +23,16 @@ from adit_core.db.engine import Database
 from adit_core.errors import InputProblem, InvalidInput, NotFound, refuse
 from adit_core.services import audit
 from adit_core.services.django_passwords import DjangoPbkdf2Hasher
+from adit_core.services.rights import require_administrator
 
 MIN_PASSWORD_LENGTH = 10
 MAX_PASSWORD_LENGTH = 1024
 _EMAIL = re.compile(r"[!-?A-~]+@[!-?A-~]+")
 """Nothing but what is printed and is no space, so that a header cannot be ended by it."""
 _USERNAME = re.compile(r"[a-z0-9][a-z0-9._@+-]{0,149}")
+
+_OWN_TO_CHANGE = frozenset({"email", "notify_by_email", "time_zone"})
+"""What users change of their own account; the rest of `UserChanges` is for staff."""
 
 _hasher = PasswordHash((Argon2Hasher(), DjangoPbkdf2Hasher()))
 """The first makes hashes; those of the second came from ADIT's first edition."""
@@ -63,7 +67,9 @@ def create_user(
 
     Raises:
         InvalidInput: With all that is wrong; a user name that is taken is one such thing.
+        NotAllowed: The actor is a user who is not staff.
     """
+    require_administrator(actor)
     name = _normalized(username)
     refuse(
         *_username_problems(name),
@@ -114,10 +120,13 @@ def change_user(
         NotFound: There is no such user.
         InvalidInput: The address is none, or there is none to send e-mails to, or the actor would give up
             the own account.
+        NotAllowed: The actor is a user who is not staff, and changes more than their own mail and time zone.
     """
+    wanted = {name: value for name, value in asdict(changes).items() if value is not None}
+    if not (_is_own(username, actor) and wanted.keys() <= _OWN_TO_CHANGE):
+        require_administrator(actor)
     user_id = get_user(db, username).id
     refuse(*_own_account_problems(user_id, changes, actor), *_zone_problems(changes.time_zone))
-    wanted = {name: value for name, value in asdict(changes).items() if value is not None}
     with db.session() as session:
         user = session.get_one(User, user_id)
         for name, value in wanted.items():
@@ -180,7 +189,10 @@ def set_password(
     Raises:
         InvalidInput: The password is too short or too long.
         NotFound: There is no such user.
+        NotAllowed: The actor is a user who is not staff, and it is the account of another.
     """
+    if not _is_own(username, actor):
+        require_administrator(actor)
     refuse(*_password_problems(password))
     user = get_user(db, username)
     new_hash = _hasher.hash(password)
@@ -280,17 +292,6 @@ def add_to_group(
         session.commit()
 
 
-def permissions_of(db: Database, user: User) -> frozenset[Permission]:
-    """Return what the user's groups permit, all together."""
-    chosen = (
-        select(GroupPermission.permission)
-        .join(Membership, col(Membership.group_id) == col(GroupPermission.group_id))
-        .where(Membership.user_id == user.id)
-    )
-    with db.reading() as session:
-        return frozenset(map(Permission, session.exec(chosen)))
-
-
 @cache
 def _hash_of_nobody() -> str:
     """Made when it is first needed: it takes longer than the rest of what most commands do."""
@@ -303,6 +304,10 @@ def _store_hash(session: Session, user_id: int, password_hash: str) -> None:
 
 def _normalized(username: str) -> str:
     return username.strip().lower()
+
+
+def _is_own(username: str, actor: User | str) -> bool:
+    return isinstance(actor, User) and actor.is_active and actor.username == _normalized(username)
 
 
 def _own_account_problems(user_id: int, changes: UserChanges, actor: User | str) -> Iterator[InputProblem]:

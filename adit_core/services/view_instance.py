@@ -23,8 +23,8 @@ from adit_core.dicom.subscription import ReceiverAddress
 from adit_core.errors import ActionNotPossible
 from adit_core.services import audit
 from adit_core.services.fetch_instance import origin_at
-from adit_core.services.nodes import NodeRole, get_node
-from adit_core.services.rights import require_node
+from adit_core.services.nodes import get_node
+from adit_core.services.rights import NodeRole, require_node
 
 MOST_ATTRIBUTES = 2000
 _LONGEST_EDGE = 1024

@@ -27,6 +27,7 @@ from adit_core.dicom.status import (
     CANCELED,
     GENERAL_MEANINGS,
     SERVICE_MEANINGS,
+    SOP_CLASS_NOT_SUPPORTED,
     SUCCESS,
     in_words,
     is_out_of_resources,
@@ -135,13 +136,13 @@ def statuses(service: Service) -> str:
 
 
 def store_failures() -> str:
-    """Return the failure reasons that the DICOMweb proxy gives (PS3.18 table I.2-2)."""
+    """Return the failure reasons that the DICOMweb proxy gives by itself (PS3.18 table I.2-2)."""
     reasons = (
         (proxy_store.NOT_UNDERSTOOD, "it is no DICOM file, is damaged, or has no Study Instance UID"),
         (proxy_store.OTHER_STUDY, "it is of another study than the path names"),
-        (proxy_store.NOT_SUPPORTED, "its SOP class or transfer syntax is not supported"),
-        (proxy_store.OUT_OF_RESOURCES, "the archive was out of resources"),
-        (proxy_store.REFUSED, "the archive refused it for another reason"),
+        (SOP_CLASS_NOT_SUPPORTED, "the archive accepted no presentation context for it"),
+        (proxy_store.OUT_OF_RESOURCES, "the archive was out of resources, and gave no status"),
+        (proxy_store.REFUSED, "the archive refused it, and gave no status"),
     )
     return table(("reason", "the instance"), ((code(f"{reason:04X}"), words) for reason, words in reasons))
 

@@ -6,7 +6,8 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from adit_core.services.groups import list_groups
-from adit_core.services.nodes import NodeRole, usable_nodes
+from adit_core.services.nodes import usable_nodes
+from adit_core.services.rights import NodeRole
 from adit_core.services.sign_in_throttle import PER_PLACE
 from adit_core.services.users import get_user
 from tests.e2e.conftest import Conduct, Visit

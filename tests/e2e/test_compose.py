@@ -18,7 +18,7 @@ from tests.servers import OrthancServer, PostgresCluster
 pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 
 STUDY = ct_study(3, rows=16, key="compose")
-LOGGING = ("web", "prefect", "receiver", "worker", "urgent-worker", "reconciler")
+LOGGING = ("web", "prefect", "receiver", "worker", "urgent-worker", "default-worker", "reconciler")
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,10 @@ from typing import Any
 
 from tests.queries import sheet_of
 
-_STUDY = {"patient_id": "P1", "study_instance_uid": "1.2.1"}
-_ROWS = [{"PatientID": "P1", "StudyInstanceUID": "1.2.1"}]
+PATIENT = "PATIENT-4711"
+"""Whose the study is that is asked for, and all jobs."""
+_STUDY = {"patient_id": PATIENT, "study_instance_uid": "1.2"}
+_ROWS = [{"PatientID": PATIENT, "StudyInstanceUID": "1.2"}]
 _WAY = {"source": "PACS", "destination": "Export"}
 _DAYS = {"first_day": "2024-01-01", "last_day": "2024-01-02"}
 _TRIAL = {"project": "Trial"}
@@ -44,14 +46,14 @@ def _upload(**more: Any) -> dict[str, Any]:
 
 
 def _query(**more: Any) -> dict[str, Any]:
-    return _json({"source": "PACS", "rows": [{"PatientID": "P1"}], **more})
+    return _json({"source": "PACS", "rows": [{"PatientID": PATIENT}], **more})
 
 
 def _query_sheet(**more: str) -> dict[str, Any]:
-    return _form(sheet_of({"PatientID": "P1"}), source="PACS", **more)
+    return _form(sheet_of({"PatientID": PATIENT}), source="PACS", **more)
 
 
-_SEARCH = {"node": "PACS", "patient_id": "P1"}
+_SEARCH = {"node": "PACS", "patient_id": PATIENT}
 _BODIES: Mapping[str, dict[str, Any]] = {
     "POST /v1/sign-in": _json({}),  # but in this: wrong passwords take a while, and are counted
     "POST /v1/tokens": _json({"name": "new", "scopes": ["read"]}),
@@ -87,7 +89,7 @@ _BODIES: Mapping[str, dict[str, Any]] = {
     "POST /v1/projects": _json({"name": "New"}),
     "PATCH /v1/projects/Trial": _json({"profile": "research"}),
     "POST /v1/projects/Trial/dry-run": _json({"source": "PACS", **_STUDY}),
-    "POST /v1/projects/Trial/links/search": _json({"term": "P1"}),
+    "POST /v1/projects/Trial/links/search": _json({"term": PATIENT}),
     "POST /v1/projects/Trial/links/delete": _json({"pseudonyms": None}),
     "POST /v1/held/release": _json({"ids": ["{held}"]}),
     "POST /v1/held/reject": _json({"ids": ["{held}"]}),

@@ -19,6 +19,9 @@ from adit_core.db import (
     JobKind,
     JobStatus,
     PseudonymProject,
+    QueryResult,
+    QueryRow,
+    RowStatus,
     Task,
     TaskStatus,
     TokenScope,
@@ -33,12 +36,14 @@ from adit_core.db.uploads import UploadedStudy
 from adit_core.dicom.node import ConnectionProfile
 from adit_core.services.announcements import add_announcement
 from adit_core.services.groups import add_group
+from adit_core.services.identities import link_identity
 from adit_core.services.nodes import add_web_server
 from adit_core.services.profiles import add_profile
 from adit_core.services.projects import set_project_access
 from adit_core.services.sessions import SessionLimits, find_principal, open_session, session_id_of
 from adit_core.services.tokens import create_token, revoke_token
 from tests.api import Api, make_api
+from tests.integration.rights_bodies import PATIENT
 from tests.projects import make_project
 from tests.rights_table import (
     DESTINATION,
@@ -56,6 +61,8 @@ from tests.rows import allow, make_folder, make_group, make_server, make_user
 from tests.web_process import COOKIE
 
 _ALL_RIGHTS = frozenset({*SHORT, SOURCE, DESTINATION, NODE, PROJECT, REVIEWER})
+
+CLOSED = "a-closed-account-with-everything"
 
 _MINE = frozenset({SIGNED_IN, OWNER, UPLOADER})
 
@@ -76,6 +83,8 @@ class Caller:
     """Whether there are others for whom the same line of code decides the same for all routes."""
     owns: str = "everything"
     """Whose jobs are asked for."""
+    username: str = ""
+    """The account, of those in whose name the services are tried out, too."""
 
 
 @dataclass
@@ -128,7 +137,9 @@ def make_world(folder: Path) -> World:
     add_announcement(db, root, "Hello.")
     everything = _user(world, "everything", _ALL_RIGHTS, *nodes)
     add_group(db, "Everybody")
-    for owner in (everything, make_user(db, "nothing but jobs")):
+    link_identity(db, "everything", issuer="https://sign-in", subject="everything")
+    closed = _user(world, CLOSED, _ALL_RIGHTS, *nodes)
+    for owner in (everything, make_user(db, "nothing-but-jobs"), closed):
         world.things[owner.username] = _things(db, owner, folder, nodes, trial)
     world.callers = [*_strangers(world), *_users(world, *nodes), *_programs(world, root, everything)]
     world.keep()
@@ -138,7 +149,7 @@ def make_world(folder: Path) -> World:
 def _user(world: World, name: str, rights: frozenset[str], source: DicomNode, destination: DicomNode) -> User:
     """Add a user with these rights, all of a group of his own."""
     db = world.api.db
-    user = make_user(db, name)
+    user = make_user(db, _username(name))
     permissions = tuple(sorted(SHORT[each] for each in rights if each in SHORT))
     group = make_group(db, user, permissions=permissions)
     allow(db, group, source, as_source=SOURCE in rights, as_destination=DESTINATION in rights)
@@ -162,7 +173,11 @@ def _strangers(world: World) -> Iterator[Caller]:
             revoke_token(db, user, made.view.id)
         yield Caller(name, {"Authorization": f"Bearer {made.token}"}, refused=401, is_one_of_many=True)
     for name in ("a session that is over", "a session of a closed account"):
-        yield Caller(name, _session(world, make_user(db, name, staff=True)), refused=401, is_one_of_many=True)
+        headers = _session(world, make_user(db, name, staff=True))
+        username = name if "closed" in name else ""
+        yield Caller(name, headers, refused=401, is_one_of_many=True, username=username)
+    headers = _session(world, account(db, CLOSED))
+    yield Caller(CLOSED, headers, refused=401, is_one_of_many=True, owns=CLOSED, username=CLOSED)
     with db.session() as session:
         past = utc_now() - timedelta(days=1)
         named = col(ApiToken.name) == "an expired token"
@@ -183,6 +198,16 @@ def _strangers(world: World) -> Iterator[Caller]:
     )
 
 
+def _username(name: str) -> str:
+    return name.replace(" ", "-")
+
+
+def account(db: Database, username: str) -> User:
+    """Return the account of this name, be it one that people may have or not."""
+    with db.reading() as session:
+        return session.exec(select(User).where(User.username == username)).one()
+
+
 def _id_of(username: str) -> Any:
     return select(User.id).where(User.username == username)
 
@@ -192,8 +217,8 @@ def _users(world: World, source: DicomNode, destination: DicomNode) -> Iterator[
     db = world.api.db
 
     def user(name: str, rights: frozenset[str], **options: Any) -> Caller:
-        account = _user(world, name, rights - {REVIEWER}, source, destination)
-        return Caller(name, _session(world, account), rights | {SIGNED_IN}, **options)
+        made = _user(world, name, rights - {REVIEWER}, source, destination)
+        return Caller(name, _session(world, made), rights | {SIGNED_IN}, username=made.username, **options)
 
     yield user("without any right", frozenset())
     for right in sorted(SHORT):
@@ -202,11 +227,11 @@ def _users(world: World, source: DicomNode, destination: DicomNode) -> Iterator[
         yield user(f"everything but {lacking}", _ALL_RIGHTS - {lacking})
     yield user("everything but project", _ALL_RIGHTS - {PROJECT, REVIEWER})
     yield user("somebody else with everything", _ALL_RIGHTS)
-    with db.reading() as session:
-        owners = {name: session.get_one(User, session.exec(_id_of(name)).one()) for name in world.things}
+    owners = {name: account(db, name) for name in world.things if name != CLOSED}
     for name, owner in owners.items():
         rights = _ALL_RIGHTS if name == "everything" else frozenset()
-        yield Caller(f"owner, {name}", _session(world, owner), rights | _MINE, owns=name)
+        headers = _session(world, owner)
+        yield Caller(f"owner, {name}", headers, rights | _MINE, owns=name, username=name)
     cookie = {"Cookie": _session(world, owners["everything"])["Cookie"]}
     reading = _ALL_RIGHTS | _MINE
     yield Caller("another site in the owner's session", cookie, reading, refused=403, only_reads=True)
@@ -215,7 +240,7 @@ def _users(world: World, source: DicomNode, destination: DicomNode) -> Iterator[
 def _programs(world: World, root: User, everything: User) -> Iterator[Caller]:
     """Yield staff, and programs with each scope."""
     staff = _ALL_RIGHTS | {SIGNED_IN, OWNER, STAFF}
-    yield Caller("staff", _session(world, root), staff)
+    yield Caller("staff", _session(world, root), staff, username="root")
     for scope in TokenScope:
         yield _program(world, root, scope, staff)
         if scope is not TokenScope.ADMIN:
@@ -263,19 +288,27 @@ def _things(
             for name, (status, _) in states.items()
         }
         jobs["held"].project_id = project.id
+        jobs["failed"].ended_at = utc_now()
         session.add_all(jobs.values())
         session.flush()
         tasks = {
             name: [
-                Task(job_id=jobs[name].id, patient_id="P1", study_instance_uid=f"1.2.{n}", status=status)
+                Task(job_id=jobs[name].id, patient_id=PATIENT, study_instance_uid=f"1.2.{n}", status=status)
                 for n in range(2)
             ]
             for name, (_, status) in states.items()
         }
         session.add_all(task for pair in tasks.values() for task in pair)
         session.flush()
+        row = QueryRow(
+            job_id=jobs["answered"].id, task_id=tasks["answered"][0].id, row=2, cells={"PatientID": PATIENT}
+        )
+        row.status = RowStatus.FOUND
+        session.add(row)
+        session.flush()
+        session.add(QueryResult(query_row_id=row.id, patient_id=PATIENT, study_instance_uid="1.2.1"))
         held = HeldInstance(task_id=tasks["held"][0].id, series_instance_uid="1.3", sop_instance_uid="1.4")
-        studies = (UploadedStudy(patient_id="P1", study_instance_uid="1.2.1"),)
+        studies = (UploadedStudy(patient_id=PATIENT, study_instance_uid="1.2.1"),)
         upload = Upload(
             id=f"{owner.id:032x}", owner_id=owner.id, folder=str(folder / "uploaded"), studies=studies
         )

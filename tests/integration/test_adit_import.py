@@ -100,6 +100,37 @@ def test_nodes_groups_users_and_rights_are_taken_over(database: Database) -> Non
 
 
 @pytest.mark.parametrize("backend", ["sqlite"])
+def test_institutes_of_older_versions_become_groups_with_their_users_and_nodes(database: Database) -> None:
+    entries = [
+        _entry("auth.group", 1, name="Transferring", permissions=[]),
+        _entry("accounts.user", 1, username="ada", groups=[1]),
+        _entry("accounts.user", 2, username="bob", groups=[]),
+        _entry("accounts.institute", 1, name="Radiology", description="", users=[1, ["bob"]]),
+        _entry("accounts.institute", 2, name="Transferring", users=[2, 77]),
+        _entry("core.dicomnode", 1, name="Exports", node_type="FO"),
+        _entry("core.dicomfolder", 1, path="/exports"),
+        _entry("core.dicomnodeinstituteaccess", 1, dicom_node=1, institute=1, source=False, destination=True),
+        _entry("core.dicomnodeinstituteaccess", 2, dicom_node=1, institute=9, source=True, destination=True),
+    ]
+
+    report = import_dump(database, dump_of(entries), WISH)
+
+    radiology, transferring = list_groups(database)
+    assert (radiology.name, radiology.members, radiology.permissions) == ("Radiology", ("ada", "bob"), ())
+    assert [(each.node, each.as_source, each.as_destination) for each in radiology.nodes] == [
+        ("Exports", False, True)
+    ]
+    assert (transferring.name, transferring.members) == ("Transferring", ("ada", "bob"))
+    assert said(report, "accounts.institute", 2).keys() == {"users"}
+    assert said(report, "core.dicomnodeinstituteaccess", 2).keys() == {"institute"}
+    assert report.ignored == {}
+
+
+def _entry(model: str, pk: int, **fields: object) -> dict[str, object]:
+    return {"model": model, "pk": pk, "fields": fields}
+
+
+@pytest.mark.parametrize("backend", ["sqlite"])
 def test_what_cannot_be_taken_over_is_named_by_model_key_and_field_and_no_secret_is_shown(
     database: Database,
 ) -> None:

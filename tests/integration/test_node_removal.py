@@ -12,7 +12,8 @@ from adit_core.services.job_actions import restart_job
 from adit_core.services.jobs import show_job
 from adit_core.services.node_policies import change_policy
 from adit_core.services.node_removal import Removal, remove_node, restore_node
-from adit_core.services.nodes import NodeRole, add_folder, get_node, list_nodes, retired_nodes, usable_nodes
+from adit_core.services.nodes import add_folder, get_node, list_nodes, retired_nodes, usable_nodes
+from adit_core.services.rights import NodeRole
 from adit_core.services.transfer_choices import transfer_choices
 from tests.fakes.launcher import FakeLauncher
 from tests.rows import allow, make_folder, make_group, make_job, make_server, make_user

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prefect.deployments import run_deployment
 
 from adit_core.db import JobStatus
 from adit_core.services.batch_file import BatchFile, BatchStudy
@@ -108,6 +109,10 @@ def test_urgent_jobs_start_although_all_places_are_taken_by_long_ones(
 
     make_urgent(stack.db, stack.launcher, stack.user, waiting[1])
     assert stack.finished(waiting[1]).status is JobStatus.SUCCESS
+
+    # Nor does the daily backup wait for them.
+    kept: Any = run_deployment("housekeeping/housekeeping", timeout=60)
+    assert kept.state.is_completed(), kept.state
     assert status(stack, waiting[0]) is JobStatus.PENDING
     assert {status(stack, job_id) for job_id in long} == {JobStatus.IN_PROGRESS}
 

@@ -17,16 +17,17 @@ from adit_core.services.groups import (
     set_permissions,
     show_group,
 )
-from adit_core.services.nodes import NodeRole, usable_nodes
+from adit_core.services.nodes import usable_nodes
+from adit_core.services.rights import NodeRole, permissions_of
 from adit_core.services.sessions import SessionLimits, open_session
-from adit_core.services.users import UserChanges, change_user, permissions_of
+from adit_core.services.users import UserChanges, change_user
 from adit_core.settings import Settings
 from tests.rows import make_server, make_user
 
 
 def test_what_a_group_permits_is_replaced_as_a_whole(database: Database):
-    ada = make_user(database)
-    group = add_group(database, " Neuro ", {Permission.QUERY, Permission.TRANSFER}, actor=ada)
+    ada, root = make_user(database), make_user(database, "root", staff=True)
+    group = add_group(database, " Neuro ", {Permission.QUERY, Permission.TRANSFER}, actor=root)
     add_member(database, group.id, "Ada")
 
     assert (group.name, permissions_of(database, ada)) == ("Neuro", {Permission.QUERY, Permission.TRANSFER})
@@ -34,7 +35,7 @@ def test_what_a_group_permits_is_replaced_as_a_whole(database: Database):
     assert permissions_of(database, ada) == {Permission.VIEW_LINK_TABLE}
     with database.reading() as session:
         told = [(event.actor, event.details["changed"]) for event in session.exec(select(AuditEvent))]
-    assert told == [("ada", "added"), ("ADIT", "member added"), ("ADIT", "permissions")]
+    assert told == [("root", "added"), ("ADIT", "member added"), ("ADIT", "permissions")]
 
 
 def test_a_group_uses_nodes_as_it_is_said(database: Database):

@@ -11,16 +11,15 @@ from adit_core.dicom import node as values
 from adit_core.dicom.node import FolderNode, QueryRoot, ServerNode, Service
 from adit_core.errors import InvalidInput, NotFound
 from adit_core.services.nodes import (
-    NodeRole,
     add_folder,
     add_server,
     get_node,
     list_nodes,
-    may_use,
     node_value,
     set_access,
     usable_nodes,
 )
+from adit_core.services.rights import NodeRole, may_use
 from tests.rows import make_folder, make_group, make_server, make_user
 
 

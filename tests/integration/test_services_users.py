@@ -5,13 +5,13 @@ from sqlmodel import col, update
 from adit_core.db import Permission, User
 from adit_core.db.engine import Database
 from adit_core.errors import InvalidInput, NotFound
+from adit_core.services.rights import permissions_of
 from adit_core.services.users import (
     add_to_group,
     check_password,
     create_user,
     get_user,
     list_users,
-    permissions_of,
     set_password,
 )
 

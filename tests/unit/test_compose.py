@@ -12,8 +12,9 @@ import jsonschema
 import pytest
 
 from adit_core.db.secrets import Keyring
+from adit_core.services.launcher import DEFAULT_QUEUE, URGENT_QUEUE
 from adit_core.settings import Settings
-from deployments.worker import worker_command
+from deployments.worker import HOUSEKEEPING_QUEUE, QUEUES, worker_command
 from tests.compose import FILES, ROOT, VariableMissing, example_variables, ours, read_compose, secret_names
 
 COMPOSE = read_compose()
@@ -108,6 +109,22 @@ def test_prefect_and_the_database_can_be_reached_from_inside_only() -> None:
     networks, services = COMPOSE["networks"], COMPOSE["services"]
     for name in ("prefect", "postgres"):
         assert all(networks[network]["internal"] for network in services[name]["networks"])
+
+
+def test_every_queue_is_served_and_only_housekeeping_writes_to_the_backups() -> None:
+    served = {name: service["command"][3:] for name, service in OURS.items() if name.endswith("worker")}
+    assert served == {
+        "worker": [URGENT_QUEUE, DEFAULT_QUEUE],
+        "urgent-worker": [URGENT_QUEUE],
+        "default-worker": [HOUSEKEEPING_QUEUE],
+    }
+    assert {queue for queues in served.values() for queue in queues} == QUEUES.keys()
+    writing = [
+        name
+        for name, service in OURS.items()
+        if "backups:/var/lib/adit/backups" in service.get("volumes", [])
+    ]
+    assert writing == ["default-worker"]
 
 
 def test_several_workers_can_be_run() -> None:

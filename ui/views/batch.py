@@ -24,6 +24,7 @@ from ui.components.sheet import Draft, dropped_sheet, forget_sheet, handed_sheet
 from ui.components.sheet_editor import edit_sheet, take_edits
 from ui.components.submitting import fingerprint, offer_submission
 from ui.components.url import number_in_url
+from ui.session import address
 from ui.views.transfer_options import choose_transfer, transfer_in_words
 from ui.views.transfer_preview import offer_preview
 
@@ -62,7 +63,9 @@ def _chosen_sheet(db: Database, user: User) -> Draft | None:
         query_id = number_in_url("from")
         if draft is None and query_id is not None:
             name = f"the results of job {query_id}"
-            draft = handed_sheet(f"job {query_id}", name, lambda: results_sheet(db, user, query_id))
+            draft = handed_sheet(
+                f"job {query_id}", name, lambda: results_sheet(db, user, query_id, address=address())
+            )
     if draft is None:
         offer_template("batch-transfer", COLUMNS, _EXAMPLE)
     return draft

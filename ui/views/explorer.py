@@ -8,7 +8,8 @@ import streamlit as st
 from adit_core.api.wiring import connected
 from adit_core.db import User
 from adit_core.dicom.query import PatientQuery, PatientResult, SeriesResult, StudyQuery, StudyResult
-from adit_core.services.nodes import NodeRole, usable_nodes
+from adit_core.services.nodes import usable_nodes
+from adit_core.services.rights import NodeRole
 from adit_core.services.sessions import Principal
 from ui.components.handover import HandedOver, HandedStudy, hand_over
 from ui.components.sentences import verbatim

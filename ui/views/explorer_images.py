@@ -6,8 +6,8 @@ from adit_core.api.wiring import connected
 from adit_core.db import User
 from adit_core.dicom.frames import Window
 from adit_core.dicom.query import InstanceResult, SeriesResult
-from adit_core.services.nodes import NodeRole, get_node
-from adit_core.services.rights import require_node
+from adit_core.services.nodes import get_node
+from adit_core.services.rights import NodeRole, require_node
 from adit_core.services.routes import receiver_address
 from adit_core.services.search import MOST_RESULTS
 from adit_core.services.sessions import Principal

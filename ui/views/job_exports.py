@@ -7,6 +7,7 @@ from adit_core.db.engine import Database
 from adit_core.services.job_export import export_series, export_tasks
 from adit_core.services.text_sheet import SheetFormat
 from adit_core.settings import Settings
+from ui.session import address
 
 _FILES = {
     SheetFormat.XLSX: "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
@@ -26,11 +27,12 @@ def offer_export(db: Database, user: User, job_id: int) -> None:
     """Offer the studies of a job, or their series, with what became of each, as a file of either kind."""
     with st.popover("Export", type="tertiary", icon=":material/download:"):
         st.caption("The studies of the job, or their series, with counts. The file holds PatientIDs.")
+        came_from = address()
         for parts, export in (("studies", export_tasks), ("series", export_series)):
             for form, media_type in _FILES.items():
                 st.download_button(
                     f"{parts.capitalize()} (.{form})",
-                    lambda form=form, export=export: export(db, user, job_id, form),
+                    lambda form=form, export=export: export(db, user, job_id, form, address=came_from),
                     file_name=f"job-{job_id}-{parts}.{form}",
                     mime=media_type,
                     key=f"{parts}-{form}",

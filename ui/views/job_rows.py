@@ -15,7 +15,7 @@ from ui.components.amounts import number
 from ui.components.sheet import MEDIA_TYPES
 from ui.components.table import Badge, Column, Grid, Link, Row, Text, Tone, table
 from ui.components.url import number_in_url
-from ui.session import note_activity
+from ui.session import address, note_activity
 from ui.views.job_pages import go_to_first, offer_pages
 
 _PAGE_LENGTH = 50
@@ -45,10 +45,11 @@ _RESULT_COLUMNS = (
 
 def offer_results(db: Database, user: User, job_id: int) -> None:
     """Show a button for each kind of file that the results can be downloaded as."""
+    came_from = address()
     for form, media_type in MEDIA_TYPES.items():
         st.download_button(
             f"Results (.{form})",
-            lambda form=form: export_results(db, user, job_id, form),
+            lambda form=form: export_results(db, user, job_id, form, address=came_from),
             file_name=f"job-{job_id}-results.{form}",
             mime=media_type,
             icon=":material/download:",
@@ -89,7 +90,9 @@ def show_rows(db: Database, user: User, job_id: int) -> None:
         wrap=True,
     )
     after = number_in_url("after")
-    rows = list_rows(db, user, job_id, statuses=statuses, limit=_PAGE_LENGTH + 1, after=after)
+    rows = list_rows(
+        db, user, job_id, statuses=statuses, limit=_PAGE_LENGTH + 1, after=after, address=address()
+    )
     if not rows:
         st.caption("No row of the query came to this.")
         return

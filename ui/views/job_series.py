@@ -9,6 +9,7 @@ from ui.components.amounts import number
 from ui.components.status import status_word
 from ui.components.table import Bar, Column, Grid, Row, Text, Tone, table
 from ui.components.url import number_in_url
+from ui.session import address
 from ui.views.job_pages import go_to_first, offer_pages
 
 _STUDIES_OF_PAGE = 50
@@ -37,7 +38,9 @@ def show_series(db: Database, user: User, job_id: int) -> None:
         wrap=True,
     )
     after_id = number_in_url("after")
-    page = list_series(db, user, job_id, statuses=statuses, limit=_STUDIES_OF_PAGE, after_id=after_id)
+    page = list_series(
+        db, user, job_id, statuses=statuses, limit=_STUDIES_OF_PAGE, after_id=after_id, address=address()
+    )
     if page.series:
         table(Grid("Series of the job", _COLUMNS, tuple(map(_row, page.series))), key="all-series")
     else:

@@ -13,7 +13,7 @@ from ui.components.amounts import number
 from ui.components.status import status_badge, status_tone, status_word
 from ui.components.table import Bar, Column, Grid, Link, Row, Text, Tone, table
 from ui.components.url import number_in_url
-from ui.session import note_activity
+from ui.session import address, note_activity
 from ui.views.job_approval import Approval
 from ui.views.job_pages import go_to_first, offer_pages
 from ui.views.task_actions import offer_task_actions
@@ -56,7 +56,9 @@ def show_tasks(wiring: Wiring, user: User, job_id: int, approval: Approval | Non
         wrap=True,
     )
     after_id = number_in_url("after")
-    tasks = list_tasks(db, user, job_id, statuses=statuses, limit=_PAGE_LENGTH + 1, after_id=after_id)
+    tasks = list_tasks(
+        db, user, job_id, statuses=statuses, limit=_PAGE_LENGTH + 1, after_id=after_id, address=address()
+    )
     if not tasks:
         st.caption("No study of the job has this status.")
         return
@@ -103,7 +105,7 @@ def _row(task: Task, details: Grid | None, approval: Approval | None) -> Row:
 
 
 def _series(db: Database, user: User, task: Task) -> Grid:
-    series = series_of_task(db, user, task.id)
+    series = series_of_task(db, user, task.id, address=address())
     rows = [
         Row(
             each.series_instance_uid,

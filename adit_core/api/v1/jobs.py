@@ -118,6 +118,7 @@ def tasks(
         statuses=status or (),
         limit=paging.limit,
         after_id=paging.cursor,
+        address=caller.address,
     )
     return paging.page([Task.model_validate(task) for task in found], lambda task: task.id)
 
@@ -140,6 +141,7 @@ def series(
         statuses=status or (),
         limit=paging.limit,
         after_id=paging.cursor,
+        address=caller.address,
     )
     return Page(items=[SeriesOfJob.model_validate(each) for each in found.series], next=found.next_after)
 
@@ -169,7 +171,13 @@ def results(
 ) -> Page[AnsweredRow]:
     """List the rows of a batch query, in the order of the spreadsheet, with what was found for each."""
     rows = list_rows(
-        wiring.database, caller.user, job_id, statuses=status or (), limit=paging.limit, after=paging.cursor
+        wiring.database,
+        caller.user,
+        job_id,
+        statuses=status or (),
+        limit=paging.limit,
+        after=paging.cursor,
+        address=caller.address,
     )
     return paging.page([AnsweredRow.model_validate(row) for row in rows], lambda row: row.row)
 
@@ -193,7 +201,7 @@ def export(
     format: SheetFormat = SheetFormat.XLSX,  # noqa: A002
 ) -> Response:
     """Get the results of a batch query as a spreadsheet, which a batch transfer takes as it is."""
-    content = export_results(wiring.database, caller.user, job_id, format)
+    content = export_results(wiring.database, caller.user, job_id, format, address=caller.address)
     name = f"query-{job_id}.{format.value}"
     return Response(
         content,

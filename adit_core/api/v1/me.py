@@ -16,6 +16,7 @@ from adit_core.api.v1.creating import OneCreation
 from adit_core.api.v1.values import Given, Id, JobName, Shown
 from adit_core.db import Permission, TokenScope
 from adit_core.errors import NotAllowed
+from adit_core.services.rights import permissions_of
 from adit_core.services.sign_in_throttle import Attempt, throttled
 from adit_core.services.tokens import (
     LONGEST_LIFE,
@@ -26,7 +27,6 @@ from adit_core.services.tokens import (
     revoke_token,
     token_for_password,
 )
-from adit_core.services.users import permissions_of
 
 router = APIRouter(tags=["me"])
 

@@ -8,7 +8,8 @@ from adit_core.api.v1.values import Shown
 from adit_core.db import DicomNode, NodeKind, StorageForm
 from adit_core.dicom.node import WebService
 from adit_core.services.node_check import NodeCheck
-from adit_core.services.nodes import NodeRole, services_of
+from adit_core.services.nodes import services_of
+from adit_core.services.rights import NodeRole
 from adit_core.services.web_nodes import prefixes_of, web_services_of
 
 _ANYTHING: TypeAdapter[Any] = TypeAdapter(Any)

@@ -8,8 +8,8 @@ from adit_core.api.v1.values import Given, NodeName, Text
 from adit_core.errors import NotAllowed
 from adit_core.services.node_check import check_node
 from adit_core.services.node_gate import closed_nodes
-from adit_core.services.nodes import NodeRole, get_node, may_use, usable_nodes
-from adit_core.services.rights import require_staff
+from adit_core.services.nodes import get_node, usable_nodes
+from adit_core.services.rights import NodeRole, may_use, require_staff
 
 router = APIRouter(prefix="/nodes", tags=["nodes"])
 

@@ -27,7 +27,8 @@ def show(wiring: Wired, caller: Reader, task_id: TaskId) -> TaskDetail:
 @router.get("/{task_id}/series")
 def series(wiring: Wired, caller: Reader, task_id: TaskId) -> list[Series]:
     """Show how far the series of a task are, by series number."""
-    return [Series.model_validate(row) for row in series_of_task(wiring.database, caller.user, task_id)]
+    found = series_of_task(wiring.database, caller.user, task_id, address=caller.address)
+    return [Series.model_validate(row) for row in found]
 
 
 @router.delete("/{task_id}", status_code=204)
@@ -45,7 +46,7 @@ def act(wiring: Wired, caller: Submitter, task_id: TaskId, action: TaskActionNam
 
 
 def _detail(wiring: Wiring, caller: Caller, task_id: int) -> TaskDetail:
-    task = Task.model_validate(show_task(wiring.database, caller.user, task_id))
+    task = Task.model_validate(show_task(wiring.database, caller.user, task_id, address=caller.address))
     refusals = refusals_of_task(wiring.database, caller.user, task_id)
     return TaskDetail(
         **task.model_dump(),
