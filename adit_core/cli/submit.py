@@ -9,15 +9,20 @@ from adit_core.cli.command import new_app
 from adit_core.cli.output import AsJson
 from adit_core.cli.submit_mass import mass
 from adit_core.cli.submit_options import (
+    Archive,
     Destination,
     DirectMove,
     ExcludedModalities,
     Name,
+    Nifti,
     Preview,
     Project,
     Source,
+    TrialProtocolId,
+    TrialProtocolName,
     Urgent,
     Watch,
+    archive_password,
     present_submitted,
     transfer_options,
 )
@@ -63,6 +68,10 @@ def batch(
     urgent: Urgent = False,
     exclude_modality: ExcludedModalities = None,
     direct_move: DirectMove = True,
+    archive: Archive = False,
+    nifti: Nifti = False,
+    trial_protocol_id: TrialProtocolId = "",
+    trial_protocol_name: TrialProtocolName = "",
     preview: Preview = False,
     watch: Watch = False,
     as_json: AsJson = False,
@@ -71,7 +80,13 @@ def batch(
     batch_file = read_batch_file(file)
     with open_database() as db:
         user = acting_user(ctx, db)
-        options = transfer_options(exclude_modality, direct_move=direct_move)
+        options = transfer_options(
+            exclude_modality,
+            direct_move=direct_move,
+            nifti=nifti,
+            trial_protocol_id=trial_protocol_id,
+            trial_protocol_name=trial_protocol_name,
+        )
         request = TransferRequest(
             owner_id=user.id,
             source=source,
@@ -80,6 +95,7 @@ def batch(
             name=name,
             urgent=urgent,
             options=options,
+            archive_password=archive_password(archive=archive),
         )
         if preview:
             found = preview_studies(
@@ -117,6 +133,10 @@ def studies(
     urgent: Urgent = False,
     exclude_modality: ExcludedModalities = None,
     direct_move: DirectMove = True,
+    archive: Archive = False,
+    nifti: Nifti = False,
+    trial_protocol_id: TrialProtocolId = "",
+    trial_protocol_name: TrialProtocolName = "",
     preview: Preview = False,
     watch: Watch = False,
     as_json: AsJson = False,
@@ -124,7 +144,13 @@ def studies(
     """Transfer studies of one patient, or some of their series."""
     with open_database() as db:
         user = acting_user(ctx, db)
-        options = transfer_options(exclude_modality, direct_move=direct_move)
+        options = transfer_options(
+            exclude_modality,
+            direct_move=direct_move,
+            nifti=nifti,
+            trial_protocol_id=trial_protocol_id,
+            trial_protocol_name=trial_protocol_name,
+        )
         request = TransferRequest(
             owner_id=user.id,
             source=source,
@@ -133,6 +159,7 @@ def studies(
             name=name,
             urgent=urgent,
             options=options,
+            archive_password=archive_password(archive=archive),
         )
         picked = [_picked(patient_id, text, pseudonym) for text in study]
         if preview:

@@ -28,6 +28,7 @@ def preview_job(
         NotFound: There is no such job, or it is not the user's to see.
         NotAllowed: The user is not staff.
         ActionNotPossible: It does not wait for approval, or is of another kind than `PREVIEWED_KINDS`.
+        SecretUnreadable: The password of its archive was sealed with a key that is not at hand.
         AditError: What the nodes raise, and what submitting such a job raises.
     """
     require_staff(user)
@@ -43,6 +44,7 @@ def preview_job(
             project=project.name if project else "",
             urgent=job.urgent,
             options=job.options,
+            archive_password=db.keyring.unseal(job.archive_password) if job.archive_password else "",
             address=address,
         )
         tasks = session.exec(select(Task).where(Task.job_id == job_id).order_by(col(Task.id))).all()
