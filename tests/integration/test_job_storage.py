@@ -190,7 +190,7 @@ def test_the_trial_protocol_of_a_job_replaces_that_of_the_project(way: Way, tmp_
     ],
 )
 def test_a_trial_protocol_that_cannot_be_written_is_refused(
-    way: Way, options: dict[str, str], project: str, problem: str
+    way: Way, options: dict[str, Any], project: str, problem: str
 ) -> None:
     (found,) = refusal_of(way, project=project, options=TransferOptions(**options))
     assert found[1].startswith(problem)
