@@ -33,6 +33,7 @@ from ui.views.transfer_options import (
     choose_project,
     choose_storage,
     choose_urgent,
+    transfer_in_words,
 )
 from ui.views.transfer_preview import offer_preview
 
@@ -173,8 +174,8 @@ def _summary(search: LiveSearch, picked: Sequence[Picked], order: Order) -> str:
             parts.append(f"{more}**{number(sum(known))}** {word}")
     patients = len({each.study.reference.patient_id for each in picked})
     of = f"of {number(patients)} {'patient' if patients == 1 else 'patients'}"
-    to = f" to **{verbatim(order.request.destination)}**" if order.request.destination else ""
-    return f"Selected: {', '.join(parts)} {of}, from **{verbatim(search.node_name)}**{to}."
+    way = f"from **{verbatim(search.node_name)}**." if order.missing else transfer_in_words(order.request)
+    return f"Selected: {', '.join(parts)} {of}, {way}"
 
 
 def _problems(wiring: Wiring, order: Order) -> Sequence[str]:
