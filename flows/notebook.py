@@ -100,6 +100,10 @@ def submit_batch(
     urgent: bool = False,
     excluded_modalities: Sequence[str] = (),
     direct_move: bool = True,
+    archive_password: str = "",
+    as_nifti: bool = False,
+    trial_protocol_id: str = "",
+    trial_protocol_name: str = "",
     user: str = "",
 ) -> NotebookJob:
     """Have the studies of a batch file transferred; a job that has to wait for Prefect says so.
@@ -114,6 +118,10 @@ def submit_batch(
         urgent: Whether it goes before others.
         excluded_modalities: Series of these are left out.
         direct_move: Whether archives may send straight to each other, where both nodes allow it.
+        archive_password: Puts all studies into one encrypted 7z archive in a folder.
+        as_nifti: Has a folder keep NIfTI volumes instead of DICOM files.
+        trial_protocol_id: Written into the data sets instead of the project's trial protocol.
+        trial_protocol_name: Of the trial protocol with that ID.
         user: In whose name; by default ADIT_USER, else the only active staff user.
 
     Raises:
@@ -129,7 +137,14 @@ def submit_batch(
         project=project,
         name=name,
         urgent=urgent,
-        options=_options(excluded_modalities, direct_move=direct_move),
+        options=TransferOptions(
+            excluded_modalities=tuple(excluded_modalities),
+            direct_move=direct_move,
+            as_nifti=as_nifti,
+            trial_protocol_id=trial_protocol_id,
+            trial_protocol_name=trial_protocol_name,
+        ),
+        archive_password=archive_password,
     )
     job_id = submit_batch_transfer(session.db, session.launcher, request, studies)
     return session.job(job_id)
@@ -145,6 +160,10 @@ def submit_studies(
     urgent: bool = False,
     excluded_modalities: Sequence[str] = (),
     direct_move: bool = True,
+    archive_password: str = "",
+    as_nifti: bool = False,
+    trial_protocol_id: str = "",
+    trial_protocol_name: str = "",
     user: str = "",
 ) -> NotebookJob:
     """Have chosen studies or series transferred; everything else is as in `submit_batch`."""
@@ -155,7 +174,14 @@ def submit_studies(
         project=project,
         name=name,
         urgent=urgent,
-        options=_options(excluded_modalities, direct_move=direct_move),
+        options=TransferOptions(
+            excluded_modalities=tuple(excluded_modalities),
+            direct_move=direct_move,
+            as_nifti=as_nifti,
+            trial_protocol_id=trial_protocol_id,
+            trial_protocol_name=trial_protocol_name,
+        ),
+        archive_password=archive_password,
     )
     return session.job(submit_selective_transfer(session.db, session.launcher, request, studies))
 
@@ -169,6 +195,10 @@ def submit_mass(
     name: str = "",
     urgent: bool = False,
     direct_move: bool = True,
+    archive_password: str = "",
+    as_nifti: bool = False,
+    trial_protocol_id: str = "",
+    trial_protocol_name: str = "",
     user: str = "",
 ) -> NotebookJob:
     """Have all studies transferred that `options` choose; everything else is as in `submit_batch`."""
@@ -179,7 +209,13 @@ def submit_mass(
         project=project,
         name=name,
         urgent=urgent,
-        options=_options((), direct_move=direct_move),
+        options=TransferOptions(
+            direct_move=direct_move,
+            as_nifti=as_nifti,
+            trial_protocol_id=trial_protocol_id,
+            trial_protocol_name=trial_protocol_name,
+        ),
+        archive_password=archive_password,
     )
     return session.job(submit_mass_transfer(session.db, session.launcher, request, options))
 
@@ -192,6 +228,10 @@ def submit_files(
     name: str = "",
     urgent: bool = False,
     excluded_modalities: Sequence[str] = (),
+    archive_password: str = "",
+    as_nifti: bool = False,
+    trial_protocol_id: str = "",
+    trial_protocol_name: str = "",
     user: str = "",
 ) -> NotebookJob:
     """Have DICOM files of this machine transferred, also all below folders, as in `submit_batch`.
@@ -206,7 +246,14 @@ def submit_files(
         project=project,
         name=name,
         urgent=urgent,
-        options=_options(excluded_modalities, direct_move=False),
+        options=TransferOptions(
+            excluded_modalities=tuple(excluded_modalities),
+            direct_move=False,
+            as_nifti=as_nifti,
+            trial_protocol_id=trial_protocol_id,
+            trial_protocol_name=trial_protocol_name,
+        ),
+        archive_password=archive_password,
     )
     uploaded = receive_upload(
         session.db,
@@ -281,6 +328,7 @@ class _Session:
         name: str,
         urgent: bool,
         options: TransferOptions,
+        archive_password: str,
     ) -> TransferRequest:
         return TransferRequest(
             owner_id=self.owner.id,
@@ -290,14 +338,11 @@ class _Session:
             name=name,
             urgent=urgent,
             options=options,
+            archive_password=archive_password,
         )
 
     def job(self, job_id: int) -> NotebookJob:
         return NotebookJob(job_id, self.db, self.owner)
-
-
-def _options(excluded_modalities: Sequence[str], *, direct_move: bool) -> TransferOptions:
-    return TransferOptions(excluded_modalities=tuple(excluded_modalities), direct_move=direct_move)
 
 
 def _read_query(query: str | Path | pd.DataFrame) -> QueryFile:

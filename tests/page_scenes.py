@@ -89,6 +89,10 @@ def _selective(page: Page, _: Path) -> None:
     row.get_by_role("checkbox").first.check()
     expect(page.get_by_text("Selected: 1 study")).to_be_visible()
     choose(page, "Destination", RESEARCH)
+    choose(page, "Kept as", "One encrypted archive")
+    password = page.get_by_role("textbox", name="Password of the archive")
+    password.fill("for the picture only")
+    password.press("Enter")
     choose(page, "Pseudonymization", LIVER)
     expect(page.get_by_role("button", name="Transfer", exact=True)).to_be_enabled()
 
@@ -141,6 +145,8 @@ def _upload(page: Page, folder: Path) -> None:
     expect(page.get_by_role("table", name="Studies that were recognised")).to_be_visible()
     choose(page, "Destination", RESEARCH)
     choose(page, "Pseudonymize for project", LIVER)
+    page.get_by_role("button", name="Preview", exact=True).click()
+    expect(page.get_by_role("table", name="Studies that would be transferred")).to_be_visible()
 
 
 def _explorer(page: Page, _: Path) -> None:

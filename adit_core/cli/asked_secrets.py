@@ -19,6 +19,7 @@ from adit_core.dicom.credentials import (
 
 WEB_VARIABLE = "ADIT_WEB_SECRET"
 PROXY_VARIABLE = "ADIT_PROXY_PASSWORD"
+ARCHIVE_VARIABLE = "ADIT_ARCHIVE_PASSWORD"
 
 
 def asked_secret(variable: str, what: str, *, is_new: bool = False) -> str:

@@ -251,12 +251,16 @@ def _change(
 
 def _details(job: JobView) -> RenderableType:
     excluded = " ".join(job.options.excluded_modalities)
+    trial = " ".join(filter(None, (job.options.trial_protocol_id, job.options.trial_protocol_name)))
     grid = Table.grid(padding=(0, 2))
     for name, value in (
         ("name", job.name),
         ("owner", job.owner),
         ("kind", "urgent " * job.urgent + job.kind.value),
         ("excluded", excluded),
+        ("archive", job.archive_file),
+        ("NIfTI", "yes" * job.options.as_nifti),
+        ("trial protocol", trial),
         ("created", local_time(job.created_at)),
         ("started", local_time(job.started_at)),
         ("ended", local_time(job.ended_at)),

@@ -7,7 +7,7 @@ from typing import Annotated, TypeVar
 import typer
 from rich.console import RenderableType
 
-from adit_core.cli.asked_secrets import asked_secret
+from adit_core.cli.asked_secrets import ARCHIVE_VARIABLE, asked_secret
 from adit_core.cli.command import new_app
 from adit_core.cli.node_policy import policy
 from adit_core.cli.output import AsJson, present
@@ -43,7 +43,6 @@ app.command("policy")(policy)
 
 S = TypeVar("S", Service, WebService)
 
-_PASSWORD_VARIABLE = "ADIT_ARCHIVE_PASSWORD"  # noqa: S105 - the name of a variable
 
 Name = Annotated[str, typer.Argument(help="What users call the node.")]
 Template = Annotated[
@@ -248,7 +247,7 @@ def folder(
         series=series,
         instance=instance,
         archive=archive,
-        password=asked_secret(_PASSWORD_VARIABLE, "Password", is_new=True) if holds in ARCHIVES else "",
+        password=asked_secret(ARCHIVE_VARIABLE, "Password", is_new=True) if holds in ARCHIVES else "",
         sidecars=SidecarContent.EVERYTHING if full_sidecars else SidecarContent.TECHNICAL,
     )
     with open_database() as db:

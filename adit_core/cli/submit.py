@@ -9,15 +9,20 @@ from adit_core.cli.command import new_app
 from adit_core.cli.output import AsJson
 from adit_core.cli.submit_mass import mass
 from adit_core.cli.submit_options import (
+    Archive,
     Destination,
     DirectMove,
     ExcludedModalities,
     Name,
+    Nifti,
     Preview,
     Project,
     Source,
+    TrialProtocolId,
+    TrialProtocolName,
     Urgent,
     Watch,
+    archive_password,
     present_submitted,
     transfer_options,
 )
@@ -64,6 +69,10 @@ def batch(
     urgent: Urgent = False,
     exclude_modality: ExcludedModalities = None,
     direct_move: DirectMove = True,
+    archive: Archive = False,
+    nifti: Nifti = False,
+    trial_protocol_id: TrialProtocolId = "",
+    trial_protocol_name: TrialProtocolName = "",
     preview: Preview = False,
     watch: Watch = False,
     as_json: AsJson = False,
@@ -72,7 +81,13 @@ def batch(
     batch_file = read_batch_file(file)
     with open_database() as db:
         user = acting_user(ctx, db)
-        options = transfer_options(exclude_modality, direct_move=direct_move)
+        options = transfer_options(
+            exclude_modality,
+            direct_move=direct_move,
+            nifti=nifti,
+            trial_protocol_id=trial_protocol_id,
+            trial_protocol_name=trial_protocol_name,
+        )
         request = TransferRequest(
             owner_id=user.id,
             source=source,
@@ -81,6 +96,7 @@ def batch(
             name=name,
             urgent=urgent,
             options=options,
+            archive_password=archive_password(archive=archive),
         )
         if preview:
             present_preview(preview_batch(db, request, batch_file), as_json=as_json)
@@ -111,6 +127,10 @@ def studies(
     urgent: Urgent = False,
     exclude_modality: ExcludedModalities = None,
     direct_move: DirectMove = True,
+    archive: Archive = False,
+    nifti: Nifti = False,
+    trial_protocol_id: TrialProtocolId = "",
+    trial_protocol_name: TrialProtocolName = "",
     preview: Preview = False,
     watch: Watch = False,
     as_json: AsJson = False,
@@ -118,7 +138,13 @@ def studies(
     """Transfer studies of one patient, or some of their series."""
     with open_database() as db:
         user = acting_user(ctx, db)
-        options = transfer_options(exclude_modality, direct_move=direct_move)
+        options = transfer_options(
+            exclude_modality,
+            direct_move=direct_move,
+            nifti=nifti,
+            trial_protocol_id=trial_protocol_id,
+            trial_protocol_name=trial_protocol_name,
+        )
         request = TransferRequest(
             owner_id=user.id,
             source=source,
@@ -127,6 +153,7 @@ def studies(
             name=name,
             urgent=urgent,
             options=options,
+            archive_password=archive_password(archive=archive),
         )
         picked = [_picked(patient_id, text, pseudonym) for text in study]
         if preview:

@@ -9,14 +9,19 @@ import typer
 
 from adit_core.cli.output import AsJson
 from adit_core.cli.submit_options import (
+    Archive,
     Destination,
     DirectMove,
     Name,
+    Nifti,
     Preview,
     Project,
     Source,
+    TrialProtocolId,
+    TrialProtocolName,
     Urgent,
     Watch,
+    archive_password,
     present_submitted,
     transfer_options,
 )
@@ -71,6 +76,10 @@ def mass(
     name: Name = "",
     urgent: Urgent = False,
     direct_move: DirectMove = True,
+    archive: Archive = False,
+    nifti: Nifti = False,
+    trial_protocol_id: TrialProtocolId = "",
+    trial_protocol_name: TrialProtocolName = "",
     preview: Preview = False,
     watch: Watch = False,
     as_json: AsJson = False,
@@ -103,7 +112,13 @@ def mass(
     wanted = mass_options(_merged(read_mass_file(file) if file else {}, given))
     with open_database() as db:
         user = acting_user(ctx, db)
-        options = transfer_options(None, direct_move=direct_move)
+        options = transfer_options(
+            None,
+            direct_move=direct_move,
+            nifti=nifti,
+            trial_protocol_id=trial_protocol_id,
+            trial_protocol_name=trial_protocol_name,
+        )
         request = TransferRequest(
             owner_id=user.id,
             source=source,
@@ -112,6 +127,7 @@ def mass(
             name=name,
             urgent=urgent,
             options=options,
+            archive_password=archive_password(archive=archive),
         )
         if preview:
             present_preview(preview_mass_transfer(db, request, wanted), as_json=as_json)

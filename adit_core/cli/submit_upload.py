@@ -7,13 +7,18 @@ import typer
 
 from adit_core.cli.output import AsJson, warn
 from adit_core.cli.submit_options import (
+    Archive,
     Destination,
     ExcludedModalities,
     Name,
+    Nifti,
     Preview,
     Project,
+    TrialProtocolId,
+    TrialProtocolName,
     Urgent,
     Watch,
+    archive_password,
     present_submitted,
     transfer_options,
 )
@@ -41,6 +46,10 @@ def upload(
     name: Name = "",
     urgent: Urgent = False,
     exclude_modality: ExcludedModalities = None,
+    archive: Archive = False,
+    nifti: Nifti = False,
+    trial_protocol_id: TrialProtocolId = "",
+    trial_protocol_name: TrialProtocolName = "",
     preview: Preview = False,
     watch: Watch = False,
     as_json: AsJson = False,
@@ -49,7 +58,13 @@ def upload(
     settings = get_settings()
     with open_database() as db:
         user = acting_user(ctx, db)
-        options = transfer_options(exclude_modality, direct_move=False)
+        options = transfer_options(
+            exclude_modality,
+            direct_move=False,
+            nifti=nifti,
+            trial_protocol_id=trial_protocol_id,
+            trial_protocol_name=trial_protocol_name,
+        )
         request = TransferRequest(
             owner_id=user.id,
             source=None,
@@ -58,6 +73,7 @@ def upload(
             name=name,
             urgent=urgent,
             options=options,
+            archive_password=archive_password(archive=archive),
         )
         uploaded = receive_upload(
             db, user, files_below(paths), root=settings.resolved_uploads(), limits=upload_limits(settings)

@@ -60,6 +60,11 @@ class Job:
         return self._told["destination"]
 
     @property
+    def archive_file(self) -> str:
+        """The encrypted archive, in the folder, that all studies go into; empty if there is none."""
+        return self._told["archive_file"]
+
+    @property
     def status(self) -> str:
         """UNVERIFIED, PENDING, IN_PROGRESS, CANCELING, CANCELED, SUCCESS, WARNING or FAILURE."""
         return self._told["status"]

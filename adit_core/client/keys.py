@@ -68,6 +68,13 @@ class _DeliveryOptions(JobOptions, total=False):
     """The name of the project that the studies are pseudonymized for."""
     excluded_modalities: Sequence[str]
     """Series of these are left out."""
+    as_nifti: bool
+    """Have a folder keep NIfTI volumes instead of DICOM files."""
+    archive_password: str
+    """Have all studies put into one encrypted 7z archive in a folder, which `Job.archive_file` names."""
+    trial_protocol_id: str
+    """Written into the data sets instead of the project's trial protocol."""
+    trial_protocol_name: str
 
 
 class MassOptions(_DeliveryOptions, total=False):

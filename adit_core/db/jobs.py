@@ -8,6 +8,7 @@ from sqlmodel import Field
 
 from adit_core.db.columns import NEVER_REUSE_IDS, Table, UtcDateTime, utc_now, validated, words
 from adit_core.db.mass import MassTransferOptions
+from adit_core.db.secrets import Sealed, SealedSecret
 
 
 class JobKind(StrEnum):
@@ -47,6 +48,11 @@ class TransferOptions(BaseModel):
     """Series of these modalities are filtered: counted, but not transferred."""
     direct_move: bool = True
     """Whether the source may be asked to send straight to the destination, where both nodes allow it."""
+    as_nifti: bool = False
+    """Whether a folder gets NIfTI volumes instead of DICOM files."""
+    trial_protocol_id: str = ""
+    """What data sets get instead of the project's trial protocol; empty for that of the project."""
+    trial_protocol_name: str = ""
 
 
 class Job(Table, table=True):
@@ -65,6 +71,8 @@ class Job(Table, table=True):
     project_id: int | None = Field(default=None, foreign_key="pseudonym_project.id", ondelete="RESTRICT")
     """What it is pseudonymized for; None if nothing is changed."""
     options: TransferOptions = Field(default_factory=TransferOptions, sa_type=validated(TransferOptions))
+    archive_password: Sealed | None = Field(default=None, sa_type=SealedSecret)
+    """Of the encrypted archive that all studies go into; None if there is none."""
     mass: MassTransferOptions | None = Field(default=None, sa_type=validated(MassTransferOptions))
     """What a mass transfer looks for; None for the other kinds."""
     urgent: bool = False

@@ -31,8 +31,13 @@ class Project:
             refuse(InputProblem(f"must have at least {_SHORTEST_SECRET} bytes", field="secret"))
         for name in ("trial_protocol_id", "trial_protocol_name"):
             value: str = getattr(self, name)
-            if len(value) > _LONGEST_VALUE or not value.isascii() or not value.isprintable() or "\\" in value:
+            if not is_fit_for_mark(value):
                 refuse(InputProblem("must be at most 64 ASCII characters without backslash", field=name))
+
+
+def is_fit_for_mark(value: str) -> bool:
+    """Tell whether a value can be a mark of a trial in whatever character set an instance has."""
+    return len(value) <= _LONGEST_VALUE and value.isascii() and value.isprintable() and "\\" not in value
 
 
 @dataclass(frozen=True, slots=True)

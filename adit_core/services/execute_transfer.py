@@ -12,6 +12,7 @@ from adit_core.dicom.transfer import Progress, Route, transfer_study
 from adit_core.errors import TaskStopped
 from adit_core.services.deidentify import StudyDeidentifier
 from adit_core.services.disk_watch import require_space_of_node
+from adit_core.services.job_storage import archive_of, destination_value
 from adit_core.services.launching import node_ids_of
 from adit_core.services.node_visits import TransferVisit
 from adit_core.services.nodes import node_value
@@ -41,8 +42,10 @@ def execute_transfer(work: Work) -> TaskOutcome:
     require_space_of_node(db, nodes[-1])
     source = uploaded_folder(db, job.id) if job.source_id is None else node_value(db, nodes[0])
     project = project_of(db, job)
-    transformer = None if project is None else study_deidentifier(db, project, task)
-    destination = _destination(node_value(db, nodes[-1]), transformer)
+    transformer = None if project is None else study_deidentifier(db, project, task, job.options)
+    destination = _destination(
+        destination_value(db, nodes[-1], job.options, archive_of(db, job)), transformer
+    )
 
     def record(outcome: StudyOutcome) -> None:
         is_mine = record_progress(

@@ -29,6 +29,7 @@ def preview_job(
         NotFound: There is no such job, or it is not the user's to see.
         NotAllowed: The user is not staff.
         ActionNotPossible: It does not wait for approval.
+        SecretUnreadable: The password of its archive was sealed with a key that is not at hand.
         AditError: What the nodes raise, and what submitting such a job raises.
     """
     require_staff(user)
@@ -65,6 +66,7 @@ def _request(db: Database, user: User, job: Job, address: str) -> TransferReques
             project=session.get_one(PseudonymProject, job.project_id).name if job.project_id else "",
             urgent=job.urgent,
             options=job.options,
+            archive_password=db.keyring.unseal(job.archive_password) if job.archive_password else "",
             address=address,
         )
 

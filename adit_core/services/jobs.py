@@ -26,6 +26,7 @@ from adit_core.services.action_rules import Asker, JobAction, refusals_of_job_ac
 from adit_core.services.job_access import asker, job_states, may_see, sees_all, visible
 from adit_core.services.job_progress import JobProgress, measure
 from adit_core.services.job_status import TaskNumbers
+from adit_core.services.job_storage import archive_file_of
 from adit_core.services.launching import node_ids_of
 from adit_core.services.looks import record_look
 from adit_core.services.node_gate import reasons_to_wait
@@ -42,6 +43,8 @@ class JobView:
     source: str | None
     destination: str | None
     options: TransferOptions
+    archive_file: str
+    """The encrypted archive, in the folder, that all studies go into; empty if there is none."""
     urgent: bool
     status: JobStatus
     message: str
@@ -271,6 +274,7 @@ def _view(
         source=node_names.get(job.source_id),
         destination=node_names.get(job.destination_id),
         options=job.options,
+        archive_file=archive_file_of(job),
         urgent=job.urgent,
         status=job.status,
         message=job.message,

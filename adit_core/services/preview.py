@@ -17,7 +17,7 @@ from adit_core.db import MassTransferOptions, NodePolicy, Partition
 from adit_core.db.audit import AuditAction
 from adit_core.db.engine import Database
 from adit_core.deid.subject import Subject
-from adit_core.dicom.node import FolderNode, Node, QueryRoot
+from adit_core.dicom.node import FolderNode, QueryRoot
 from adit_core.dicom.ports import Destination, ExpectedSeries, ExpectedStudy, Searcher
 from adit_core.dicom.query import SeriesQuery, SeriesResult, StudyQuery, StudyResult
 from adit_core.dicom.references import StudyReference
@@ -25,6 +25,7 @@ from adit_core.errors import AditError, InputProblem, InvalidInput
 from adit_core.services import audit
 from adit_core.services.deidentify import StudyDeidentifier
 from adit_core.services.discovery import Discovery, find_limit
+from adit_core.services.job_storage import JobArchive, destination_value
 from adit_core.services.measured import Measured, measured
 from adit_core.services.node_gate import require_open
 from adit_core.services.node_places import SHORT_PATIENCE, node_places
@@ -292,12 +293,15 @@ def _asking(
         for node in sorted(nodes, key=lambda node: node.id):
             stack.enter_context(node_places(db).taken(db, node, patience=SHORT_PATIENCE))
         if source is not None:
-            value: Node = node_value(db, source)
-            searcher = stack.enter_context(visiting_searcher(db, source.id, searcher_of(value)))
+            searching = searcher_of(node_value(db, source))
+            searcher = stack.enter_context(visiting_searcher(db, source.id, searching))
         else:
             assert uploaded is not None, "what has no source was uploaded"
             searcher = stack.enter_context(searcher_of(uploaded))
-        delivering = stack.enter_context(destination_of(node_value(db, destination)))
+        password = transfer.request.archive_password
+        archive = JobArchive(password) if password else None
+        value = destination_value(db, destination, transfer.request.options, archive)
+        delivering = stack.enter_context(destination_of(value))
         _audit(db, transfer)
         yield _Questions(db, searcher, delivering, transfer, known)
 

@@ -23,11 +23,13 @@ from adit_core.errors import InputProblem, refuse
 from adit_core.services import audit
 from adit_core.services.approval import initial_message, initial_status
 from adit_core.services.disk_watch import space_problems
+from adit_core.services.job_storage import storage_problems
 from adit_core.services.launching import Launcher, launch_job
 from adit_core.services.maintenance import require_no_maintenance
 from adit_core.services.nodes import get_node
 from adit_core.services.once import OnceKey, remember
 from adit_core.services.projects import get_project
+from adit_core.services.pseudonymize import trial_problems
 from adit_core.services.pseudonyms import FIELD, Wish, assign_pseudonyms, foreseen_pseudonyms
 from adit_core.services.rights import require_transfer
 from adit_core.services.users import user_of_id
@@ -53,6 +55,8 @@ class TransferRequest:
     """Whether it goes before others."""
     options: TransferOptions = field(default_factory=TransferOptions)
     """How the studies are to be transferred."""
+    archive_password: str = field(default="", repr=False)
+    """Of one encrypted archive that all studies go into below a folder; empty if they do not."""
     address: str = ""
     """The network address that the request came from."""
     once: OnceKey | None = None
@@ -98,6 +102,8 @@ def require_allowed(
         *([] if source is None else source_problems(source)),
         *destination_problems(source, destination),
         *space_problems(db, destination),
+        *storage_problems(destination, request.options, request.archive_password),
+        *trial_problems(request.options, project),
         *problems,
         *name_problems(request.name),
         *_pseudonym_problems(db, project, wishes),
@@ -133,6 +139,7 @@ def write_and_launch(
 
     Raises:
         InvalidInput: Pseudonyms contradict each other, or what is known.
+        SecretUnreadable: There is no key to seal the password of an archive with.
     """
     request = transfer.request
     job = Job(
@@ -143,6 +150,7 @@ def write_and_launch(
         destination_id=transfer.destination.id,
         project_id=transfer.project and transfer.project.id,
         options=request.options,
+        archive_password=db.keyring.seal(request.archive_password) if request.archive_password else None,
         mass=mass,
         urgent=request.urgent,
         run_number=1,
@@ -166,6 +174,7 @@ def write_and_launch(
             project=request.project or None,
             urgent=request.urgent,
             studies=studies,
+            in_archive=bool(request.archive_password) or None,
         )
         session.commit()
     launch_job(db, launcher, job.id)

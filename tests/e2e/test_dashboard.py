@@ -4,7 +4,7 @@ import re
 from datetime import datetime, timedelta
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 from sqlalchemy import text
 from sqlmodel import col, delete, select, update
 
@@ -168,6 +168,62 @@ def test_renewing_leaves_alone_what_did_not_change(web: WebProcess, visit: Visit
     expect(unchanged).to_have_attribute("data-seen", "yes")
     expect(page.get_by_role("link", name="1.2.2")).to_be_focused()
     assert page.evaluate("document.documentElement.scrollHeight") == heights
+
+
+def test_a_click_arrives_though_the_row_is_drawn_anew_under_the_pressed_button(web: WebProcess, visit: Visit):
+    user = web.add_user()
+    job = make_job(web.db, 2, owner=user)
+    first, _ = unfinished_task_ids(web.db, job.id)
+    claim_task(web.db, first, token="worker", lease=600)
+    _progress(web, first, 10)
+
+    page = visit(f"/job?id={job.id}", user=user)
+    row = page.get_by_role("row").filter(has_text="1.2.1")
+    expect(row).to_contain_text("10 / 40")
+    link = row.get_by_role("link", name="1.2.1", exact=True)
+    link.evaluate("link => { link.isTheSame = true; }")
+    _press(page, link)
+    _progress(web, first, 25)
+    expect(row).to_contain_text("25 / 40")
+    assert link.evaluate("link => link.isTheSame")
+    page.mouse.up()
+
+    expect(page.get_by_role("table", name="Series of study 1.2.1")).to_be_visible()
+
+
+def test_a_click_opens_the_job_that_was_pressed_though_another_one_comes_to_its_place(
+    web: WebProcess, visit: Visit
+):
+    user = web.add_user()
+    job = make_job(web.db, owner=user)
+    page = visit("/jobs", user=user)
+    rows = page.get_by_role("table").get_by_role("row")
+    expect(rows).to_have_count(2)
+    _press(page, rows.get_by_role("link").first)
+    another_job(web.db, job)
+    expect(rows).to_have_count(3)
+    page.mouse.up()
+
+    expect(page).to_have_url(f"{web.url}/job?id={job.id}")
+
+
+def test_a_press_that_is_drawn_away_from_the_link_is_no_click(web: WebProcess, visit: Visit):
+    user = web.add_user()
+    make_job(web.db, owner=user)
+    page = visit("/jobs", user=user)
+    _press(page, page.get_by_role("table").get_by_role("link").first)
+    page.mouse.move(700, 20)
+    page.mouse.up()
+
+    expect(page.get_by_role("heading", name="Jobs")).to_be_visible()
+    page.wait_for_timeout(1000)
+    expect(page).to_have_url(f"{web.url}/jobs")
+
+
+def _press(page: Page, link: Locator) -> None:
+    """Press the button of the mouse on a link, and keep it pressed."""
+    link.hover(position={"x": 3, "y": 3})
+    page.mouse.down()
 
 
 def test_the_address_keeps_the_filter(web: WebProcess, visit: Visit):

@@ -27,6 +27,7 @@ from adit_core.services.tokens import create_token
 from adit_core.services.users import create_user
 from deployments.demo.specs import Form, SeriesSpec
 from deployments.demo.studies import write_study
+from tests.archives import extract
 from tests.factories import ct_study, hashes, instances_in, study
 from tests.rows import make_group
 from tests.servers import OrthancServer
@@ -382,3 +383,13 @@ def test_waiting_ends_with_the_token(stack: RunningStack, way: Way):
                 job.wait(timeout=60)
     finally:
         stack.start("worker")
+
+
+def test_studies_are_transferred_into_an_archive_of_the_job(adit: AditClient, way: Way, tmp_path: Path):
+    password = "gull harbour 19"
+    rows = [{"PatientID": HEAD.patient_id, "StudyInstanceUID": HEAD.study_instance_uid}]
+    job = adit.transfer(rows, **way, archive_password=password).wait(timeout=120)
+
+    assert job.status == "SUCCESS"
+    extract(tmp_path / "arrivals" / job.archive_file, password, tmp_path / "extracted")
+    assert set(instances_in(tmp_path / "extracted")) == HEAD.sop_instance_uids()

@@ -10,7 +10,9 @@ from adit_core.db import Job, JobStatus, Task, TaskKind, TaskStatus, TransferOpt
 from adit_core.db.engine import Database
 from adit_core.errors import ActionNotPossible, InvalidInput, JobFailed, NotFound
 from adit_core.services.claims import claim_task, finish_task, unfinished_task_ids
+from adit_core.services.database import configured_database
 from adit_core.services.progress import TaskCounts
+from adit_core.services.projects import ProjectChanges, add_project
 from adit_core.services.submit_selective import PickedStudy
 from adit_core.settings import get_settings
 from deployments.demo.studies import write_study
@@ -189,3 +191,21 @@ def test_a_query_that_asks_nothing_is_refused(db: Database) -> None:
         submit_query(pd.DataFrame({"PatientNaem": ["x"]}), source="PACS")
     with pytest.raises(InvalidInput, match="dtype=str"):
         submit_query(pd.DataFrame({"PatientID": [1]}), source="PACS")
+
+
+def test_how_studies_are_kept_can_be_told(db: Database) -> None:
+    configured = configured_database(get_settings())
+    add_project(configured, "Livers", ProjectChanges())
+    picked = [PickedStudy("P1", "1.2.1")]
+    way = {"source": "PACS", "destination": "Export", "project": "Livers"}
+    archive = submit_studies(picked, **way, archive_password="gull harbour 19")
+    volumes = submit_studies(
+        picked, **way, as_nifti=True, trial_protocol_id="L-2", trial_protocol_name="Livers again"
+    )
+
+    sealed = load(db, Job, archive.id).archive_password
+    assert sealed is not None
+    assert configured.keyring.unseal(sealed) == "gull harbour 19"
+    assert load(db, Job, volumes.id).options == TransferOptions(
+        as_nifti=True, trial_protocol_id="L-2", trial_protocol_name="Livers again"
+    )

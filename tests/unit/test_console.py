@@ -35,6 +35,7 @@ def job_view(counts: TaskCounts = NOTHING_YET, **changes) -> JobView:
         source="PACS",
         destination="Export",
         options=TransferOptions(),
+        archive_file="",
         urgent=False,
         status=JobStatus.IN_PROGRESS,
         message="",

@@ -1,6 +1,7 @@
 // Called by Streamlit whenever the data change. The elements stay, so rows that did not change are kept.
 
 const LONG = 24; // What has more characters may be broken anywhere; a date or a PatientID may not.
+const STEADY = 8; // Pixels that the mouse may move between pressing and letting go.
 
 export default function ({ parentElement, data, setTriggerValue, setStateValue }) {
   const place = parentElement.querySelector(".scroll");
@@ -18,15 +19,30 @@ export default function ({ parentElement, data, setTriggerValue, setStateValue }
     showSelection(place);
     setStateValue("selected", [...place.selected]);
   };
+  place.onpointerdown = (event) => {
+    place.pressed = { link: linkAt(event), x: event.clientX, y: event.clientY };
+  };
   place.onclick = (event) => {
     const title = event.target.closest("button[data-column]");
     if (title) return sortBy(place, Number(title.dataset.column));
-    const link = event.target.closest("a[data-row]");
+    const link = linkClicked(event, place.pressed);
     const asksForTab = event.ctrlKey || event.metaKey || event.shiftKey || event.altKey;
     if (!link || asksForTab) return;
     event.preventDefault();
     setTriggerValue("picked", link.dataset.row);
   };
+}
+
+// What was pressed is meant, though something else may have come to its place before the button was let go.
+function linkClicked(event, pressed) {
+  const isByKey = event.detail === 0;
+  if (isByKey || !pressed) return linkAt(event);
+  const way = Math.hypot(event.clientX - pressed.x, event.clientY - pressed.y);
+  return way < STEADY ? pressed.link : null;
+}
+
+function linkAt(event) {
+  return event.target.closest("a[data-row]");
 }
 
 // What is scrolled has to be reached without a mouse, too.
@@ -44,22 +60,34 @@ function renewGrid(place, grid) {
   const table = place.querySelector(":scope > table") ?? place.appendChild(emptyTable());
   table.setAttribute("aria-label", grid.caption);
   const hasBoxes = grid.rows.some((row) => row.selectable);
-  const head = { state: JSON.stringify([grid.columns, hasBoxes]), build: () => headRow(grid.columns, hasBoxes) };
+  const head = { key: "head", state: JSON.stringify([grid.columns, hasBoxes]), build: () => headRow(grid.columns, hasBoxes) };
   renew(table.tHead, [head]);
   renew(table.tBodies[0], grid.rows.flatMap((row) => bodyRows(row, grid.columns)));
 }
 
-// Replaces those children of `parent` whose state is another than it was.
+// Makes the children of `parent` what is wanted. Those that are there already are moved and adapted rather than
+// replaced, so that a click that has begun on one of them arrives.
 function renew(parent, wanted) {
-  wanted.forEach(({ state, build }, index) => {
-    const present = parent.children[index];
-    if (present?.dataset.state === state) return;
-    const renewed = build();
-    renewed.dataset.state = state;
-    if (present) present.replaceWith(renewed);
-    else parent.append(renewed);
+  const known = new Map([...parent.children].map((child) => [child.dataset.key, child]));
+  wanted.forEach(({ key, state, build, adapt = adaptRow }, index) => {
+    const present = known.get(key);
+    known.delete(key);
+    const renewed = present ?? build();
+    if (present && present.dataset.state !== state) adapt(present, build);
+    Object.assign(renewed.dataset, { key, state });
+    if (parent.children[index] !== renewed) parent.insertBefore(renewed, parent.children[index] ?? null);
   });
-  while (parent.children.length > wanted.length) parent.lastElementChild.remove();
+  for (const gone of known.values()) gone.remove();
+}
+
+function adaptRow(row, build) {
+  const renewed = build();
+  row.className = renewed.className;
+  if (row.cells.length !== renewed.cells.length) return row.replaceChildren(...renewed.cells);
+  const cells = [...renewed.cells];
+  [...row.cells].forEach((cell, index) => {
+    if (!cell.isEqualNode(cells[index])) cell.replaceWith(cells[index]);
+  });
 }
 
 // A row in details has a key that begins with that of the row above it, and a slash.
@@ -132,11 +160,18 @@ function sortButton(column, index) {
 function bodyRows({ details, ...row }, columns) {
   const isOpen = details !== null;
   const own = {
+    key: row.key,
     state: JSON.stringify([row, columns, isOpen]),
     build: () => bodyRow(row, columns, isOpen),
   };
   if (!isOpen) return [own];
-  return [own, { state: JSON.stringify(details), build: () => detailsRow(details, columns.length + (row.selectable ? 1 : 0)) }];
+  const below = {
+    key: `${row.key}/`,
+    state: JSON.stringify(details),
+    build: () => detailsRow(details, columns.length + (row.selectable ? 1 : 0)),
+    adapt: (line) => renewGrid(line.cells[0], details),
+  };
+  return [own, below];
 }
 
 function bodyRow(row, columns, isOpen) {

@@ -126,8 +126,13 @@ def _way(job: JobView) -> str:
 
 
 def _facts(job: JobView) -> str:
+    options = job.options
+    trial = " ".join(filter(None, (options.trial_protocol_id, options.trial_protocol_name)))
     facts = [
         f"{job.kind.value.capitalize()}{_way(job)}",
+        *([f"in the encrypted archive `{job.archive_file}`"] if job.archive_file else []),
+        *(["as NIfTI volumes"] if options.as_nifti else []),
+        *([f"trial protocol {verbatim(trial)}"] if trial else []),
         f"by {verbatim(job.owner)}",
         *(["urgent"] if job.urgent else []),
         f"created {moment(job.created_at)}",

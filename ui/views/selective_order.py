@@ -32,7 +32,9 @@ from ui.views.transfer_options import (
     choose_name,
     choose_options,
     choose_project,
+    choose_storage,
     choose_urgent,
+    transfer_in_words,
 )
 from ui.views.transfer_preview import offer_preview
 
@@ -99,12 +101,13 @@ def _ask(search: LiveSearch, picked: Sequence[Picked], choices: TransferChoices,
     left, right = st.columns(2, gap="medium")
     with left:
         destination = choose_destination(choices, search.node_name)
+        storage = choose_storage(choices, destination)
         name = choose_name()
     with right:
         project = choose_project(choices)
         urgent = choose_urgent(choices)
     with st.expander("More options", icon=":material/tune:"):
-        options = choose_options()
+        options = choose_options(choices, storage, project)
     request = TransferRequest(
         owner_id=watcher.user.id,
         source=search.node_name,
@@ -113,12 +116,14 @@ def _ask(search: LiveSearch, picked: Sequence[Picked], choices: TransferChoices,
         name=name,
         urgent=urgent,
         options=options,
+        archive_password=storage.archive_password if storage else "",
         address=address(),
     )
     pseudonyms = _ask_pseudonyms(picked) if project else {}
     missing = (
         *([] if picked else ["Select at least one study or series in the table."]),
         *([] if destination else ["Choose a destination."]),
+        *([] if storage else ["Give the archive a password."]),
         *([] if project is not None else ["Choose a pseudonymization."]),
     )
     return Order(request, tuple(_studies(picked, pseudonyms)), missing)
@@ -170,8 +175,8 @@ def _summary(search: LiveSearch, picked: Sequence[Picked], order: Order) -> str:
             parts.append(f"{more}**{number(sum(known))}** {word}")
     patients = len({each.study.reference.patient_id for each in picked})
     of = f"of {number(patients)} {'patient' if patients == 1 else 'patients'}"
-    to = f" to **{verbatim(order.request.destination)}**" if order.request.destination else ""
-    return f"Selected: {', '.join(parts)} {of}, from **{verbatim(search.node_name)}**{to}."
+    way = f"from **{verbatim(search.node_name)}**." if order.missing else transfer_in_words(order.request)
+    return f"Selected: {', '.join(parts)} {of}, {way}"
 
 
 def _problems(wiring: Wiring, order: Order) -> Sequence[str]:

@@ -1,11 +1,14 @@
 """What every transfer is told besides its studies: from where, where to, for whom and how."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
 
 import streamlit as st
 
 from adit_core.db import DicomNode, NodeKind, PseudonymProject, StorageForm, TransferOptions, User
 from adit_core.db.projects import PseudonymSource
+from adit_core.services.job_storage import LONGEST_PASSWORD, SHORTEST_PASSWORD, keeps_files
 from adit_core.services.transfer_choices import TransferChoices
 from adit_core.services.transfer_request import TransferRequest
 from ui.components.sentences import verbatim
@@ -15,14 +18,31 @@ MODALITIES = ("CR", "CT", "DX", "KO", "MG", "MR", "NM", "OT", "PR", "PT", "RF", 
 """Those that are offered; others can be typed (PS3.3 C.7.3.1.1.1)."""
 _UNCHANGED = ""
 _STORED = {
-    StorageForm.FILES: "It writes DICOM files.",
+    StorageForm.FILES: "It is a folder, which keeps DICOM files unless you say otherwise.",
     StorageForm.SEVEN_ZIP: "It writes encrypted 7z archives, with the password that the folder has.",
     StorageForm.ZIP: "It writes encrypted zip archives, with the password that the folder has.",
     StorageForm.NIFTI: "It writes NIfTI volumes; what has none is filtered.",
 }
+_LONGEST_MARK = 64
 _PSEUDONYMS = {
     PseudonymSource.GIVEN: "The pseudonym of each patient has to be given.",
 }
+
+
+class _Form(StrEnum):
+    """What becomes of the studies of a job in a folder of files."""
+
+    FILES = "DICOM files"
+    ARCHIVE = "One encrypted archive"
+    VOLUMES = "NIfTI volumes"
+
+
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """How a job has its studies kept in a folder of files; as it is used to, unless it says otherwise."""
+
+    as_nifti: bool = False
+    archive_password: str = field(default="", repr=False)
 
 
 def choose_transfer(user: User, choices: TransferChoices) -> TransferRequest | None:
@@ -32,19 +52,21 @@ def choose_transfer(user: User, choices: TransferChoices) -> TransferRequest | N
         source = choose_source(choices)
     with right:
         destination = choose_destination(choices, source)
+        storage = choose_storage(choices, destination)
     with left:
         project = choose_project(choices)
     with right:
         name = choose_name()
     with st.expander("More options", icon=":material/tune:"):
-        options = choose_options()
+        options = choose_options(choices, storage, project)
     urgent = choose_urgent(choices)
-    if source is None or destination is None or project is None:
+    if source is None or destination is None or project is None or storage is None:
         missing = [
             word
             for word, chosen in (
                 ("a source", source),
                 ("a destination", destination),
+                ("a password for the archive", storage),
                 ("a pseudonymization", project),
             )
             if chosen is None
@@ -60,6 +82,7 @@ def choose_transfer(user: User, choices: TransferChoices) -> TransferRequest | N
         name=name,
         urgent=urgent,
         options=options,
+        archive_password=storage.archive_password,
         address=address(),
     )
 
@@ -91,6 +114,31 @@ def choose_destination(choices: TransferChoices, source: str | None) -> str | No
     return chosen
 
 
+def choose_storage(choices: TransferChoices, destination: str | None) -> Storage | None:
+    """Ask how a folder of files is to keep the studies; return None as long as a password is missing."""
+    if not any(node.name == destination and keeps_files(node) for node in choices.destinations):
+        return Storage()
+    form = st.selectbox(
+        "Kept as",
+        list(_Form),
+        key="kept-as",
+        help="An archive is a 7z file named after the job, which holds all its studies. NIfTI volumes are "
+        "made of images; what has none is filtered.",
+    )
+    if form is not _Form.ARCHIVE:
+        return Storage(as_nifti=form is _Form.VOLUMES)
+    password = st.text_input(
+        "Password of the archive",
+        type="password",
+        key="archive-password",
+        max_chars=LONGEST_PASSWORD,
+        autocomplete="new-password",
+        placeholder=f"At least {SHORTEST_PASSWORD} characters",
+        help="Whoever is to open the archive needs it. Keep it: nobody can read it here afterwards.",
+    )
+    return Storage(archive_password=password) if password else None
+
+
 def choose_name() -> str:
     """Ask for the name of the job."""
     return st.text_input(
@@ -111,7 +159,9 @@ def choose_urgent(choices: TransferChoices) -> bool:
 
 def transfer_in_words(request: TransferRequest) -> str:
     """Return from where to where a transfer goes and how, as Markdown."""
-    excluded = ", ".join(request.options.excluded_modalities)
+    options = request.options
+    excluded = ", ".join(options.excluded_modalities)
+    trial = " ".join(filter(None, (options.trial_protocol_id, options.trial_protocol_name)))
     return " ".join(
         [
             f"from **{verbatim(request.source or '')}** to **{verbatim(request.destination)}**,",
@@ -119,6 +169,9 @@ def transfer_in_words(request: TransferRequest) -> str:
             if request.project
             else "**with the patients' names**.",
             *([f"Series of {verbatim(excluded)} are left out."] if excluded else []),
+            *(["All go into **one encrypted archive**."] if request.archive_password else []),
+            *(["Images become **NIfTI volumes**."] if options.as_nifti else []),
+            *([f"Their trial protocol is {verbatim(trial)}."] if trial else []),
             *(["It is urgent."] if request.urgent else []),
         ]
     )
@@ -181,8 +234,22 @@ def _project_in_words(project: PseudonymProject) -> str:
     )
 
 
-def choose_options() -> TransferOptions:
+def choose_options(choices: TransferChoices, storage: Storage | None, project: str | None) -> TransferOptions:
     """Ask for what is rarely needed."""
+    options = choose_options_of_upload(choices, storage, project)
+    direct = st.checkbox(
+        "The source may send straight to the destination",
+        value=True,
+        key="direct",
+        help="Only where both nodes allow it and nothing is to be changed. It is faster.",
+    )
+    return options.model_copy(update={"direct_move": direct})
+
+
+def choose_options_of_upload(
+    choices: TransferChoices, storage: Storage | None, project: str | None
+) -> TransferOptions:
+    """Ask for what is rarely needed of what has no source."""
     excluded = st.multiselect(
         "Modalities to leave out",
         MODALITIES,
@@ -191,11 +258,34 @@ def choose_options() -> TransferOptions:
         placeholder="None",
         help="Series of these modalities are counted as filtered, and not transferred.",
     )
-    direct = st.checkbox(
-        "The source may send straight to the destination",
-        value=True,
-        key="direct",
-        help="Only where both nodes allow it and nothing is to be changed. It is faster.",
-    )
     codes = dict.fromkeys(code.strip().upper() for code in excluded if code.strip())
-    return TransferOptions(excluded_modalities=tuple(codes), direct_move=direct)
+    protocol_id, protocol_name = _choose_trial(choices, project)
+    return TransferOptions(
+        excluded_modalities=tuple(codes),
+        direct_move=False,
+        as_nifti=storage is not None and storage.as_nifti,
+        trial_protocol_id=protocol_id,
+        trial_protocol_name=protocol_name,
+    )
+
+
+def _choose_trial(choices: TransferChoices, project_name: str | None) -> tuple[str, str]:
+    """Ask for another trial protocol than that of the project, if there is one; return its ID and name."""
+    project = next((each for each in choices.projects if each.name == project_name), None)
+    if project is None:
+        return "", ""
+    left, right = st.columns(2, gap="medium")
+    protocol_id = left.text_input(
+        "Trial protocol ID",
+        key="trial-id",
+        max_chars=_LONGEST_MARK,
+        placeholder=project.trial_protocol_id or "None",
+        help="Written into the images instead of the trial protocol of the project.",
+    )
+    protocol_name = right.text_input(
+        "Trial protocol name",
+        key="trial-name",
+        max_chars=_LONGEST_MARK,
+        placeholder="Optional" if protocol_id else project.trial_protocol_name or "None",
+    )
+    return protocol_id.strip(), protocol_name.strip()

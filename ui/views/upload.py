@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import streamlit as st
 
 from adit_core.api.wiring import Wiring, connected
-from adit_core.db import UploadedStudy, User
+from adit_core.db import TransferOptions, UploadedStudy, User
 from adit_core.db.engine import Database
 from adit_core.errors import NotFound
 from adit_core.services.once import OnceKey, submit_once
@@ -22,6 +22,7 @@ from ui.components.submitting import fingerprint
 from ui.components.table import Column, Grid, Row, Text, table
 from ui.components.uploader import Uploaded, uploader
 from ui.session import address
+from ui.views.transfer_options import Storage, choose_options_of_upload, choose_storage
 from ui.views.transfer_preview import offer_preview
 
 _IN_URL = "upload"
@@ -146,6 +147,8 @@ class _Choices:
     destination: str | None
     project: str | None
     """Or that the files stay as they are."""
+    storage: Storage | None
+    options: TransferOptions
     name: str
     urgent: bool
 
@@ -154,11 +157,13 @@ class _Choices:
         """What is still to be chosen; empty if it is nothing."""
         if self.destination is None:
             return "a destination"
+        if self.storage is None:
+            return "a password for the archive"
         return "" if self.project else "whether, and for which project, to pseudonymize"
 
     def request(self, user: User, upload_id: str) -> TransferRequest | None:
         """Return what is asked for; None as long as something is missing."""
-        if self.destination is None or self.project is None:
+        if self.destination is None or self.project is None or self.storage is None:
             return None
         return TransferRequest(
             owner_id=user.id,
@@ -167,10 +172,10 @@ class _Choices:
             project="" if self.project == _AS_THEY_ARE else self.project,
             name=self.name,
             urgent=self.urgent,
+            options=self.options,
+            archive_password=self.storage.archive_password,
             address=address(),
-            once=OnceKey(
-                f"upload {upload_id}", fingerprint(self.destination, self.project, self.name, self.urgent)
-            ),
+            once=OnceKey(f"upload {upload_id}", fingerprint(self)),
         )
 
 
@@ -208,6 +213,7 @@ def _choose(choices: TransferChoices) -> _Choices:
         destination = st.selectbox(
             "Destination", destinations, index=None, placeholder="Choose a node", key="destination"
         )
+        storage = choose_storage(choices, destination)
         project = st.selectbox(
             "Pseudonymize for project",
             _projects(choices),
@@ -216,11 +222,13 @@ def _choose(choices: TransferChoices) -> _Choices:
             key="project",
             help="The project says what is removed and replaced, and which pseudonyms its patients have.",
         )
+        with st.expander("More options", icon=":material/tune:"):
+            options = choose_options_of_upload(choices, storage, project)
         name = st.text_input("Name of the job", max_chars=150, key="name", help="To find it again; optional.")
         urgent = choices.may_be_urgent and st.checkbox(
             "Urgent", key="urgent", help="It goes before jobs that are not."
         )
-    return _Choices(destination, project, name, urgent)
+    return _Choices(destination, project, storage, options, name, urgent)
 
 
 def _offer_preview(db: Database, request: TransferRequest, summary: UploadSummary) -> None:

@@ -7,7 +7,7 @@ from fastapi import Form, UploadFile
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from adit_core.api.authentication import Caller
-from adit_core.api.v1.values import Given, JobName, NodeName, ProjectName, Text, Uid
+from adit_core.api.v1.values import Given, JobName, Mark, NodeName, ProjectName, Text, Uid
 from adit_core.db import MassTransferOptions, TransferOptions
 from adit_core.services.batch_file import BatchFile, batch_of_sheet, read_batch_file
 from adit_core.services.once import OnceKey
@@ -42,6 +42,15 @@ class DeliveryOrder(JobOrder):
     """The project that the studies are pseudonymized for; without one, they leave as they are."""
     excluded_modalities: list[Modality] = Field(default=[], max_length=100, examples=[["SR"]])
     """Series of these are left out."""
+    as_nifti: bool = False
+    """Have a folder keep NIfTI volumes instead of DICOM files."""
+    archive_password: Annotated[str, StringConstraints(max_length=200)] = Field(default="", repr=False)
+    """Have all studies put into one encrypted 7z archive in a folder, with this password; keep it, nobody can
+    be asked for it."""
+    trial_protocol_id: Mark = ""
+    """Written into the data sets instead of the project's trial protocol."""
+    trial_protocol_name: Mark = ""
+    """Of the trial protocol with that ID."""
 
     def request(self, caller: Caller, once: OnceKey | None = None) -> TransferRequest:
         """Return the request of `caller` for it."""
@@ -50,7 +59,13 @@ class DeliveryOrder(JobOrder):
     def _request(
         self, caller: Caller, source: str | None, once: OnceKey | None, *, direct_move: bool
     ) -> TransferRequest:
-        excluded = tuple(self.excluded_modalities)
+        options = TransferOptions(
+            excluded_modalities=tuple(self.excluded_modalities),
+            direct_move=direct_move,
+            as_nifti=self.as_nifti,
+            trial_protocol_id=self.trial_protocol_id,
+            trial_protocol_name=self.trial_protocol_name,
+        )
         return TransferRequest(
             owner_id=caller.user.id,
             source=source,
@@ -58,7 +73,8 @@ class DeliveryOrder(JobOrder):
             project=self.project,
             name=self.name,
             urgent=self.urgent,
-            options=TransferOptions(excluded_modalities=excluded, direct_move=direct_move),
+            options=options,
+            archive_password=self.archive_password,
             address=caller.address,
             once=once,
         )
@@ -193,11 +209,16 @@ QueryForm = Annotated[QuerySheet, Form(media_type="multipart/form-data")]
 
 
 def once_key(path: str, key: str | None, order: BaseModel) -> OnceKey | None:
-    """Return under which key a job is submitted, and what is asked for."""
+    """Return under which key a job is submitted, and what is asked for.
+
+    The hash knows whether there is a password, but not which: nobody shall find it out by trying.
+    """
     if key is None:
         return None
     digest = hashlib.sha256(path.encode())
-    digest.update(order.model_dump_json(exclude={"file"}).encode())
+    if isinstance(order, DeliveryOrder):
+        digest.update(b"in an archive" if order.archive_password else b"")
+    digest.update(order.model_dump_json(exclude={"file", "archive_password"}).encode())
     if isinstance(order, _Sheet):
         digest.update(order.content())
         order.file.file.seek(0)

@@ -66,6 +66,11 @@ class Job(Shown):
     destination: str | None
     excluded_modalities: list[str]
     direct_move: bool
+    as_nifti: bool
+    archive_file: str
+    """The encrypted archive, in the folder, that all studies go into; empty if there is none."""
+    trial_protocol_id: str
+    trial_protocol_name: str
     urgent: bool
     status: JobStatus
     message: str
@@ -90,6 +95,10 @@ class Job(Shown):
             destination=view.destination,
             excluded_modalities=list(view.options.excluded_modalities),
             direct_move=view.options.direct_move,
+            as_nifti=view.options.as_nifti,
+            archive_file=view.archive_file,
+            trial_protocol_id=view.options.trial_protocol_id,
+            trial_protocol_name=view.options.trial_protocol_name,
             urgent=view.urgent,
             status=view.status,
             message=view.message,

@@ -4,11 +4,11 @@ from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Response
-from pydantic import Field, StringConstraints
+from pydantic import Field
 
 from adit_core.api.v1.callers import Administrator, Reader, Wired
 from adit_core.api.v1.creating import OneCreation
-from adit_core.api.v1.values import Given, NodeName, Shown, Text, Uid
+from adit_core.api.v1.values import Given, Mark, NodeName, Shown, Text, Uid
 from adit_core.db import PseudonymProject
 from adit_core.db.projects import PseudonymSource
 from adit_core.deid.profile import DeidProfile
@@ -37,7 +37,6 @@ Name = Annotated[
         examples=["Trial"],
     ),
 ]
-Mark = Annotated[str, StringConstraints(max_length=64, pattern=r"^[ -\[\]-~]*$")]
 
 GroupName = Annotated[
     str,

@@ -17,6 +17,8 @@ Text = Annotated[str, StringConstraints(strip_whitespace=True, max_length=500, p
 """One line, without control characters."""
 JobName = Annotated[str, StringConstraints(strip_whitespace=True, max_length=150, pattern=_PRINTED)]
 ProjectName = Annotated[str, StringConstraints(max_length=64, pattern=f"^$|{_PRINTED}"), Field(examples=[""])]
+Mark = Annotated[str, StringConstraints(max_length=64, pattern=r"^[ -\[\]-~]*$")]
+"""Of a trial: ASCII without backslash."""
 NodeName = Annotated[
     str, StringConstraints(min_length=1, max_length=64, pattern=_PRINTED), Field(examples=["PACS"])
 ]

@@ -281,3 +281,61 @@ def test_without_a_scheduler_the_job_waits_and_says_so(api: Api, caller: ApiCall
     job = caller.json("POST", "/v1/jobs/batch", json=ORDERS["batch"])
 
     assert (job["status"], "Start it." in job["message"]) == ("PENDING", True)
+
+
+PASSWORD = "gull harbour 19"
+
+
+@pytest.mark.parametrize("kind", ["selective", "batch", "mass"])
+def test_a_job_may_make_an_encrypted_archive_whose_password_is_not_answered(
+    api: Api, caller: ApiCaller, kind: str
+):
+    answer = caller.post(f"/v1/jobs/{kind}", {**ORDERS[kind], "archive_password": PASSWORD})
+
+    job = answer.json()
+    assert answer.status_code == 201, answer.text
+    assert job["archive_file"] == f"job-{job['id']}.7z"
+    assert PASSWORD not in answer.text
+    sealed = load(api.db, Job, job["id"]).archive_password
+    assert sealed is not None
+    assert api.db.keyring.unseal(sealed) == PASSWORD
+
+
+def test_a_spreadsheet_may_be_kept_in_an_archive_or_as_volumes(api: Api, caller: ApiCaller):
+    for fields in ({"archive_password": PASSWORD}, {"as_nifti": "true"}):
+        answer = caller.post("/v1/jobs/batch/spreadsheet", **_form(sheet_of(*ROWS), **WAY, **fields))
+        assert answer.status_code == 201, answer.text
+    archive, volumes = _jobs(api.db)
+    assert archive.archive_password is not None
+    assert volumes.options.as_nifti
+
+
+@pytest.mark.parametrize(
+    ("given", "field"),
+    [
+        ({"archive_password": "secret"}, "archive_password"),
+        ({"archive_password": "secret" * 100}, "archive_password"),
+        ({"archive_password": PASSWORD, "as_nifti": True}, "as_nifti"),
+        ({"trial_protocol_id": "L-2"}, "trial_protocol_id"),
+        ({"trial_protocol_id": "a\\b"}, "trial_protocol_id"),
+    ],
+)
+def test_a_job_that_cannot_be_kept_so_is_refused_without_the_password(
+    caller: ApiCaller, given: dict[str, Any], field: str
+):
+    answer = caller.post("/v1/jobs/selective", {**ORDERS["selective"], **given})
+
+    assert answer.status_code == 422, answer.text
+    assert [error["field"].rsplit(".", 1)[-1] for error in answer.json()["errors"]] == [field]
+    assert "secret" not in answer.text
+
+
+def test_a_key_remembers_that_there_is_a_password_and_not_which(api: Api, caller: ApiCaller):
+    key = {"headers": {"Idempotency-Key": "k"}}
+    plain = ORDERS["selective"]
+    first = caller.post("/v1/jobs/selective", {**plain, "archive_password": PASSWORD}, **key)
+    again = caller.post("/v1/jobs/selective", {**plain, "archive_password": PASSWORD[::-1]}, **key)
+    without = caller.post("/v1/jobs/selective", plain, **key)
+
+    assert [answer.status_code for answer in (first, again, without)] == [201, 200, 422]
+    assert len(_jobs(api.db)) == 1

@@ -11,6 +11,7 @@ from adit_core.services.claims import unfinished_task_ids
 from adit_core.services.jobs import list_jobs
 from adit_core.services.nodes import list_nodes
 from adit_core.services.progress import TaskCounts
+from adit_core.services.projects import ProjectChanges, add_project
 from adit_core.services.users import get_user
 from deployments.demo.studies import write_study
 from tests.factories import ct_study
@@ -420,3 +421,34 @@ def test_what_a_query_asks_is_told_without_asking(
     assert (result.exit_code, list_jobs(cli.db, get_user(cli.db, "admin"), all_users=True)) == (0, [])
     assert "PatientID" in result.stdout
     assert "1 rows. Nothing was asked." in result.stdout
+
+
+def test_a_job_may_make_an_encrypted_archive_whose_password_is_asked_for(
+    cli: CommandLine, nodes: Sequence[str], batch: Path
+) -> None:
+    password = "gull harbour 19"
+    cli.run("submit", "batch", batch, *nodes, "--archive", typed=f"{password}\n{password}\n")
+
+    sealed = load(cli.db, Job, 1).archive_password
+    assert sealed is not None
+    assert cli.db.keyring.unseal(sealed) == password
+    assert cli.json("jobs", "show", "1")["archive_file"] == "job-1.7z"
+    shown = cli.run("jobs", "show", "1").stdout
+    assert "job-1.7z" in shown
+    assert password not in shown
+
+
+def test_a_job_may_make_volumes_and_name_a_trial_protocol(
+    cli: CommandLine, nodes: Sequence[str], batch: Path
+) -> None:
+    add_project(cli.db, "Livers", ProjectChanges())
+    trial = ("--trial-protocol-id", "L-2", "--trial-protocol-name", "Livers again")
+    cli.run("submit", "batch", batch, *nodes, "--project", "Livers", "--nifti", *trial)
+
+    options = load(cli.db, Job, 1).options
+    assert (options.as_nifti, options.trial_protocol_id, options.trial_protocol_name) == (
+        True,
+        "L-2",
+        "Livers again",
+    )
+    assert "L-2 Livers again" in cli.run("jobs", "show", "1").stdout

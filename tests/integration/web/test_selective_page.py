@@ -8,7 +8,7 @@ import pytest
 from sqlmodel import select
 from streamlit.testing.v1 import AppTest
 
-from adit_core.db import DicomNode, Group, Job, JobKind, Permission, Task, User
+from adit_core.db import DicomNode, Group, Job, JobKind, Permission, Task, TransferOptions, User
 from adit_core.services.projects import set_project_access
 from deployments.demo.studies import write_study
 from tests.factories import ct_study
@@ -203,11 +203,56 @@ def test_who_may_read_no_archive_is_told_so(dashboard: Dashboard):
     assert "There is no archive that you may take studies from." in [info.value[:51] for info in page.info]
 
 
-def allow_project(scene: Scene) -> None:
+def test_the_studies_go_into_an_archive_only_with_a_password_that_is_long_enough(scene: Scene):
+    page = select_rows(scene.found(description="*head*"), HEAD.study_instance_uid)
+    page.selectbox(key="project").select("")
+    page.selectbox(key="kept-as").select("One encrypted archive").run()
+    assert "Give the archive a password." in said(page)
+
+    page.text_input(key="archive-password").set_value("too short").run()
+    assert "The password of an archive needs 12 to 200 characters" in said(page)
+    assert is_disabled(page, "Transfer")
+
+    page.text_input(key="archive-password").set_value("gull harbour 19").run()
+    press(page, "Transfer")
+    (job,) = scene.jobs()
+    assert job.archive_password is not None
+    assert scene.dashboard.db.keyring.unseal(job.archive_password) == "gull harbour 19"
+    shown = scene.dashboard.page(scene.user, "job", id=str(job.id))
+    assert f"in the encrypted archive `job-{job.id}.7z`" in said(shown)
+
+
+def test_images_become_volumes_and_get_the_trial_protocol_of_the_job(scene: Scene):
+    make_project(scene.dashboard.db, "Livers", trial_protocol_id="L-1")
+    allow_project(scene, "Livers")
+    page = select_rows(scene.found(description="*head*"), HEAD.study_instance_uid)
+    page.selectbox(key="kept-as").select("NIfTI volumes")
+    page.selectbox(key="project").select("Livers").run()
+    assert page.text_input(key="trial-id").placeholder == "L-1"
+    page.text_input(key="trial-id").set_value(" L-2 ")
+    page.text_input(key="trial-name").set_value("Livers again").run()
+    press(page, "Transfer")
+
+    (job,) = scene.jobs()
+    assert job.options == TransferOptions(
+        as_nifti=True, trial_protocol_id="L-2", trial_protocol_name="Livers again"
+    )
+    shown = said(scene.dashboard.page(scene.user, "job", id=str(job.id)))
+    assert "as NIfTI volumes" in shown
+    assert "Livers again" in shown
+
+
+def test_who_transfers_with_names_is_asked_for_no_trial_protocol(scene: Scene):
+    page = select_rows(scene.found(description="*head*"), HEAD.study_instance_uid)
+    page.selectbox(key="project").select("").run()
+    assert not [box for box in page.text_input if box.key == "trial-id"]
+
+
+def allow_project(scene: Scene, project: str = "Trial") -> None:
     with scene.dashboard.db.reading() as session:
         names = [group.name for group in session.exec(select(Group))]
     for name in names:
-        set_project_access(scene.dashboard.db, name, "Trial", allowed=True)
+        set_project_access(scene.dashboard.db, name, project, allowed=True)
 
 
 def is_disabled(page: AppTest, label: str) -> bool:

@@ -210,6 +210,7 @@ def test_a_member_chooses_among_what_the_group_may_use(dashboard: Dashboard, sta
     assert {box.label: list(box.options) for box in page.selectbox} == {
         "Source": ["Clinic"],
         "Destination": ["Trials"],
+        "Kept as": ["DICOM files", "One encrypted archive", "NIfTI volumes"],
         "Pseudonymization": ["LIVER"],
     }
     assert "Trial protocol: T\\-1." in said(page)
@@ -372,6 +373,25 @@ def test_a_mass_transfer_is_filled_in_previewed_and_submitted(
     assert job.mass.min_age == 18
     assert [task.kind for task in tasks(dashboard.db)] == [TaskKind.DISCOVERY] * 2
     assert page.session_state["went to"] == job.id
+
+
+@pytest.mark.parametrize("name", ["batch", "mass"])
+def test_a_list_and_a_range_may_go_into_an_archive(
+    dashboard: Dashboard, staff: User, open_page: Open, name: str
+):
+    page = open_page(name, staff)
+    row = {"PatientID": "P1", "StudyInstanceUID": STUDY}
+    page = fill_mass(page) if name == "mass" else drop(page, sheet_of(row))
+    way = {"source": "PACS", "destination": "Research", "project": "", "kept-as": "One encrypted archive"}
+    page = choose(choose(page, destination="Research"), **way)
+    assert "Choose a password for the archive to go on." in said(page)
+    page.text_input(key="archive-password").set_value("gull harbour 19").run()
+    assert "All go into **one encrypted archive**." in said(page)
+    press(page, "Transfer")
+
+    (job,) = jobs(dashboard.db)
+    assert job.archive_password is not None
+    assert dashboard.db.keyring.unseal(job.archive_password) == "gull harbour 19"
 
 
 def test_filters_that_mean_nothing_are_named_as_the_form_does(staff: User, open_page: Open):

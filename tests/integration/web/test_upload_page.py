@@ -137,6 +137,20 @@ def test_a_preview_is_gone_once_something_else_is_chosen(
     assert "Studies that would be transferred" not in tables(page)
 
 
+def test_an_upload_goes_into_an_archive_with_a_password(dashboard: Dashboard, ada: User, upload_id: str):
+    page = open_upload(dashboard, ada, upload=upload_id)
+    page.selectbox("destination").select("Export").run()
+    page.selectbox("project").select("No, leave them as they are")
+    page.selectbox("kept-as").select("One encrypted archive").run()
+    assert "Choose a password for the archive." in said(press(page, "Submit"))
+    page.text_input("archive-password").input("gull harbour 19").run()
+    press(page, "Submit")
+
+    sealed = load(dashboard.db, Job, page.session_state["went to"]).archive_password
+    assert sealed is not None
+    assert dashboard.db.keyring.unseal(sealed) == "gull harbour 19"
+
+
 def test_a_preview_that_cannot_be_made_says_why(dashboard: Dashboard, ada: User, upload_id: str):
     page = open_upload(dashboard, ada, upload=upload_id)
     page.selectbox("destination").select("Export")
