@@ -234,11 +234,14 @@ _ADMINISTRATION: Mapping[str, Call] = {
         a.db, "New", base_url="http://127.0.0.1:1/new", **a.admin
     ),
     "nodes.add_folder": lambda a: nodes.add_folder(a.db, "New", path="/new", **a.admin),
-    "nodes.change_server": lambda a: nodes.change_server(
+    "node_settings.change_server": lambda a: node_settings.change_server(
         a.db, "PACS", query_root=QueryRoot.PATIENT, **a.admin
     ),
-    "nodes.change_web_server": lambda a: nodes.change_web_server(
+    "node_settings.change_web_server": lambda a: node_settings.change_web_server(
         a.db, "Web", connection_profile="Slow", **a.admin
+    ),
+    "node_settings.change_folder": lambda a: node_settings.change_folder(
+        a.db, "Export", path="/new", **a.admin
     ),
     "node_settings.replace_server": lambda a: node_settings.replace_server(a.db, "PACS", _SERVER, **a.admin),
     "node_settings.replace_web_server": lambda a: node_settings.replace_web_server(

@@ -13,6 +13,7 @@ import anyio
 import httpx
 import pytest
 from pydicom import dcmread
+from pydicom.uid import UID
 from sqlmodel import col, func, select, update
 
 from adit_core.db import AuditEvent, DicomNode, Job, NodeKind, Task
@@ -48,7 +49,7 @@ def instance(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (path,) = write_study(ct_study(rows=16, patient_id=PATIENT), folder)
     dataset = dcmread(path)
     dataset.StudyInstanceUID, dataset.SeriesInstanceUID, dataset.SOPInstanceUID = "1.2", "1.3", "1.4"
-    dataset.file_meta.MediaStorageSOPInstanceUID = "1.4"
+    dataset.file_meta.MediaStorageSOPInstanceUID = UID("1.4")
     dataset.save_as(path)
     return path
 

@@ -1,6 +1,7 @@
 """Transfers from a notebook; the scheduler is not there, so jobs wait."""
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -197,11 +198,9 @@ def test_how_studies_are_kept_can_be_told(db: Database) -> None:
     configured = configured_database(get_settings())
     add_project(configured, "Livers", ProjectChanges())
     picked = [PickedStudy("P1", "1.2.1")]
-    way = {"source": "PACS", "destination": "Export", "project": "Livers"}
-    archive = submit_studies(picked, **way, archive_password="gull harbour 19")
-    volumes = submit_studies(
-        picked, **way, as_nifti=True, trial_protocol_id="L-2", trial_protocol_name="Livers again"
-    )
+    submit = partial(submit_studies, picked, source="PACS", destination="Export", project="Livers")
+    archive = submit(archive_password="gull harbour 19")
+    volumes = submit(as_nifti=True, trial_protocol_id="L-2", trial_protocol_name="Livers again")
 
     sealed = load(db, Job, archive.id).archive_password
     assert sealed is not None

@@ -14,7 +14,7 @@ from adit_core.errors import ActionNotPossible, NotFound
 from adit_core.services.job_actions import cancel_job, restart_job, search_again
 from adit_core.services.job_export import SERIES_COLUMNS, export_series
 from adit_core.services.job_history import history_of_job
-from adit_core.services.job_series import JobSeries, SeriesState, all_series, list_series
+from adit_core.services.job_series import JobSeries, SeriesState, list_series, series_of_job
 from adit_core.services.run_job import JobRun
 from adit_core.services.spreadsheet import read_spreadsheet
 from adit_core.services.submit_mass import submit_mass_transfer
@@ -61,7 +61,7 @@ class Site:
         return load(self.db, Job, self.job_id).status
 
     def series(self) -> list[JobSeries]:
-        return list(all_series(self.db, self.staff, self.job_id))
+        return list(series_of_job(self.db, self.staff, self.job_id))
 
 
 @pytest.fixture
@@ -162,7 +162,7 @@ def test_a_series_is_in_the_state_that_its_instances_are_in(
         session.commit()
     owner = load(database, User, job.owner_id)
 
-    (only,) = all_series(database, owner, job.id)
+    (only,) = series_of_job(database, owner, job.id)
 
     assert only.state is state
 
@@ -202,7 +202,7 @@ def test_the_series_are_exported_and_are_for_those_who_may_see_the_job(database:
     for form in SheetFormat:
         sheet = read_spreadsheet(export_series(database, owner, job.id, form), f"series.{form}")
         assert tuple(sheet.header) == SERIES_COLUMNS
-        assert sheet.rows.values.tolist() == [
+        assert list(map(list, sheet.rows.values())) == [
             ["P1", "", "1.2.1", "1.2.1.1", "", "CT", "waiting", "3", "0", "0", "0", ""]
         ]
     with pytest.raises(NotFound):
