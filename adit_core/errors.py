@@ -39,6 +39,7 @@
         ├── UnderMaintenance      staff have stopped new work for now; the message says why
         ├── NotFound              what is asked for does not exist
         └── ActionNotPossible     the state of the job or task does not allow the action
+            └── StillBeingDone    an earlier request is doing it just now; the same can be asked in a moment
 
 Whether an error may be retried is a property of its type; it is decided once, by the adapter that
 raises it. A message names node, operation and UID, never patient data, because messages end up in
@@ -245,6 +246,10 @@ class NotFound(PermanentError):
 
 class ActionNotPossible(PermanentError):
     """The job or task is in a state that does not allow the action; nothing was changed."""
+
+
+class StillBeingDone(ActionNotPossible):
+    """An earlier request is doing the same just now; who asks again in a moment gets what it made."""
 
 
 def kind_and_place(error: BaseException) -> str:

@@ -42,6 +42,7 @@ from adit_core.errors import (
     PeerTimeout,
     SchedulerUnavailable,
     SecretUnreadable,
+    StillBeingDone,
     StudyNotFound,
     TooManyFailures,
     TooManyResults,
@@ -158,6 +159,8 @@ def _when_to_retry(error: AditError, status: HTTPStatus) -> Mapping[str, str] | 
     match error:
         case TooManyFailures():
             return {"Retry-After": str(error.seconds)}
+        case StillBeingDone():
+            return {"Retry-After": "1"}
         case UnderMaintenance():
             return None  # nobody knows
         case _:

@@ -15,7 +15,7 @@ _PREFIX = "/api/v1"
 _ATTEMPTS = 4
 _FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 60.0
-_TOO_MANY, _UNAVAILABLE = 429, 503
+_CONFLICT, _TOO_MANY, _UNAVAILABLE = 409, 429, 503
 _TIMEOUT = httpx.Timeout(30.0, read=300.0, write=300.0)
 """An archive may take its time to answer a search."""
 
@@ -168,6 +168,8 @@ def _persistently(send: Callable[[], httpx.Response], repeat: Repeat) -> httpx.R
     ===================================== ==================
     too many requests (429)               unless NEVER
     the server is not available (503)     if ALWAYS
+    it is still being done (409 with
+    Retry-After): an answer was lost      if ALWAYS
     the connection broke                  if ALWAYS
     ===================================== ==================
     """
@@ -192,7 +194,8 @@ def _persistently(send: Callable[[], httpx.Response], repeat: Repeat) -> httpx.R
 def _is_worth_repeating(answer: httpx.Response, repeat: Repeat) -> bool:
     if answer.status_code == _TOO_MANY:
         return repeat is not Repeat.NEVER
-    return answer.status_code == _UNAVAILABLE and repeat is Repeat.ALWAYS
+    is_being_done = answer.status_code == _CONFLICT and "retry-after" in answer.headers
+    return (is_being_done or answer.status_code == _UNAVAILABLE) and repeat is Repeat.ALWAYS
 
 
 def _wished_pause(answer: httpx.Response) -> float:

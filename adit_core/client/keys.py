@@ -14,6 +14,8 @@ class PatientKeys(TypedDict, total=False):
     birth_date_until: date | str
     limit: int
     """End the query after so many results; 1000 by default."""
+    max_age: int
+    """Do not ask the archive, but search what it told at most so many seconds ago."""
 
 
 class StudyKeys(PatientKeys, total=False):
@@ -26,8 +28,6 @@ class StudyKeys(PatientKeys, total=False):
     study_description: str
     modalities: Sequence[str]
     """Studies that have any of them."""
-    max_age: int
-    """Do not ask the archive, but search what it told at most so many seconds ago."""
 
 
 class SeriesKeys(TypedDict, total=False):
@@ -39,7 +39,7 @@ class SeriesKeys(TypedDict, total=False):
     series_number: int
     limit: int
     max_age: int
-    """As of studies."""
+    """As of patients."""
 
 
 class JobOptions(TypedDict, total=False):

@@ -14,7 +14,7 @@ class Searching(Connected):
     """Finds patients, studies, series and instances."""
 
     def find_patients(self, node: str, **keys: Unpack[PatientKeys]) -> Table[Patient]:
-        """Ask an archive for patients."""
+        """Ask an archive for patients, or with `max_age` only for those of studies that it told of before."""
         return made_all(Patient, self._search("patients", node, keys))
 
     def find_studies(self, node: str, **keys: Unpack[StudyKeys]) -> Table[Study]:
@@ -28,7 +28,10 @@ class Searching(Connected):
     def find_instances(
         self, node: str, series: Series, *, patient_id: str = "", limit: int = 10_000
     ) -> Table[Instance]:
-        """Ask an archive for the instances of a series; some want to be told the patient as well."""
+        """Ask an archive for the instances of a series; some want to be told the patient as well.
+
+        Instances are not remembered, so the archive is always asked.
+        """
         keys = {
             "patient_id": patient_id,
             "limit": limit,

@@ -1,6 +1,11 @@
-"""Searching what archives have told before, without asking them again."""
+"""Searching what archives have told before, without asking them again.
 
-from collections.abc import Iterator
+Patients are those of the studies that are remembered. Instances are not: a study may have thousands, and
+what is transferred has to be asked for anyway.
+"""
+
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from datetime import timedelta
 from itertools import islice
 
@@ -10,7 +15,14 @@ from adit_core.db import DicomNode, Series, Study, User
 from adit_core.db.audit import AuditAction
 from adit_core.db.columns import utc_now
 from adit_core.db.engine import Database
-from adit_core.dicom.query import SeriesQuery, SeriesResult, StudyQuery, StudyResult
+from adit_core.dicom.query import (
+    PatientQuery,
+    PatientResult,
+    SeriesQuery,
+    SeriesResult,
+    StudyQuery,
+    StudyResult,
+)
 from adit_core.dicom.references import SeriesReference, StudyReference
 from adit_core.services import audit
 from adit_core.services.nodes import get_node
@@ -18,6 +30,24 @@ from adit_core.services.rights import NodeRole, require_node
 from adit_core.services.search import MOST_RESULTS, remembered_study
 
 _AT_ONCE = 1000
+
+
+def remembered_patients(
+    db: Database,
+    user: User,
+    node_name: str,
+    query: PatientQuery,
+    *,
+    max_age: timedelta,
+    limit: int = MOST_RESULTS,
+    address: str = "",
+) -> list[PatientResult]:
+    """Return the patients of studies that a node told of; arguments and errors as `remembered_studies`."""
+    node = _allowed(db, user, node_name)
+    with db.reading() as session, closing(_studies(session, node, StudyQuery(), max_age)) as studies:
+        found = list(islice(_once(filter(query.matches, map(_patient, studies))), limit))
+    _audit(db, user, node, "remembered patients", results=len(found), address=address)
+    return found
 
 
 def remembered_studies(
@@ -46,9 +76,8 @@ def remembered_studies(
         NotAllowed: The user may not use it as a source.
     """
     node = _allowed(db, user, node_name)
-    with db.reading() as session:
-        studies = (remembered_study(row) for row in _studies(session, node, query, max_age))
-        found = list(islice(filter(query.matches, studies), limit))
+    with db.reading() as session, closing(_studies(session, node, query, max_age)) as studies:
+        found = list(islice(filter(query.matches, map(remembered_study, studies)), limit))
     _audit(db, user, node, "remembered studies", results=len(found), address=address)
     return found
 
@@ -85,8 +114,13 @@ def _allowed(db: Database, user: User, node_name: str) -> DicomNode:
     return node
 
 
-def _studies(session: Session, node: DicomNode, query: StudyQuery, max_age: timedelta) -> Iterator[Study]:
-    """Yield studies that may fit, the newest first; what the database can choose by, it does."""
+def _studies(
+    session: Session, node: DicomNode, query: StudyQuery, max_age: timedelta
+) -> Generator[Study, None, None]:
+    """Yield studies that may fit, the newest first; what the database can choose by, it does.
+
+    It is to be closed: its cursor is one of the server's, which outlives those that are dropped.
+    """
     chosen = select(Study).where(Study.node_id == node.id, Study.fetched_at >= utc_now() - max_age)
     if query.study_instance_uid:
         chosen = chosen.where(Study.study_instance_uid == query.study_instance_uid)
@@ -95,7 +129,20 @@ def _studies(session: Session, node: DicomNode, query: StudyQuery, max_age: time
     if query.study_date.end is not None:
         chosen = chosen.where(col(Study.study_date) <= query.study_date.end)
     ordered = chosen.order_by(col(Study.study_date).desc(), col(Study.id).desc())
-    yield from session.exec(ordered.execution_options(yield_per=_AT_ONCE))
+    with closing(session.exec(ordered.execution_options(yield_per=_AT_ONCE))) as rows:
+        yield from rows
+
+
+def _patient(study: Study) -> PatientResult:
+    return PatientResult(study.patient_id, study.patient_name, study.patient_birth_date, study.patient_sex)
+
+
+def _once(patients: Iterator[PatientResult]) -> Iterator[PatientResult]:
+    told: set[PatientResult] = set()
+    for patient in patients:
+        if patient not in told:
+            told.add(patient)
+            yield patient
 
 
 def _series(row: Series, query: SeriesQuery, patient_id: str) -> SeriesResult:

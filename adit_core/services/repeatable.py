@@ -29,7 +29,7 @@ from adit_core.db import RepeatableCreation
 from adit_core.db.columns import utc_now
 from adit_core.db.engine import Database
 from adit_core.db.upsert import add_if_missing
-from adit_core.errors import ActionNotPossible, InputProblem, InvalidInput
+from adit_core.errors import ActionNotPossible, InputProblem, InvalidInput, StillBeingDone
 
 KEPT = timedelta(days=1)
 """How long the answer to a creation is kept."""
@@ -73,7 +73,7 @@ def claim(db: Database, owner_id: int, key: str) -> Earlier | None:
     """Claim a key, or return what was created under it before.
 
     Raises:
-        ActionNotPossible: It is being created just now.
+        StillBeingDone: It is being created just now.
         SecretUnreadable: The answer was sealed with a key that is not at hand.
     """
     now = utc_now()
@@ -87,7 +87,7 @@ def claim(db: Database, owner_id: int, key: str) -> Earlier | None:
     if is_mine:
         return None
     if row is None or row.answer is None:
-        raise ActionNotPossible(
+        raise StillBeingDone(
             "The first request under this Idempotency-Key is still being done, or was cut off: try again in "
             "a moment, or look whether it is there already and use a new key."
         )

@@ -62,6 +62,7 @@ _BODIES: Mapping[str, dict[str, Any]] = {
     "POST /v1/search/studies": _json(_SEARCH),
     "POST /v1/search/series": _json({"node": "PACS", **_STUDY}),
     "POST /v1/search/instances": _json({"node": "PACS", **_STUDY, "series_instance_uid": "1.3"}),
+    "POST /v1/search/remembered/patients": _json({**_SEARCH, "max_age": 60}),
     "POST /v1/search/remembered/studies": _json({**_SEARCH, "max_age": 60}),
     "POST /v1/search/remembered/series": _json({"node": "PACS", **_STUDY, "max_age": 60}),
     "POST /v1/jobs/selective": _selective(**_TRIAL),

@@ -75,6 +75,21 @@ def test_a_job_is_submitted_again_under_the_same_key_if_the_answer_is_lost():
     assert first.body == second.body == third.body
 
 
+def test_what_is_still_being_done_is_asked_for_again_until_it_is_there():
+    def being_done(exchange: Exchange) -> None:
+        exchange.answer(409, b'{"detail": "It is being done."}', {"Retry-After": "0"})
+
+    with FakeWebPeer(_lost, being_done, _project) as peer, _client(peer) as adit:
+        project = adit.add_project("Trial")
+
+    assert project.name == "Trial"
+    assert len({exchange.headers["idempotency-key"] for exchange in peer.exchanges}) == 1
+
+
+def _project(exchange: Exchange) -> None:
+    exchange.answer_json({"name": "Trial", "pseudonyms": "keyed"}, 201)
+
+
 def test_two_jobs_have_keys_of_their_own():
     with FakeWebPeer(_job()) as peer, _client(peer) as adit:
         adit.transfer(ROWS, **WAY)

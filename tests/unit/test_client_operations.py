@@ -158,6 +158,7 @@ CALLS: Mapping[str, Call] = {
         actor="a", action="SIGNED_IN", object_kind="job", object_id="1", since=NOW, until=NOW, limit=5
     ),
     "find_patients": lambda adit, _: adit.find_patients("PACS", **PATIENT_KEYS),
+    "find_patients, remembered": lambda adit, _: adit.find_patients("PACS", **PATIENT_KEYS, max_age=60),
     "find_studies": lambda adit, _: adit.find_studies("PACS", **STUDY_KEYS),
     "find_studies, remembered": lambda adit, _: adit.find_studies("PACS", **STUDY_KEYS, max_age=60),
     "find_series": lambda adit, _: adit.find_series("PACS", STUDY, **SERIES_KEYS),

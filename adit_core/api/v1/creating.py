@@ -49,7 +49,7 @@ class Creation:
 
         Raises:
             InvalidInput: The key was used for something else.
-            ActionNotPossible: It is being created just now.
+            StillBeingDone: It is being created just now.
             AditError: What `create` raises; the key can be used again then.
         """
         if self._key is None:

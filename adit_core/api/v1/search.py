@@ -20,7 +20,7 @@ from adit_core.dicom.query import (
 )
 from adit_core.dicom.references import SeriesReference, StudyReference
 from adit_core.services import search
-from adit_core.services.remembered import remembered_series, remembered_studies
+from adit_core.services.remembered import remembered_patients, remembered_series, remembered_studies
 
 _LONGEST_AGE = 10 * 366 * 24 * 3600
 
@@ -117,6 +117,13 @@ class InstanceSearch(Search):
         """Return the series."""
         study = StudyReference(self.study_instance_uid, self.patient_id)
         return SeriesReference(study, self.series_instance_uid)
+
+
+class RememberedPatientSearch(PatientSearch):
+    """Keys for patients, and how old the archive's answer may be."""
+
+    max_age: MaxAge
+    """In seconds."""
 
 
 class RememberedStudySearch(StudySearch):
@@ -232,6 +239,21 @@ def find_instances(wiring: Wired, caller: Reader, wanted: InstanceSearch) -> lis
         address=caller.address,
     )
     return [_instance(result) for result in found]
+
+
+@router.post("/remembered/patients")
+def recall_patients(wiring: Wired, caller: Reader, wanted: RememberedPatientSearch) -> list[Patient]:
+    """Search the patients of studies that an archive told of before, without asking it."""
+    found = remembered_patients(
+        wiring.database,
+        caller.user,
+        wanted.node,
+        wanted.query(),
+        max_age=timedelta(seconds=wanted.max_age),
+        limit=wanted.limit,
+        address=caller.address,
+    )
+    return [_patient(result) for result in found]
 
 
 @router.post("/remembered/studies")

@@ -6,11 +6,13 @@ from pathlib import Path
 from threading import Barrier
 from typing import Any
 
+import httpx
 import pytest
 from sqlmodel import func, select, update
 
 from adit_core.db import ApiToken, RepeatableCreation, User
 from adit_core.db.columns import utc_now
+from adit_core.services.repeatable import claim, give_up
 from adit_core.services.retention import Retention, remove_outdated
 from adit_core.services.users import create_user, list_users
 from deployments.demo.studies import write_study
@@ -112,16 +114,34 @@ def test_the_same_files_under_the_same_key_are_uploaded_once(api: Api, caller: A
 def test_of_requests_at_the_same_time_one_creates(api: Api, caller: ApiCaller):
     start = Barrier(4)
 
-    def announce(_: int) -> int:
+    def announce(_: int) -> httpx.Response:
         start.wait()
-        return caller.post("/v1/admin/announcements", {"message": "Hello."}, **KEY).status_code
+        return caller.post("/v1/admin/announcements", {"message": "Hello."}, **KEY)
 
     with ThreadPoolExecutor(4) as pool:
-        statuses = sorted(pool.map(announce, range(4)))
+        answers = list(pool.map(announce, range(4)))
 
-    assert statuses[0] == 201
-    assert set(statuses) <= {201, 409}
-    assert len(caller.json("GET", "/v1/admin/announcements")) == 1
+    assert {answer.status_code for answer in answers} <= {201, 409}
+    (made,) = caller.json("GET", "/v1/admin/announcements")
+    assert {answer.json()["id"] for answer in answers if answer.is_success} == {made["id"]}
+
+
+def test_who_asks_while_it_is_being_done_is_told_when_to_ask_again_and_gets_the_first_answer(
+    api: Api, caller: ApiCaller, staff: User
+):
+    body = {"name": "Neuro"}
+    claim(api.db, staff.id, "k-1")
+    early = caller.post("/v1/admin/groups", body, **KEY)
+    give_up(api.db, staff.id, "k-1")
+    first = caller.post("/v1/admin/groups", body, **KEY)
+
+    late = caller.post("/v1/admin/groups", body, **KEY)
+
+    assert (early.status_code, early.headers["retry-after"]) == (409, "1")
+    assert (first.status_code, late.status_code) == (201, 201)
+    assert late.json() == first.json()
+    assert late.headers["idempotency-replayed"] == "true"
+    assert len(caller.json("GET", "/v1/admin/groups")) == 1
 
 
 @pytest.mark.parametrize("backend", ["sqlite"])

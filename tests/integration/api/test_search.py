@@ -54,14 +54,18 @@ def test_what_was_told_is_found_again_without_the_archive(
     caller.json("POST", "/v1/search/studies", json={"node": "PACS"})
     study = {"node": "PACS", "study_instance_uid": HEAD.study_instance_uid}
     fresh = caller.json("POST", "/v1/search/series", json=study)
+    (fresh_patient,) = caller.json("POST", "/v1/search/patients", json={"node": "PACS", "patient_id": "P1"})
     orthanc_source.clear()
 
     wanted = {"node": "PACS", "max_age": 3600, "modalities": ["CT"], "patient_id": "p1"}
     (found,) = caller.json("POST", "/v1/search/remembered/studies", json=wanted)
     series = caller.json("POST", "/v1/search/remembered/series", json={**study, "max_age": 3600})
+    one = {"node": "PACS", "max_age": 3600, "patient_id": "p1"}
+    (patient,) = caller.json("POST", "/v1/search/remembered/patients", json=one)
 
     assert found["study_instance_uid"] == HEAD.study_instance_uid
     assert series == fresh
+    assert patient == fresh_patient
     with api.db.session() as session:
         for row in session.exec(select(Study)):
             row.fetched_at -= timedelta(hours=2)
@@ -69,10 +73,36 @@ def test_what_was_told_is_found_again_without_the_archive(
     assert caller.json("POST", "/v1/search/remembered/studies", json=wanted) == []
     with api.db.reading() as session:
         levels = [event.details.get("level") for event in session.exec(select(AuditEvent))]
-    assert "remembered studies" in levels
+    assert {"remembered studies", "remembered series", "remembered patients"} <= set(levels)
 
 
-@pytest.mark.parametrize("level", ["patients", "studies", "remembered/studies"])
+def test_a_patient_of_several_remembered_studies_is_told_once(
+    api: Api, caller: ApiCaller, orthanc_source: OrthancServer, tmp_path: Path
+):
+    again = ct_study(1, key="search again", patient_id="P1")
+    orthanc_source.archive.load(write_study(again, tmp_path / "again"))
+    studies = caller.json("POST", "/v1/search/studies", json={"node": "PACS"})
+    wanted = {"node": "PACS", "max_age": 3600}
+
+    patients = caller.json("POST", "/v1/search/remembered/patients", json=wanted)
+
+    assert [study["patient_id"] for study in studies].count("P1") == 2
+    assert len(patients) == len({tuple(patient.values()) for patient in patients})
+    assert {patient["patient_id"] for patient in patients} == {study["patient_id"] for study in studies}
+    for level in ("patients", "studies"):
+        assert len(caller.json("POST", f"/v1/search/remembered/{level}", json={**wanted, "limit": 1})) == 1
+
+
+def test_instances_are_not_remembered_and_that_is_said(caller: ApiCaller):
+    wanted = {"node": "PACS", "study_instance_uid": "1.2", "series_instance_uid": "1.3", "max_age": 60}
+
+    problem = caller.problem("POST", "/v1/search/instances", json=wanted)
+
+    assert [error["field"] for error in problem["errors"]] == ["max_age"]
+    assert problem["status"] == 422
+
+
+@pytest.mark.parametrize("level", ["patients", "studies", "remembered/patients", "remembered/studies"])
 def test_an_archive_that_one_may_not_use_is_not_searched(caller: ApiCaller, level: str):
     wanted = {"max_age": 60} if "remembered" in level else {}
 

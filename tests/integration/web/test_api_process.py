@@ -19,7 +19,7 @@ from deployments.demo.processes import HOST
 from tests.factories import ct_study
 from tests.fakes.launcher import FakeLauncher
 from tests.rows import make_group, make_job
-from tests.web_process import WebProcess
+from tests.web_process import WebProcess, web_process
 
 _MEGABYTES = 300
 
@@ -54,6 +54,14 @@ def _process(web: WebProcess) -> psutil.Process:
         if each.status == psutil.CONN_LISTEN and each.laddr == (HOST, web.server.port)
     ]
     return psutil.Process(connection.pid)
+
+
+def test_it_begins_without_what_only_tables_of_spreadsheets_need(tmp_path: Path):
+    with web_process(tmp_path) as web:
+        loaded = [each.path for each in _process(web).memory_maps()]
+
+    assert any("pydantic_core" in path for path in loaded)
+    assert not [path for path in loaded if "/pandas/" in path or "/pyarrow/" in path]
 
 
 def test_a_large_upload_goes_to_disk_and_not_to_memory(web: WebProcess, ada: User, program: httpx.Client):
