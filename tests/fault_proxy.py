@@ -59,6 +59,8 @@ class FaultProxy:
         self._keeper = kept_port()
         self.most_open = 0
         """How many connections were open at the same time."""
+        self.passed = 0
+        """How many bytes were handed on."""
         self.port: int = self._keeper.getsockname()[1]
         self._listener: socket.socket | None = socket.create_server((_HOST, self.port))
         self._fillers: list[socket.socket] = []
@@ -233,6 +235,7 @@ class FaultProxy:
         time.sleep(self._delay + (len(data) / self._rate if self._is_throttled() else 0))
         with self._lock:
             self._until_throttled -= len(data)
+            self.passed += len(data)
             if self._allowed is None:
                 return data
             passed = data[: self._allowed]

@@ -46,6 +46,8 @@ def job_states(
     session: Session, jobs: Sequence[Job], tasks: Mapping[int, TaskNumbers]
 ) -> dict[int, JobState]:
     """Return by job id what decides what may be done with each of `jobs`, whose `tasks` were counted."""
+    # Only of a job that waits is the answer not plain, and it is not for free.
+    started = _started(session, [job.id for job in jobs if job.status is JobStatus.PENDING])
     refused = _refused(session, [job.id for job in jobs if tasks[job.id].get(TaskStatus.CANCELED)])
     return {
         job.id: JobState(
@@ -53,8 +55,7 @@ def job_states(
             tasks=tasks[job.id],
             refused=refused.get(job.id, 0),
             urgent=job.urgent,
-            # Only of a job that waits is the answer not plain, and it is not for free.
-            was_started=job.status is JobStatus.PENDING and _was_started(session, job.id),
+            was_started=job.id in started,
             searches=job.kind is JobKind.MASS_TRANSFER,
         )
         for job in jobs
@@ -70,14 +71,17 @@ def _refused(session: Session, job_ids: Sequence[int]) -> dict[int, int]:
     return dict(rows.all())
 
 
-def _was_started(session: Session, job_id: int) -> bool:
+def _started(session: Session, job_ids: Sequence[int]) -> frozenset[int]:
+    """Return those of the jobs of which a task was ever in progress."""
+    if not job_ids:
+        return frozenset()
     started = (
         select(JobEvent.id)
         .where(
-            JobEvent.job_id == job_id,
+            JobEvent.job_id == Job.id,
             col(JobEvent.task_id).is_not(None),
             JobEvent.status == TaskStatus.IN_PROGRESS.value,
         )
-        .limit(1)
+        .exists()
     )
-    return session.exec(started).first() is not None
+    return frozenset(session.exec(select(Job.id).where(col(Job.id).in_(job_ids), started)))

@@ -85,7 +85,7 @@ def test_results_can_be_downloaded(dashboard: Dashboard, user: User, job_id: int
     assert labels == ["Results (.xlsx)", "Results (.csv)"]
     transfer = make_job(dashboard.db, owner=make_user(dashboard.db))
     labels = [button.proto.label for button in dashboard.job(user, transfer.id).get("download_button")]
-    assert labels == ["Studies (.xlsx)", "Studies (.csv)"]
+    assert labels == ["Studies (.xlsx)", "Studies (.csv)", "Series (.xlsx)", "Series (.csv)"]
 
 
 def test_rows_are_chosen_by_their_outcome(dashboard: Dashboard, user: User, job_id: int):
