@@ -14,6 +14,7 @@ import anyio
 import httpx
 import pytest
 from pydicom import dcmread
+from pydicom.uid import UID
 from sqlmodel import col, func, select, update
 
 from adit_core.db import AuditEvent, DicomNode, Job, NodeKind, Task
@@ -38,6 +39,7 @@ _FACES = ("ui", "adit_core/api", "adit_core/cli", "adit_core/console.py", "flows
 _PNG = b"\x89PNG"
 _LINES = {line.name: line for line in rights_table.lines()}
 _INDIRECT: Mapping[str, str] = {
+    "jobs.tasks_of_job": "is the beginning of services that tell the audit trail what it is for",
     "query_results.all_rows": "is the beginning of services that tell the audit trail what it is for",
     "uploads.describe_upload": "tells those who uploaded it, which was written down then",
 }
@@ -50,7 +52,7 @@ def instance(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (path,) = write_study(ct_study(rows=16, patient_id=PATIENT), folder)
     dataset = dcmread(path)
     dataset.StudyInstanceUID, dataset.SeriesInstanceUID, dataset.SOPInstanceUID = "1.2", "1.3", "1.4"
-    dataset.file_meta.MediaStorageSOPInstanceUID = "1.4"
+    dataset.file_meta.MediaStorageSOPInstanceUID = UID("1.4")
     dataset.save_as(path)
     return path
 
