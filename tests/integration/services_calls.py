@@ -376,6 +376,7 @@ _JOBS: Mapping[str, Call] = {
     "jobs.list_jobs of all": lambda a: jobs.list_jobs(a.db, a.user, all_users=True),
     "jobs.show_job": lambda a: jobs.show_job(*a.of_job("waiting")),
     "jobs.list_tasks": lambda a: jobs.list_tasks(*a.of_job("waiting")),
+    "jobs.tasks_of_job": lambda a: jobs.tasks_of_job(*a.of_job("waiting")),
     "jobs.show_task": lambda a: jobs.show_task(*a.of_job("waiting_task")),
     "jobs.series_of_task": lambda a: jobs.series_of_task(*a.of_job("waiting_task")),
     "jobs.modalities_of_tasks": lambda a: jobs.modalities_of_tasks(*a.of_job("waiting")),

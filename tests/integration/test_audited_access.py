@@ -5,6 +5,7 @@ asked for by those who may have it; where the answer names the patient or shows 
 been written down.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -34,9 +35,11 @@ from tests.rights_table import OPEN, Line
 from tests.rows import make_job, make_user
 
 OWNER, STAFF = "owner, everything", "staff"
+_FACES = ("ui", "adit_core/api", "adit_core/cli", "adit_core/console.py", "flows/notebook.py")
 _PNG = b"\x89PNG"
 _LINES = {line.name: line for line in rights_table.lines()}
 _INDIRECT: Mapping[str, str] = {
+    "jobs.tasks_of_job": "is the beginning of services that tell the audit trail what it is for",
     "query_results.all_rows": "is the beginning of services that tell the audit trail what it is for",
     "uploads.describe_upload": "tells those who uploaded it, which was written down then",
 }
@@ -156,6 +159,20 @@ def _shows(answer: httpx.Response) -> bool:
     kind = answer.headers.get("Content-Type", "")
     has_pixels = kind.startswith(("image/", "multipart/", "application/octet-stream", "application/gzip"))
     return has_pixels or PATIENT.encode() in answer.content
+
+
+@pytest.mark.parametrize("face", _FACES)
+def test_faces_are_told_of_patients_by_services_only(face: str) -> None:
+    """Pages, routes, commands and notebooks never look into the database by themselves."""
+    place = Path(__file__).parents[2] / face
+    looking = [
+        path.name
+        for path in ([place] if place.is_file() else place.rglob("*.py"))
+        if re.search(
+            r"\.(reading|session)\(|import (sqlmodel|sqlalchemy)|from sqlmodel", path.read_text("utf-8")
+        )
+    ]
+    assert looking == []
 
 
 def test_a_page_that_renews_itself_is_one_look_an_hour(world: World) -> None:

@@ -129,6 +129,8 @@ NOT_IN_THE_TABLE: Mapping[str, str] = {
     "identities.list_identities": "asks about an account, whoever asks",
     "job_access.asker": "tells of rights",
     "live_search.LiveSearch": "calls search.find_studies",
+    "looks.record_export": "is the end of services that are",
+    "looks.record_look": "is the end of services that are",
     "maintenance.require_no_maintenance": "tells of rights",
     "nodes.save_node": "is the end of services that are",
     "once.submit_once": "calls a service that is",
