@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -197,7 +198,7 @@ def test_how_studies_are_kept_can_be_told(db: Database) -> None:
     configured = configured_database(get_settings())
     add_project(configured, "Livers", ProjectChanges())
     picked = [PickedStudy("P1", "1.2.1")]
-    way = {"source": "PACS", "destination": "Export", "project": "Livers"}
+    way: Any = {"source": "PACS", "destination": "Export", "project": "Livers"}
     archive = submit_studies(picked, **way, archive_password="gull harbour 19")
     volumes = submit_studies(
         picked, **way, as_nifti=True, trial_protocol_id="L-2", trial_protocol_name="Livers again"
