@@ -184,7 +184,9 @@ def test_a_click_arrives_though_the_row_is_drawn_anew_under_the_pressed_button(w
     link.evaluate("link => { link.isTheSame = true; }")
     _press(page, link)
     _progress(web, first, 25)
+    set_task(web.db, job, 1, message="The archive is busy.")
     expect(row).to_contain_text("25 / 40")
+    expect(row).to_contain_text("The archive is busy.")
     assert link.evaluate("link => link.isTheSame")
     page.mouse.up()
 

@@ -42,7 +42,15 @@ UNREAD = frozenset({"csrf_token"})
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 WAY: Any = {"source": "PACS", "destination": "Export"}
 FOR_ALL: Any = {"name": "n", "urgent": True}
-DELIVERY: Any = {**FOR_ALL, "project": "Trial", "excluded_modalities": ["SR"]}
+DELIVERY: Any = {
+    **FOR_ALL,
+    "project": "Trial",
+    "excluded_modalities": ["SR"],
+    "as_nifti": True,
+    "archive_password": "gull harbour 19",
+    "trial_protocol_id": "L-2",
+    "trial_protocol_name": "Livers again",
+}
 TRANSFER: Any = {**WAY, **DELIVERY, "direct_move": False}
 ROWS = [{"PatientID": "1", "StudyInstanceUID": "1.2"}]
 SEARCH = {"first_day": date(2024, 1, 1), "last_day": date(2024, 1, 2)}

@@ -60,7 +60,12 @@ function renewGrid(place, grid) {
   const table = place.querySelector(":scope > table") ?? place.appendChild(emptyTable());
   table.setAttribute("aria-label", grid.caption);
   const hasBoxes = grid.rows.some((row) => row.selectable);
-  const head = { key: "head", state: JSON.stringify([grid.columns, hasBoxes]), build: () => headRow(grid.columns, hasBoxes) };
+  const head = {
+    key: "head",
+    state: JSON.stringify([grid.columns, hasBoxes]),
+    build: () => headRow(grid.columns, hasBoxes),
+    adapt: (row, build) => row.replaceChildren(...build().cells),
+  };
   renew(table.tHead, [head]);
   renew(table.tBodies[0], grid.rows.flatMap((row) => bodyRows(row, grid.columns)));
 }
@@ -84,10 +89,17 @@ function adaptRow(row, build) {
   const renewed = build();
   row.className = renewed.className;
   if (row.cells.length !== renewed.cells.length) return row.replaceChildren(...renewed.cells);
-  const cells = [...renewed.cells];
-  [...row.cells].forEach((cell, index) => {
-    if (!cell.isEqualNode(cells[index])) cell.replaceWith(cells[index]);
+  const cells = [...row.cells];
+  [...renewed.cells].forEach((cell, index) => adaptCell(cells[index], [...cell.children]));
+}
+
+function adaptCell(cell, wanted) {
+  wanted.forEach((child, index) => {
+    const present = cell.children[index];
+    if (!present) cell.append(child);
+    else if (!present.isEqualNode(child)) present.replaceWith(child);
   });
+  while (cell.children.length > wanted.length) cell.lastElementChild.remove();
 }
 
 // A row in details has a key that begins with that of the row above it, and a slash.

@@ -28,6 +28,8 @@ ROLES: dict[str, tuple[Permission, ...]] = {
     "who transfers": (Permission.TRANSFER, Permission.TRANSFER_UNPSEUDONYMIZED),
     "who asks": (Permission.QUERY,),
     "who reviews": (Permission.REVIEW_HELD_INSTANCES,),
+    "who may what no page needs": tuple({*Permission} - {*NEEDED.values()}),
+    "who may everything": tuple(Permission),
 }
 Open = Callable[[User, str], AppTest]
 
@@ -75,6 +77,14 @@ def test_staff_see_everything(dashboard: Dashboard, opened: Open):
     chief = make_user(dashboard.db, staff=True)
 
     assert [path for path in EVERYTHING if _refusal(opened(chief, path))] == []
+
+
+def test_these_are_all_pages(dashboard: Dashboard, opened: Open):
+    chief = make_user(dashboard.db, staff=True)
+
+    links = {link.proto.page or HOME for link in opened(chief, HOME).sidebar.get("page_link")}
+
+    assert links == {*EVERYTHING} - {"job"}, "a job is reached from a list"
 
 
 def test_who_has_to_choose_a_password_sees_nothing_else(dashboard: Dashboard, opened: Open):
