@@ -19,6 +19,7 @@ from adit_core.services import (
     approval_choice,
     attention,
     audit_trail,
+    batch_preview,
     disk_space,
     dry_run,
     groups,
@@ -28,6 +29,7 @@ from adit_core.services import (
     job_export,
     job_history,
     job_preview,
+    job_series,
     jobs,
     links,
     maintenance,
@@ -41,6 +43,7 @@ from adit_core.services import (
     profiles,
     projects,
     query_export,
+    query_preview,
     query_results,
     remembered,
     search,
@@ -313,6 +316,9 @@ _LOOKING: Mapping[str, Call] = {
     "remembered.remembered_studies": lambda a: remembered.remembered_studies(
         *a.node, StudyQuery(a.patient_id), max_age=_DAY
     ),
+    "remembered.remembered_patients": lambda a: remembered.remembered_patients(
+        *a.node, PatientQuery(a.patient_id), max_age=_DAY
+    ),
     "remembered.remembered_series": lambda a: remembered.remembered_series(
         *a.node, SeriesQuery(a.study), max_age=_DAY
     ),
@@ -358,6 +364,8 @@ _ORDERING: Mapping[str, Call] = {
         a.db, a.uploaded(**_TRIAL), a.things["upload"]
     ),
     "preview.preview_studies": lambda a: preview.preview_studies(a.db, a.way(), a.picked),
+    "batch_preview.preview_batch": lambda a: batch_preview.preview_batch(a.db, a.way(), a.batch),
+    "query_preview.preview_query": lambda a: query_preview.preview_query(a.db, a.user.id, a.source, a.query),
     "preview.preview_mass_transfer": lambda a: preview.preview_mass_transfer(a.db, a.way(**_TRIAL), _MASS),
     "preview.preview_upload": lambda a: preview.preview_upload(a.db, a.uploaded(), a.things["upload"]),
     "uploads.receive_upload": lambda a: uploads.receive_upload(
@@ -387,6 +395,9 @@ _JOBS: Mapping[str, Call] = {
     "job_history.history_of_job": lambda a: job_history.history_of_job(*a.of_job("waiting")),
     "job_history.latest_of_job": lambda a: job_history.latest_of_job(*a.of_job("waiting")),
     "job_export.export_tasks": lambda a: job_export.export_tasks(*a.of_job("waiting"), _CSV),
+    "job_export.export_series": lambda a: job_export.export_series(*a.of_job("waiting"), _CSV),
+    "job_series.list_series": lambda a: job_series.list_series(*a.of_job("waiting")),
+    "job_series.series_of_job": lambda a: list(job_series.series_of_job(*a.of_job("waiting"))),
     "job_preview.preview_job": lambda a: job_preview.preview_job(*a.of_job("unverified")),
     "query_export.export_results": lambda a: query_export.export_results(*a.of_job("answered"), _CSV),
     "query_export.results_sheet": lambda a: query_export.results_sheet(*a.of_job("answered")),
@@ -400,6 +411,7 @@ _JOBS: Mapping[str, Call] = {
     "job_actions.resume_job": lambda a: job_actions.resume_job(*a.on_job("canceled")),
     "job_actions.retry_failed": lambda a: job_actions.retry_failed(*a.on_job("failed")),
     "job_actions.restart_job": lambda a: job_actions.restart_job(*a.on_job("failed")),
+    "job_actions.search_again": lambda a: job_actions.search_again(*a.on_job("failed")),
     "job_actions.make_urgent": lambda a: job_actions.make_urgent(*a.on_job("waiting")),
     "task_actions.refusals_of_task": lambda a: task_actions.refusals_of_task(*a.of_job("waiting_task")),
     "task_actions.delete_task": lambda a: task_actions.delete_task(*a.on_job("waiting_task")),

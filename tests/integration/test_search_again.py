@@ -183,7 +183,8 @@ def test_pages_of_series_end_with_a_study_and_read_no_more_than_they_show(databa
 
     first = list_series(database, owner, job.id, limit=10)
 
-    assert sum(statement.startswith("SELECT") for statement in statements) == 3
+    of_parts = [each for each in statements if each.startswith("SELECT") and "audit_event" not in each]
+    assert len(of_parts) == 3
     assert ([each.task_id for each in first.series[-2:]], len(first.series)) == ([10, 10], 20)
     assert first.next_after == 10
     last = list_series(database, owner, job.id, limit=10, after_id=20)
