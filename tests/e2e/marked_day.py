@@ -16,10 +16,12 @@ import httpx
 from pydicom import dcmread
 from sqlmodel import select
 
-from adit_core.db import DicomNode, Job, JobKind, TokenScope, User
+from adit_core.db import DicomNode, Job, JobKind, Permission, TokenScope, User
 from adit_core.dicom.node import Service
+from adit_core.services.groups import UsableBy, set_node_access
 from adit_core.services.nodes import add_folder, add_server
 from adit_core.services.tokens import create_token
+from adit_core.services.users import create_user
 from deployments.demo.specs import Form, SeriesSpec, StudySpec
 from deployments.demo.studies import write_study
 from deployments.stack import free_port
@@ -30,10 +32,11 @@ from tests.fakes.web_peer import Exchange, FakeWebPeer
 from tests.markers import HELD, TYPED, Person, identify
 from tests.projects import make_project
 from tests.queries import sheet_of
+from tests.rows import make_group
 from tests.servers import OrthancServer
 from tests.stack import RunningStack
 
-_PATIENCE = 90.0
+_PATIENCE = 180.0
 _MR_IMAGES = "1.2.840.10008.5.1.4.1.1.4"
 _FILE = "application/dicom"
 _INTEGERS = {b"1234567890": HELD.patient_id.encode(), b"1987654321": HELD.accession_number.encode() + b" "}
@@ -221,7 +224,8 @@ def order_jobs(day: Day, client: httpx.Client) -> None:
     way = {"source": "Marked", "destination": "Marked arrivals"}
     named = {"name": f"{TYPED.patient_name} {TYPED.birth_date}"}
     trial = sheet_of(
-        *(_row(spec) for spec in (USUAL, CAPTURES, ODD)), _row(STRANGERS) | {"PatientID": TYPED.patient_id}
+        *(row_of(spec) for spec in (USUAL, CAPTURES, ODD)),
+        row_of(STRANGERS) | {"PatientID": TYPED.patient_id},
     )
     asked = sheet_of(
         {"PatientID": HELD.patient_id, "PatientName": ""},
@@ -234,13 +238,13 @@ def order_jobs(day: Day, client: httpx.Client) -> None:
     moved = {"source": "Marked by move", "destination": "Marked and refusing"}
     day.submit(client, "selective", json={**moved, **named, "studies": [picked], "urgent": True})
     gone = {"source": "Marked and gone", "destination": "Marked arrivals"}
-    waiting = day.submit(client, "batch", json={**gone, **named, "rows": [_row(USUAL)]})
-    day.submit(client, "batch", json={**way, **named, "rows": [_row(BREAKING)]})
+    waiting = day.submit(client, "batch", json={**gone, **named, "rows": [row_of(USUAL)]})
+    day.submit(client, "batch", json={**way, **named, "rows": [row_of(BREAKING)]})
     queried = day.submit(client, "query/spreadsheet", data={"source": "Marked", **named}, files=_sheet(asked))
     sought = {"first_day": "2024-01-02", "last_day": "2024-01-02"}
     sought |= {"include": {"study_descriptions": [f"{HELD.study_description}*", TYPED.study_description]}}
     day.submit(client, "mass", json={**moved, **named, "search": sought})
-    upload = client.post("/v1/uploads", files=_uploaded(day)).json()["id"]
+    upload = client.post("/v1/uploads", files=uploaded_files(day)).json()["id"]
     day.submit(client, "upload", json={"upload": upload, "destination": "Marked arrivals", **named})
     until(lambda: "failures in a row" in client.get(f"/v1/jobs/{waiting}").json()["message"])
     assert client.post(f"/v1/jobs/{waiting}/actions/cancel").is_success
@@ -251,7 +255,26 @@ def order_jobs(day: Day, client: httpx.Client) -> None:
         day.exports.append(client.get(path, params={"format": form}).content)
 
 
-def _row(spec: StudySpec) -> dict[str, str]:
+def order_for_approval(day: Day) -> int:
+    """Have somebody order a job whose jobs need approval, in part of another patient than it says."""
+    trainee = create_user(day.adit.db, username="trainee", password=None, needs_approval=True)
+    group = make_group(
+        day.adit.db, trainee, permissions=(Permission.TRANSFER, Permission.TRANSFER_UNPSEUDONYMIZED)
+    )
+    for node in ("Marked", "Marked arrivals"):
+        access = UsableBy(node, as_source=True, as_destination=True)
+        set_node_access(day.adit.db, group.id, access)
+    made = create_token(day.adit.db, trainee, name="marked day", scopes=[TokenScope.JOBS])
+    wrong = sheet_of(row_of(USUAL), row_of(STRANGERS) | {"PatientID": TYPED.patient_id})
+    way = {"source": "Marked", "destination": "Marked arrivals", "name": TYPED.patient_name}
+    with day.client(made.token) as client:
+        answer = client.post("/v1/jobs/batch/spreadsheet", data=way, files=_sheet(wrong))
+    assert answer.status_code == 201, answer.text
+    return answer.json()["id"]
+
+
+def row_of(spec: StudySpec) -> dict[str, str]:
+    """Return a study as a row of a spreadsheet."""
     return {"PatientID": spec.patient_id, "StudyInstanceUID": spec.study_instance_uid}
 
 
@@ -259,7 +282,8 @@ def _sheet(content: bytes) -> dict[str, Any]:
     return {"file": (f"{TYPED.family_name}.csv", content, "text/csv")}
 
 
-def _uploaded(day: Day) -> list[tuple[str, Any]]:
+def uploaded_files(day: Day) -> list[tuple[str, Any]]:
+    """Return what is uploaded: instances, and what is none."""
     files = [path for key in (USUAL.key, ODD.key) for path in (day.folder / "studies" / key).iterdir()]
     contents = [path.read_bytes() for path in files]
     wrong = [contents[0][:600], HELD.patient_name.encode(), b""]

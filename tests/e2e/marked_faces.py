@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from adit_core.services.sessions import SessionLimits, open_session
 from adit_core.settings import Settings
-from tests.e2e.marked_day import CAPTURES, ODD, USUAL, Day
+from tests.e2e.marked_day import CAPTURES, ODD, STRANGERS, USUAL, Day, row_of, uploaded_files
 from tests.markers import CONTROL, HELD, TYPED
 from tests.page_scenes import choose, drop, go
 from tests.queries import sheet_of
@@ -83,6 +83,26 @@ def look_for_patients(day: Day) -> None:
         _review(client)
 
 
+def look_ahead(day: Day) -> None:
+    """Preview every kind of transfer: of what is there, of another patient's, and where nobody answers."""
+    stranger = {"patient_id": TYPED.patient_id, "study_instance_uid": STRANGERS.study_instance_uid}
+    sought = {"first_day": "2024-01-02", "last_day": "2024-01-02"}
+    with day.client(day.token) as client:
+        upload = client.post("/v1/uploads", files=uploaded_files(day)).json()["id"]
+        for source in ("Marked", "Marked and gone"):
+            for project in ({}, {"project": "Marked trial"}):
+                way = {"source": source, "destination": "Marked arrivals", **project}
+                selective = client.post("/v1/jobs/selective/preview", json={**way, "studies": [stranger]})
+                client.post("/v1/jobs/batch/preview", json={**way, "rows": [row_of(USUAL), row_of(ODD)]})
+                client.post("/v1/jobs/mass/preview", json={**way, "search": sought})
+                assert selective.is_success is (source == "Marked"), selective.text
+        for destination in ("Marked arrivals", "Marked and gone"):
+            order = {"upload": upload, "destination": destination}
+            looked = client.post("/v1/jobs/upload/preview", json=order)
+            assert looked.is_success is (destination == "Marked arrivals"), looked.text
+        client.delete(f"/v1/uploads/{upload}")
+
+
 def _look_by_dicomweb(client: httpx.Client, node: str, study: str) -> None:
     root = f"/dicom-web/{node}"
     client.get(f"{root}/qidors/studies", params={"PatientID": HELD.patient_id, "PatientName": _WRONG})
@@ -130,7 +150,7 @@ def run_commands(day: Day, job_id: int) -> None:
         day.complaints.append(complaints)
 
 
-def look_with_a_browser(day: Day, chromium: Browser, unreadable: int) -> None:
+def look_with_a_browser(day: Day, chromium: Browser, *, unreadable: int, to_approve: int) -> None:
     """Go through the pages of the dashboard, type patients into them, and open what breaks a page."""
     url = day.adit.stack.web_url
     context = chromium.new_context(base_url=url)
@@ -142,6 +162,7 @@ def look_with_a_browser(day: Day, chromium: Browser, unreadable: int) -> None:
     _search(page)
     _explore(page)
     _drop_a_broken_spreadsheet(page)
+    _approve_a_part(page, to_approve)
     for path in (
         f"/?about={CONTROL}",
         "/jobs",
@@ -180,6 +201,23 @@ def _explore(page: Page) -> None:
     expect(page.get_by_role("table", name="Series")).to_be_visible()
     page.get_by_role("table", name="Series").get_by_role("link").first.click()
     expect(page.get_by_role("img", name="Frame 1 of the instance")).to_be_visible()
+
+
+def _approve_a_part(page: Page, job_id: int) -> None:
+    """Look ahead at a job that waits for approval, and approve the study of another patient than it says."""
+    go(page, f"/job?id={job_id}")
+    page.get_by_role("button", name="Preview").click()
+    expect(page.get_by_role("table", name="Studies that would be transferred")).to_be_visible(timeout=30_000)
+    rows = page.get_by_role("textbox", name="Rows to approve")
+    rows.fill("3")
+    rows.press("Enter")
+    page.get_by_role("button", name="Approve the 1 chosen").click()
+    page.get_by_role("button", name="Approve 1 study").click()
+    expect(page.get_by_role("button", name="Approve 1 study")).to_have_count(0)
+    page.get_by_role("button", name="Export").click()
+    with page.expect_download() as studies:
+        page.get_by_role("button", name="Studies (.csv)").click()
+    assert TYPED.patient_id in studies.value.path().read_text(encoding="utf-8")
 
 
 def _drop_a_broken_spreadsheet(page: Page) -> None:

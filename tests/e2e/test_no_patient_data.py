@@ -15,6 +15,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from playwright.sync_api import Browser
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import ArtifactCreate
 
@@ -26,12 +27,14 @@ from tests.e2e.marked_day import (
     log_of,
     logs_of,
     marked_day,
+    order_for_approval,
     order_jobs,
     unreadable_job,
     until,
 )
 from tests.e2e.marked_faces import (
     ask_for_everything_wrongly,
+    look_ahead,
     look_for_patients,
     look_with_a_browser,
     meet_the_unreadable,
@@ -41,8 +44,8 @@ from tests.markers import CONTROL, HELD, TYPED, found, found_in
 from tests.servers import OrthancServer
 from tests.stack import RunningStack
 
-# By itself, and by `make faults`: the day takes two minutes.
-pytestmark = [pytest.mark.system, pytest.mark.slow_faults, pytest.mark.timeout(600)]
+# By itself, and by `make faults`: the day takes minutes.
+pytestmark = [pytest.mark.system, pytest.mark.slow_faults, pytest.mark.timeout(900)]
 
 ANYBODY = HELD.words() | TYPED.words()
 PROCESSES = ("prefect_server", "worker", "reconciler", "web", "receiver")
@@ -61,7 +64,9 @@ def day(
     with running_adit.connected(), marked_day(running_adit, running_orthanc_source, folder) as day:
         with broken_database(running_adit), day.client(day.token) as client:
             order_jobs(day, client)
+        to_approve = order_for_approval(day)
         look_for_patients(day)
+        look_ahead(day)
         ask_for_everything_wrongly(day)
         _let_all_be_told(day)
         with unreadable_job(running_adit) as job_id:
@@ -71,7 +76,9 @@ def day(
             until(lambda: b"Unexpected ValidationError at " in log_of(running_adit, "worker"))
             _plant(day)
             # No other event loop can run in this thread while Playwright does.
-            look_with_a_browser(day, request.getfixturevalue("chromium"), job_id)
+            chromium: Browser = request.getfixturevalue("chromium")
+            look_with_a_browser(day, chromium, unreadable=job_id, to_approve=to_approve)
+            running_adit.finished(to_approve)
         yield day
 
 
