@@ -19,7 +19,7 @@ from adit_core.errors import ActionNotPossible
 from adit_core.services.node_gate import closed_nodes
 from adit_core.services.node_health import record_answer
 from adit_core.services.node_removal import Removal, remove_node, restore_node
-from adit_core.services.node_settings import change_server, change_web_server
+from adit_core.services.node_settings import change_folder, change_server, change_web_server
 from adit_core.services.nodes import (
     KINDS_IN_WORDS,
     add_folder,
@@ -267,6 +267,12 @@ def change(
     ctx: typer.Context,
     name: Name,
     *,
+    ae_title: Annotated[str | None, typer.Option(help="What it calls itself.")] = None,
+    host: Annotated[str | None, typer.Option(help="A host name or an address.")] = None,
+    port: Annotated[int | None, typer.Option(help="Where it listens.")] = None,
+    calling_ae_title: Annotated[str | None, typer.Option(help="What ADIT calls itself to it.")] = None,
+    url: Annotated[str | None, typer.Option(help="Of a DICOMweb server: where it is.")] = None,
+    path: Annotated[str | None, typer.Option(help="Of a folder: where it is.")] = None,
     find: Annotated[bool | None, typer.Option(help="Whether it supports C-FIND.")] = None,
     get: Annotated[bool | None, typer.Option(help="Whether it supports C-GET.")] = None,
     move: Annotated[bool | None, typer.Option(help="Whether it supports C-MOVE.")] = None,
@@ -278,25 +284,50 @@ def change(
     profile: Annotated[
         str | None, typer.Option(help="A connection profile; empty for the usual settings.")
     ] = None,
+    direct_move: Annotated[
+        bool | None,
+        typer.Option(help="Whether archives may send straight to each other, if it is one of them."),
+    ] = None,
+    max_associations: Annotated[
+        int | None, typer.Option(help="How many studies may be moved from or to it at the same time.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Change how an archive is spoken to; what is not given stays as it is."""
-    said = {Service.FIND: find, Service.GET: get, Service.MOVE: move, Service.STORE: store}
-    said_of_web = {WebService.QIDO: qido, WebService.WADO: wado, WebService.STOW: stow}
+    """Change where a node is and how it is spoken to; what is not given stays as it is."""
+    services = {Service.FIND: find, Service.GET: get, Service.MOVE: move, Service.STORE: store}
+    web_services = {WebService.QIDO: qido, WebService.WADO: wado, WebService.STOW: stow}
+    of_servers = (ae_title, host, port, calling_ae_title, root, direct_move, *services.values())
+    of_web_servers = (url, *web_services.values())
     with open_database() as db:
         before = get_node(db, name)
         actor = acting_user(ctx, db)
-        if before.kind is NodeKind.WEB:
-            _refuse_options_of_others(before, root, *said.values())
-            services = _as_said(said_of_web, web_services_of(before))
-            row = change_web_server(db, name, services=services, connection_profile=profile, actor=actor)
+        if before.kind is NodeKind.FOLDER:
+            _refuse_options_of_others(before, profile, *of_servers, *of_web_servers)
+            row = change_folder(db, name, path=path, max_associations=max_associations, actor=actor)
+        elif before.kind is NodeKind.WEB:
+            _refuse_options_of_others(before, path, *of_servers)
+            row = change_web_server(
+                db,
+                name,
+                base_url=url,
+                services=_as_said(web_services, web_services_of(before)),
+                max_associations=max_associations,
+                connection_profile=profile,
+                actor=actor,
+            )
         else:
-            _refuse_options_of_others(before, *said_of_web.values())
+            _refuse_options_of_others(before, path, *of_web_servers)
             row = change_server(
                 db,
                 name,
-                services=_as_said(said, services_of(before)),
+                ae_title=ae_title,
+                host=host,
+                port=port,
+                calling_ae_title=calling_ae_title,
+                services=_as_said(services, services_of(before)),
                 query_root=root,
+                max_associations=max_associations,
+                allows_direct_move=direct_move,
                 connection_profile=profile,
                 actor=actor,
             )
@@ -398,7 +429,9 @@ def _as_said(said: Mapping[S, bool | None], before: frozenset[S]) -> list[S]:
 
 def _refuse_options_of_others(row: DicomNode, *options: object) -> None:
     if any(option is not None for option in options):
-        raise typer.BadParameter(f"{row.name} is {KINDS_IN_WORDS[row.kind]}; these services are of others.")
+        raise typer.BadParameter(
+            f"{row.name} is {KINDS_IN_WORDS[row.kind]}; some of these options are of others."
+        )
 
 
 def _added(node: Node) -> RenderableType:

@@ -187,6 +187,24 @@ def test_a_folder_of_archives_is_added_with_a_password_that_is_not_shown(
     assert "sesame" not in cli.run("nodes", "list", "--json").stdout
 
 
+def test_a_node_moves_to_another_address(cli: CommandLine, admin: User, tmp_path: Path) -> None:
+    cli.run("nodes", "add", "server", "PACS", "--ae-title", "PACS", "--host", "old", "--port", 104)
+    cli.run("nodes", "add", "web", "WEB", "http://old/dicom-web")
+    cli.run("nodes", "add", "folder", "EXPORT", tmp_path / "old")
+
+    moved = cli.json(
+        *("nodes", "change", "PACS", "--host", "new", "--port", 11112, "--ae-title", "PACS2"),
+        *("--calling-ae-title", "ADIT2", "--no-direct-move", "--max-associations", 4),
+    )
+    assert (moved["host"], moved["port"], moved["ae_title"]) == ("new", 11112, "PACS2")
+    assert (moved["calling_ae_title"], moved["max_associations"]) == ("ADIT2", 4)
+    assert (moved["allows_direct_move"], moved["services"]) == (False, ["C-FIND", "C-GET", "C-STORE"])
+    assert cli.json("nodes", "change", "WEB", "--url", "http://new/rs")["url"] == "http://new/rs"
+    assert cli.json("nodes", "change", "EXPORT", "--path", tmp_path / "new")["path"] == str(tmp_path / "new")
+    assert cli.run("nodes", "change", "EXPORT", "--host", "new").exit_code == 2
+    assert "port" in cli.error("nodes", "change", "PACS", "--port", 0)["error"]
+
+
 def test_the_password_of_archives_is_asked_for(cli: CommandLine, admin: User) -> None:
     added = cli.run("nodes", "add", "folder", "Vault", "/vault", "--as", "zip", typed="a b c\na b c\n")
 
