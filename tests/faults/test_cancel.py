@@ -92,21 +92,28 @@ STOPS = (
 @pytest.fixture(scope="module")
 def canceled(stage_of_module: Stage) -> dict[str, Transfer]:
     """All the jobs, canceled as soon as each of them is where it is to be."""
+    scenes = [stop.scene(stage_of_module, instances=stop.instances) for stop in STOPS]
     waiting: dict[Stop, Transfer] = {}
-    for stop in STOPS:
-        scene = stop.scene(stage_of_module, instances=stop.instances)
+    done: dict[str, Transfer] = {}
+    for stop, scene in zip(STOPS, scenes, strict=True):
         stop.prepare(scene)
         waiting[stop] = scene.submit()
-    done = {}
+        done |= _cancel_what_has_come(waiting)  # at once: the first job must not have begun
     deadline = time.monotonic() + _PATIENCE
     while waiting:
         assert time.monotonic() < deadline, f"never came: {[stop.fault for stop in waiting]}"
-        for stop, transfer in list(waiting.items()):
-            if stop.has_come(_view(transfer)):
-                done[stop.fault] = canceled = replace(waiting.pop(stop), fault_at=utc_now())
-                adit = canceled.adit
-                cancel_job(adit.db, adit.launcher, adit.user, canceled.job_id)
+        done |= _cancel_what_has_come(waiting)
     return done
+
+
+def _cancel_what_has_come(waiting: dict[Stop, Transfer]) -> dict[str, Transfer]:
+    """Cancel the jobs that are where they are to be; they wait no longer."""
+    canceled = {}
+    for stop, transfer in list(waiting.items()):
+        if stop.has_come(_view(transfer)):
+            canceled[stop.fault] = replace(waiting.pop(stop), fault_at=utc_now())
+            cancel_job(transfer.adit.db, transfer.adit.launcher, transfer.adit.user, transfer.job_id)
+    return canceled
 
 
 def _view(transfer: Transfer) -> JobView:

@@ -1,10 +1,12 @@
 """What moves a study stays small, however many instances it has, and however large one of them is."""
 
 import re
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import ParamSpec, TypeVar
 
 import pytest
 
@@ -16,6 +18,8 @@ from deployments.demo.studies import StudySpec, write_study
 from tests.factories import ct_study, study_reference
 from tests.servers import dcmqrscp
 
+P = ParamSpec("P")
+T = TypeVar("T")
 MOST = 200e6
 """Bytes that a process may take at any time."""
 LARGE_EDGE = 16_000
@@ -31,9 +35,9 @@ def peak_of_transfer(source: Node, destination: Node, spec: StudySpec) -> float:
     return int(peak) * 1024
 
 
-def peak_of_new_process(source: Node, destination: Node, spec: StudySpec) -> float:
+def in_new_process(function: Callable[P, T], *arguments: P.args, **further: P.kwargs) -> T:
     with ProcessPoolExecutor(1, get_context("spawn")) as pool:
-        return pool.submit(peak_of_transfer, source, destination, spec).result()
+        return pool.submit(function, *arguments, **further).result()
 
 
 def test_thousands_of_instances_take_little_memory(tmp_path: Path) -> None:
@@ -42,7 +46,7 @@ def test_thousands_of_instances_take_little_memory(tmp_path: Path) -> None:
     arrivals = tmp_path / "arrivals"
     arrivals.mkdir()
     ends = FolderNode("SOURCE", tmp_path / "source"), FolderNode("ARRIVALS", arrivals)
-    assert peak_of_new_process(*ends, many) < MOST
+    assert in_new_process(peak_of_transfer, *ends, many) < MOST
     assert sum(1 for _ in arrivals.rglob("*.dcm")) == 5000
 
 
@@ -50,10 +54,10 @@ def test_thousands_of_instances_take_little_memory(tmp_path: Path) -> None:
 def test_a_large_instance_takes_little_memory() -> None:
     large = ct_study(1, rows=LARGE_EDGE)
     with TemporaryDirectory() as name, dcmqrscp(Path(name) / "dcmqrscp") as server:
-        server.archive.load(write_study(large, Path(name) / "study"))
+        server.archive.load(in_new_process(write_study, large, Path(name) / "study"))
         arrivals = Path(name) / "arrivals"
         arrivals.mkdir()
         ends = server.archive.node, FolderNode("ARRIVALS", arrivals)
-        assert peak_of_new_process(*ends, large) < MOST
+        assert in_new_process(peak_of_transfer, *ends, large) < MOST
         [arrived] = arrivals.rglob("*.dcm")
         assert arrived.stat().st_size > 500e6
