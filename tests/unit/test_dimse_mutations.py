@@ -1,10 +1,8 @@
 """Recorded answers, damaged at random: whatever comes ends in a result or a classified error, soon."""
 
-import gc
 import select
 import socket
 import time
-import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from random import Random
@@ -12,7 +10,7 @@ from typing import Any
 
 import pytest
 from pydicom.dataset import Dataset
-from pynetdicom import evt
+from pynetdicom import build_context, evt
 from pynetdicom.events import Event
 
 from adit_core.dicom.dimse import DimseDestination, DimseSearcher, DimseSource, echo
@@ -53,7 +51,9 @@ def store(node: ServerNode) -> None:
 
 
 def move(node: ServerNode) -> None:
-    DirectMove(node, "DESTINATION", patience=0.5).move(GET)
+    failure = DirectMove(node, "DESTINATION", patience=0.5).move(GET)
+    if failure is not None:
+        raise failure
 
 
 OPERATIONS: dict[str, Callable[[ServerNode], object]] = {
@@ -94,7 +94,8 @@ def answers() -> dict[str, Answers]:
     with provider({evt.EVT_C_STORE: lambda _: 0x0000}) as destination:
 
         def moved(event: Event) -> Iterator[Any]:
-            yield destination.host, destination.port
+            contexts = [build_context(CT, EXPLICIT)]
+            yield destination.host, destination.port, {"ae_title": destination.ae_title, "contexts": contexts}
             yield from got(event)
 
         handlers: dict[evt.EventType, Callable[[Event], Any]] = {
@@ -108,8 +109,6 @@ def answers() -> dict[str, Answers]:
                 act(replace(node, port=kept.port))
             negotiation, *messages = pdus_of(kept.answered)
             recorded[name] = Answers(negotiation, b"".join(each for each in messages if each[0] == DATA_PDU))
-    with warnings.catch_warnings(action="ignore", category=ResourceWarning):
-        gc.collect()  # a socket that pynetdicom leaves open after a C-MOVE
     return recorded
 
 
