@@ -275,8 +275,7 @@ class Association:
             return
         with suppress(AditError), self._connection.time_limit(self._release_timeout):
             self._take_leave()
-        self._is_open = False
-        self._connection.close()
+        self._close()
 
     def abort(self) -> None:
         """End the association at once; never raises, and never waits for the peer for long."""
@@ -291,6 +290,7 @@ class Association:
                 self.send(context, request.cancel())
                 self._refuse_the_rest()
                 self._take_leave()
+                self._close()
                 return
         self.abort()
 
@@ -304,11 +304,13 @@ class Association:
             message = self.receive()
 
     def _take_leave(self) -> None:
-        """Release the association and close the connection."""
+        """Tell the peer that the association is over, and wait for its answer."""
         self.skip_data_set()
         self._connection.send([A_RELEASE_RQ])
         # Anything but an A-RELEASE-RP ends the association as well; there is nothing to say to it.
         self._connection.read(_PDU_HEADER.size)
+
+    def _close(self) -> None:
         self._is_open = False
         self._connection.close()
 
@@ -343,8 +345,7 @@ class Association:
     def _agree_to_release(self) -> None:
         with suppress(AditError):
             self._connection.send([A_RELEASE_RP])
-        self._is_open = False
-        self._connection.close()
+        self._close()
 
     def _raise_last_words(self) -> None:
         """Raise PeerAborted if the peer said so before the connection broke."""

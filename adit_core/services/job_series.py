@@ -7,9 +7,9 @@ from enum import StrEnum
 
 from sqlmodel import Session, col, select
 
-from adit_core.db import Job, SeriesProgress, Task, TaskKind, TaskStatus, User
+from adit_core.db import SeriesProgress, Task, TaskKind, TaskStatus, User
 from adit_core.db.engine import Database
-from adit_core.services.job_access import visible
+from adit_core.services.jobs import tasks_of_job
 from adit_core.services.looks import record_look
 
 _AT_ONCE = 500
@@ -110,20 +110,11 @@ def _page(
     limit: int,
     after_id: int | None,
 ) -> SeriesPage:
-    chosen = (
-        select(Task)
-        .where(Task.job_id == job_id, Task.kind == TaskKind.TRANSFER)
-        .order_by(col(Task.id))
-        .limit(limit + 1)
+    tasks = tasks_of_job(
+        db, user, job_id, statuses=statuses, limit=limit + 1, after_id=after_id, kind=TaskKind.TRANSFER
     )
-    if statuses:
-        chosen = chosen.where(col(Task.status).in_(statuses))
-    if after_id is not None:
-        chosen = chosen.where(Task.id > after_id)
+    shown = tasks[:limit]
     with db.reading() as session:
-        visible(session.get(Job, job_id), user, job_id)
-        tasks = session.exec(chosen).all()
-        shown = tasks[:limit]
         progress = _progress(session, [task.id for task in shown])
     series = tuple(each for task in shown for each in _series(task, progress[task.id]))
     return SeriesPage(series, shown[-1].id if len(tasks) > limit else None)

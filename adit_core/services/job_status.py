@@ -188,11 +188,12 @@ def settle_job_after_success(session: Session, job: Job) -> None:
     As long as others are open it changes nothing of a job whose parts are its tasks, so thousands of
     them need not be counted each time.
     """
-    if job.kind is JobKind.BATCH_QUERY or not _has_open_tasks(session, job.id):
+    if job.kind is JobKind.BATCH_QUERY or not has_open_tasks(session, job.id):
         settle_job(session, job)
 
 
-def _has_open_tasks(session: Session, job_id: int) -> bool:
+def has_open_tasks(session: Session, job_id: int) -> bool:
+    """Tell whether a task of a job has not ended, without counting them."""
     open_tasks = select(Task.id).where(Task.job_id == job_id, col(Task.status).in_(OPEN_TASKS))
     return session.exec(open_tasks.limit(1)).first() is not None
 

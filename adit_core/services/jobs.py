@@ -15,6 +15,7 @@ from adit_core.db import (
     JobStatus,
     SeriesProgress,
     Task,
+    TaskKind,
     TaskStatus,
     TransferOptions,
     User,
@@ -167,9 +168,15 @@ def tasks_of_job(
     statuses: Collection[TaskStatus] = (),
     limit: int = 100,
     after_id: int | None = None,
+    kind: TaskKind | None = None,
 ) -> list[Task]:
-    """Return what `list_tasks` returns to those who tell the audit trail themselves what it is for."""
+    """Return what `list_tasks` returns to those who tell the audit trail themselves what it is for.
+
+    They are of one `kind`, if that is given.
+    """
     chosen = select(Task).where(Task.job_id == job_id).order_by(col(Task.id))
+    if kind is not None:
+        chosen = chosen.where(Task.kind == kind)
     if statuses:
         chosen = chosen.where(col(Task.status).in_(statuses))
     if after_id is not None:

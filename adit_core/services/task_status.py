@@ -17,7 +17,7 @@ from adit_core.db.audit import AuditAction
 from adit_core.db.columns import storable, utc_now
 from adit_core.services import audit
 from adit_core.services.history import record_of_tasks
-from adit_core.services.job_status import OPEN_TASKS
+from adit_core.services.job_status import OPEN_TASKS, has_open_tasks
 from adit_core.services.progress import TaskCounts
 from adit_core.services.query_rows import forget_answers
 
@@ -163,8 +163,7 @@ def _audit_transfers(session: Session, job: Job, ended_at: datetime) -> None:
 
 
 def _audit_query(session: Session, job: Job) -> None:
-    open_tasks = select(Task.id).where(Task.job_id == job.id, col(Task.status).in_(OPEN_TASKS)).limit(1)
-    if session.exec(open_tasks).first() is not None:
+    if has_open_tasks(session, job.id):
         return
     rows, answered = session.exec(
         select(func.sum(Task.planned), func.sum(Task.delivered)).where(Task.job_id == job.id)
