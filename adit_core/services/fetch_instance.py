@@ -20,7 +20,7 @@ from adit_core.dicom.references import SeriesReference
 from adit_core.dicom.subscription import ReceiverAddress
 from adit_core.errors import NotFound
 from adit_core.services.node_gate import require_open
-from adit_core.services.node_places import SHORT_PATIENCE, node_places
+from adit_core.services.node_places import SHORT_PATIENCE, places_at
 from adit_core.services.node_visits import VisitingSearcher, VisitingSource, visit_node
 from adit_core.services.nodes import node_value
 from adit_core.services.routes import searcher_of, source_of
@@ -75,7 +75,7 @@ def origin_at(db: Database, node: DicomNode, receiver: ReceiverAddress | None) -
     require_open(db, node.id)
     value, visit = node_value(db, node), visit_node(db, node.id)
     with (
-        node_places(db).taken(db, node, patience=SHORT_PATIENCE),
+        places_at(db, [node], "look", patience=SHORT_PATIENCE),
         VisitingSearcher(searcher_of(value), visit) as searcher,
         VisitingSource(source_of(value, receiver), visit, None) as source,
     ):

@@ -12,7 +12,7 @@ from adit_core.db import DicomNode, User
 from adit_core.db.engine import Database
 from adit_core.dicom.query import Level, PatientQuery, SeriesQuery, StudyQuery
 from adit_core.errors import NodeClosed
-from adit_core.services.node_places import node_places
+from adit_core.services.node_places import places_at
 from adit_core.services.preview import preview_studies
 from adit_core.services.proxy_access import SEARCH, ProxyVisitor, enter
 from adit_core.services.proxy_search import Search, SearchRequest
@@ -58,7 +58,7 @@ class Site:
 
     def _search_by_proxy(self) -> object:
         access = enter(ProxyVisitor(self.db, self.staff), self.node.ae_title, SEARCH)
-        return Search(access, node_places(self.db), SearchRequest(Level.STUDY)).run()
+        return Search(access, SearchRequest(Level.STUDY)).run()
 
 
 @pytest.fixture
@@ -93,7 +93,7 @@ def test_who_finds_an_archive_full_is_told_so_after_a_short_while(site: Site) ->
     del uses["proxy"]  # programs are more patient, see test_node_places.py
     with ExitStack() as taken, ThreadPoolExecutor(len(uses)) as pool:
         for _ in range(MOST):
-            taken.enter_context(node_places(site.db).taken(site.db, site.node))
+            taken.enter_context(places_at(site.db, [site.node], "test"))
         refused = [pool.submit(use) for use in uses.values()]
         for each in refused:
             with pytest.raises(NodeClosed, match="All 2 connections to ARCHIVE are in use; try again later"):
