@@ -59,6 +59,7 @@ class Origin:
         series = instance.reference.series
         wanted = _Wanted(uid, file)
         part = SeriesPart(series, (instance,), whole=False)
+        self.searcher.rest()
         self.source.retrieve(RetrieveRequest(series.study, (part,), whole=False), wanted)
         if not wanted.is_complete:
             raise NotFound(f"The source did not hand out instance {uid}.")
