@@ -70,17 +70,17 @@ def record_busy(db: Database, node: DicomNode, *, began: datetime, now: datetime
     with db.session() as session:
         health = lock_health(session, node.id)
         if health.busy_at is None or health.busy_at < began:
-            health.width = max(1, width(node.max_associations, health, now) // 2)
+            health.width = max(1, width(node, health, now) // 2)
             health.busy_at = now
         session.commit()
 
 
-def width(allowed: int, health: NodeHealth | None, now: datetime) -> int:
-    """Return how many may use a node at the same time that allows so many when it is not busy."""
+def width(node: DicomNode, health: NodeHealth | None, now: datetime) -> int:
+    """Return how many may use a node at the same time."""
     if health is None or health.width is None or health.busy_at is None:
-        return allowed
+        return node.max_associations
     recovered = max(timedelta(), now - health.busy_at) // _RECOVERY_STEP
-    return min(allowed, health.width + recovered)
+    return min(node.max_associations, health.width + recovered)
 
 
 def needs_probe(health: NodeHealth | None) -> bool:

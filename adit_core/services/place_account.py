@@ -176,7 +176,7 @@ class _Account:
             now,
             [place for _, _, _, place in rows if place is not None],
             {node.id: node.name for _, node, _, _ in rows},
-            {node.id: width(node.max_associations, health, now) for _, node, health, _ in rows},
+            {node.id: width(node, health, now) for _, node, health, _ in rows},
         )
 
     def stillness(self, node_ids: Collection[int]) -> float:

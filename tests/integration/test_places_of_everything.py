@@ -14,7 +14,7 @@ from adit_core.db.engine import Database
 from adit_core.dicom.query import Level, PatientQuery, SeriesQuery, StudyQuery
 from adit_core.errors import NodeClosed
 from adit_core.services.jobs import show_job
-from adit_core.services.node_check import echo_node
+from adit_core.services.node_check import check_node, echo_node
 from adit_core.services.node_places import places_at
 from adit_core.services.node_settings import change_server
 from adit_core.services.preview import preview_studies
@@ -60,6 +60,8 @@ class Site:
             "view": lambda: view_instance(db, staff, name, instance_result(STUDY, 0, 0)),
             "preview": lambda: preview_studies(db, request, [study]),
             "proxy": self._search_by_proxy,
+            "echo": lambda: echo_node(db, name),
+            "check": lambda: check_node(db, name),
         }
 
     def _search_by_proxy(self) -> object:
@@ -86,7 +88,7 @@ def site(database: Database, orthanc_source: OrthancServer, tmp_path: Path) -> I
 
 def test_no_more_use_an_archive_at_once_than_it_allows(site: Site) -> None:
     site.network.delay(0.02)
-    with ThreadPoolExecutor(14) as pool:
+    with ThreadPoolExecutor(18) as pool:
         done = [pool.submit(use) for use in [*site.uses().values()] * 2]
         for each in done:
             each.result(timeout=60)
@@ -109,7 +111,7 @@ def test_jobs_pages_programs_and_checks_together_use_an_archive_no_more_than_it_
         make_transfer(site.db, site.staff, site.node, export, [STUDY]),
         make_transfer(site.db, site.staff, incoming, site.node, outgoing),
     ]
-    uses = [*site.uses().values(), lambda: echo_node(site.db, site.node.name)]
+    uses = site.uses().values()
     site.network.delay(0.02)
 
     with ThreadPoolExecutor(len(jobs) + len(uses)) as pool:

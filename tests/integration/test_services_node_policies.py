@@ -120,7 +120,7 @@ def test_a_busy_node_gets_half_of_the_studies_and_more_with_time(database: Datab
     def allowed(seconds: float) -> int:
         with database.reading() as session:
             health = session.get(NodeHealth, node.id)
-        return width(node.max_associations, health, TUESDAY_NOON + timedelta(seconds=seconds))
+        return width(node, health, TUESDAY_NOON + timedelta(seconds=seconds))
 
     assert allowed(0) == 8
     record_busy(database, node, began=TUESDAY_NOON - SECOND, now=TUESDAY_NOON)

@@ -206,9 +206,12 @@ class AskedArchive(Archive):
                 peer.respond(message, 0, AffectedSOPInstanceUID=uid)
                 continue
             for uid in self.uids():
-                found = {"StudyInstanceUID": STUDY.study_instance_uid, "SOPInstanceUID": uid}
-                found["SeriesInstanceUID"] = SERIES.series_instance_uid
-                peer.respond(message, 0xFF00, encode(**found))
+                found = encode(
+                    StudyInstanceUID=STUDY.study_instance_uid,
+                    SeriesInstanceUID=SERIES.series_instance_uid,
+                    SOPInstanceUID=uid,
+                )
+                peer.respond(message, 0xFF00, found)
             peer.respond(message, 0)
 
 
