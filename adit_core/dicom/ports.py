@@ -64,6 +64,9 @@ class Searcher(Closable, Protocol):
         """Yield what the archive answers to a query of any attributes, each result once."""
         ...
 
+    def rest(self) -> None:
+        """Leave the archive alone until the next question: an association that is idle counts for it, too."""
+
 
 @dataclass(frozen=True, slots=True)
 class InstanceHeader:

@@ -28,7 +28,7 @@ from adit_core.services.discovery import Discovery, find_limit
 from adit_core.services.job_storage import JobArchive, destination_value
 from adit_core.services.measured import Measured, measured
 from adit_core.services.node_gate import require_open
-from adit_core.services.node_places import SHORT_PATIENCE, node_places
+from adit_core.services.node_places import SHORT_PATIENCE, places_at
 from adit_core.services.node_visits import visiting_searcher
 from adit_core.services.nodes import node_value
 from adit_core.services.partitions import partitions
@@ -289,9 +289,7 @@ def _asking(
     with db.reading() as session:
         known = measured(session, source and source.id, destination.id)
     with ExitStack() as stack:
-        # Always in the same order, so that no two wait for each other.
-        for node in sorted(nodes, key=lambda node: node.id):
-            stack.enter_context(node_places(db).taken(db, node, patience=SHORT_PATIENCE))
+        stack.enter_context(places_at(db, nodes, "preview", patience=SHORT_PATIENCE))
         if source is not None:
             searching = searcher_of(node_value(db, source))
             searcher = stack.enter_context(visiting_searcher(db, source.id, searching))

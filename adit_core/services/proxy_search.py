@@ -19,7 +19,7 @@ from adit_core.dicom.qido import WebSearcher
 from adit_core.dicom.query import AttributeQuery, Keys, Level
 from adit_core.dicom.references import StudyReference
 from adit_core.errors import AditError, TaskStopped
-from adit_core.services.node_places import NodePlaces
+from adit_core.services.node_places import places_at
 from adit_core.services.node_visits import VisitingSearcher, visit_node
 from adit_core.services.nodes import node_value
 from adit_core.services.proxy_access import ProxyAccess
@@ -114,9 +114,8 @@ class SearchAnswer:
 class Search:
     """One search. `cancel` may be called from another thread."""
 
-    def __init__(self, access: ProxyAccess, places: NodePlaces, request: SearchRequest) -> None:
+    def __init__(self, access: ProxyAccess, request: SearchRequest) -> None:
         self._access = access
-        self._places = places
         self._request = request
         self._interruption = Interruption()
 
@@ -147,7 +146,7 @@ class Search:
         value = node_value(db, node)
         of_archive = searcher_of(value)
         with (
-            self._places.taken(db, node, self._interruption),
+            places_at(db, [node], "proxy", self._interruption),
             self._interruption.applying(),
             VisitingSearcher(of_archive, visit_node(db, node.id)) as searcher,
         ):

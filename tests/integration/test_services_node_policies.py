@@ -21,7 +21,7 @@ from adit_core.services.node_health import (
     record_busy,
     record_failure,
     take_probe,
-    widths,
+    width,
 )
 from adit_core.services.node_policies import change_policy, get_policy
 from adit_core.services.pace import Pace
@@ -117,29 +117,21 @@ def test_an_answer_ends_the_pause(database: Database, node: DicomNode) -> None:
 
 
 def test_a_busy_node_gets_half_of_the_studies_and_more_with_time(database: Database, node: DicomNode) -> None:
-    def width(seconds: float) -> int:
-        return widths(database, [node], TUESDAY_NOON + timedelta(seconds=seconds))[node.id]
+    def allowed(seconds: float) -> int:
+        with database.reading() as session:
+            health = session.get(NodeHealth, node.id)
+        return width(node, health, TUESDAY_NOON + timedelta(seconds=seconds))
 
-    assert width(0) == 8
+    assert allowed(0) == 8
     record_busy(database, node, began=TUESDAY_NOON - SECOND, now=TUESDAY_NOON)
     record_busy(database, node, began=TUESDAY_NOON - SECOND, now=TUESDAY_NOON)  # of the same burst
-    assert [width(0), width(29), width(30), width(60), width(1000)] == [4, 4, 5, 6, 8]
+    assert [allowed(seconds) for seconds in (0, 29, 30, 60, 1000)] == [4, 4, 5, 6, 8]
     record_busy(database, node, began=TUESDAY_NOON + 60 * SECOND, now=TUESDAY_NOON + 61 * SECOND)
-    assert width(61) == 3
+    assert allowed(61) == 3
     for number in range(5):
         moment = TUESDAY_NOON + (70 + number) * SECOND
         record_busy(database, node, began=moment - SECOND / 2, now=moment)
-    assert width(75) == 1
-
-
-def test_the_scheduler_is_told_how_much_a_busy_node_copes_with(database: Database) -> None:
-    job = make_job(database)
-    source = load(database, DicomNode, job.source_id)
-    now = datetime.now(UTC)
-    record_busy(database, source, began=now, now=now)
-    launcher = FakeLauncher()
-    reconcile(database, launcher)
-    assert launcher.limits == {f"node-{job.source_id}": 1, f"node-{job.destination_id}": 2}
+    assert allowed(75) == 1
 
 
 class FakeTime:

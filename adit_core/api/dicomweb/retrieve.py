@@ -243,7 +243,7 @@ async def _nifti(call: Call, named: Wanted) -> Response:
 async def _retrieve(call: Call, named: Wanted, make: Make) -> Response:
     wish = disguise_wish(call.parameters)
     access = await call.enter(RETRIEVE)
-    retrieval = Retrieval(access, call.means, named, wish)
+    retrieval = Retrieval(access, call.receiver, named, wish)
     return WatchedResponse(bodies.RetrievalWork(retrieval, make))
 
 
