@@ -20,10 +20,11 @@ from adit_core.dicom.ports import RetrieveRequest, SeriesPart
 from adit_core.dicom.query import InstanceResult, StudyQuery
 from adit_core.dicom.references import InstanceReference
 from adit_core.errors import AditError
+from tests.fakes.damage import mutated
 from tests.fakes.peer import Conversation, FakePeer, PeerGone
 from tests.fakes.ports import CT, EXPLICIT, SERIES, STUDY, RecordingInlet, instance
+from tests.fakes.provider import data_set, provider
 from tests.fakes.recorder import pdus_of, recording
-from tests.unit.test_dimse_pynetdicom import data_set, provider
 
 DATA_PDU = 4
 ROUNDS = 100
@@ -110,30 +111,6 @@ def answers() -> dict[str, Answers]:
             negotiation, *messages = pdus_of(kept.answered)
             recorded[name] = Answers(negotiation, b"".join(each for each in messages if each[0] == DATA_PDU))
     return recorded
-
-
-def mutated(data: bytes, random: Random) -> bytes:
-    """Return `data` with one to three damages."""
-    for _ in range(random.randint(1, 3)):
-        at = random.randrange(len(data))
-        before, hit, behind = data[:at], data[at : at + random.randint(1, 40)], data[at + 1 :]
-        match random.randrange(7):
-            case 0:
-                data = before + bytes([data[at] ^ 1 << random.randrange(8)]) + behind
-            case 1:
-                data = before + random.choice((b"\x00", b"\x01", b"\x7f", b"\xff")) + behind
-            case 2:
-                data = before + data[at + len(hit) :]
-            case 3:
-                data = before + hit + data[at:]
-            case 4:
-                data = before + random.randbytes(random.randint(1, 12)) + data[at:]
-            case 5:
-                data = before + b"\xff\xff\xff\xff" + data[at + 4 :]
-            case _:
-                data = before
-        data = data or b"\x00"
-    return data
 
 
 def drain(peer: Conversation) -> None:
