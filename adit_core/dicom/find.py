@@ -257,7 +257,10 @@ class DimseSearcher(Searcher):
                 except (ConnectionFailed, PeerAborted):
                     _log.info("%s ended an idle association; asking again on a new one", association.peer)
             association.abort()
-        return _ask(Association.open(self._node, message_proposals(self._find_class)), self._find_class, keys)
+        return _ask(self._open(), self._find_class, keys)
+
+    def _open(self) -> Association:
+        return Association.open(self._node, message_proposals(self._find_class))
 
     def _keep(self, association: Association) -> None:
         if self._idle is None and association.is_usable:

@@ -60,3 +60,23 @@ def data_set(number: int, syntax: str, size: int = 64) -> Dataset:
     image.file_meta = FileMetaDataset()
     image.file_meta.TransferSyntaxUID = UID(syntax)
     return image
+
+
+def finding_meyer(answer: bytes | None) -> dict[evt.EventType, Callable[[Event], Any]]:
+    """Return handlers of an archive with a study of Meyer, which finds it for Meier if it agreed to do so.
+
+    To a SOP class extended negotiation it answers by these bytes; None leaves it unanswered.
+    """
+
+    def find(event: Event) -> Iterator[Any]:
+        agreed = event.assoc.acceptor.sop_class_extended.get(UID(FIND), b"")
+        name = str(event.identifier.PatientName)
+        if name == "Meyer" or (name == "Meier" and agreed[2:3] == b"\1"):
+            study = Dataset()
+            study.StudyInstanceUID, study.PatientName = "1.2.1", "Meyer"
+            yield 0xFF00, study
+
+    def extend(event: Any) -> dict[UID, bytes]:
+        return {} if answer is None else dict.fromkeys(event.app_info, answer)
+
+    return {evt.EVT_C_FIND: find, evt.EVT_SOP_EXTENDED: extend}

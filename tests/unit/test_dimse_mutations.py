@@ -10,14 +10,16 @@ from typing import Any
 
 import pytest
 from pydicom.dataset import Dataset
+from pydicom.uid import UID
 from pynetdicom import build_context, evt
 from pynetdicom.events import Event
 
 from adit_core.dicom.dimse import DimseDestination, DimseSearcher, DimseSource, echo
+from adit_core.dicom.fuzzy_find import DimseFuzzySearcher
 from adit_core.dicom.move import DirectMove
 from adit_core.dicom.node import ConnectionProfile, ServerNode
 from adit_core.dicom.ports import RetrieveRequest, SeriesPart
-from adit_core.dicom.query import InstanceResult, StudyQuery
+from adit_core.dicom.query import AttributeQuery, InstanceResult, Level, StudyQuery
 from adit_core.dicom.references import InstanceReference
 from adit_core.errors import AditError
 from tests.fakes.damage import mutated
@@ -41,6 +43,11 @@ def find(node: ServerNode) -> None:
         list(searcher.find_studies(StudyQuery()))
 
 
+def find_alike(node: ServerNode) -> None:
+    with DimseFuzzySearcher(node) as searcher:
+        list(searcher.find_data_sets(AttributeQuery(Level.STUDY, {"PatientName": "Doe"}, is_fuzzy=True)))
+
+
 def get(node: ServerNode) -> None:
     with DimseSource(node) as source:
         source.retrieve(GET, RecordingInlet())
@@ -60,6 +67,7 @@ def move(node: ServerNode) -> None:
 OPERATIONS: dict[str, Callable[[ServerNode], object]] = {
     "echo": echo,
     "find": find,
+    "find alike": find_alike,
     "get": get,
     "move": move,
     "store": store,
@@ -78,6 +86,10 @@ def got(_event: Event) -> Iterator[Any]:
     yield 2
     for number in (1, 2):
         yield 0xFF00, data_set(number, EXPLICIT, size=24)
+
+
+def agreed(event: Any) -> dict[UID, bytes]:
+    return dict.fromkeys(event.app_info, b"\0\0\1")
 
 
 @dataclass(frozen=True)
@@ -104,6 +116,7 @@ def answers() -> dict[str, Answers]:
             evt.EVT_C_GET: got,
             evt.EVT_C_MOVE: moved,
             evt.EVT_C_STORE: lambda _: 0x0000,
+            evt.EVT_SOP_EXTENDED: agreed,
         }
         for name, act in OPERATIONS.items():
             with provider(handlers) as node, recording(node.port) as kept:

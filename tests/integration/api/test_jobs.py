@@ -145,8 +145,10 @@ def test_staff_look_ahead_at_a_job_or_some_of_its_tasks_before_they_approve_it(
     for study in studies:
         write_study(study, tmp_path / "archive")
     (tmp_path / "out").mkdir()
-    nodes = [make_folder(api.db, name, path=str(tmp_path / name)) for name in ("archive", "out")]
-    job = make_transfer(api.db, ada, *nodes, studies)
+    source, destination = (
+        make_folder(api.db, name, path=str(tmp_path / name)) for name in ("archive", "out")
+    )
+    job = make_transfer(api.db, ada, source, destination, studies)
     path = f"/v1/jobs/{job.id}/preview"
     caller = api.caller(staff)
     assert caller.problem("POST", path)["status"] == 409, "it does not wait for approval"

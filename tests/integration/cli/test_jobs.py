@@ -344,9 +344,11 @@ def test_a_job_is_looked_ahead_at_before_it_is_approved(
     for study in studies:
         write_study(study, tmp_path / "archive")
     (tmp_path / "out").mkdir()
-    folders = [make_folder(cli.db, name, path=str(tmp_path / name)) for name in ("archive", "out")]
+    source, destination = (
+        make_folder(cli.db, name, path=str(tmp_path / name)) for name in ("archive", "out")
+    )
     eve = make_user(cli.db, "eve")
-    job = make_transfer(cli.db, eve, *folders, studies)
+    job = make_transfer(cli.db, eve, source, destination, studies)
     assert "does not wait for approval" in cli.error("jobs", "preview", job.id)["error"]
     set_job(cli.db, job, status=JobStatus.UNVERIFIED)
     second = max(unfinished_task_ids(cli.db, job.id))
