@@ -222,6 +222,20 @@ def test_the_studies_go_into_an_archive_only_with_a_password_that_is_long_enough
     assert f"in the encrypted archive `job-{job.id}.7z`" in said(shown)
 
 
+def test_the_same_studies_with_another_password_are_another_order(scene: Scene):
+    page = select_rows(scene.found(description="*head*"), HEAD.study_instance_uid)
+    page.selectbox(key="project").select("")
+    page.selectbox(key="kept-as").select("One encrypted archive").run()
+    page.text_input(key="archive-password").set_value("gull harbour 19").run()
+    press(page, "Transfer")
+    page.text_input(key="archive-password").set_value("tern landing 20")
+    press(page, "Transfer")
+
+    unseal = scene.dashboard.db.keyring.unseal
+    passwords = [unseal(job.archive_password) for job in scene.jobs() if job.archive_password]
+    assert sorted(passwords) == ["gull harbour 19", "tern landing 20"]
+
+
 def test_images_become_volumes_and_get_the_trial_protocol_of_the_job(scene: Scene):
     make_project(scene.dashboard.db, "Livers", trial_protocol_id="L-1")
     allow_project(scene, "Livers")

@@ -394,6 +394,27 @@ def test_a_list_and_a_range_may_go_into_an_archive(
     assert dashboard.db.keyring.unseal(job.archive_password) == "gull harbour 19"
 
 
+@pytest.mark.parametrize("name", ["batch", "mass"])
+def test_the_same_order_with_another_password_is_another_job(
+    dashboard: Dashboard, staff: User, open_page: Open, name: str
+):
+    page = open_page(name, staff)
+    row = {"PatientID": "P1", "StudyInstanceUID": STUDY}
+    page = fill_mass(page) if name == "mass" else drop(page, sheet_of(row))
+    way = {"source": "PACS", "destination": "Research", "project": "", "kept-as": "One encrypted archive"}
+    page = choose(choose(page, destination="Research"), **way)
+    page.text_input(key="archive-password").set_value("gull harbour 19").run()
+    sheet = page.session_state["sheet"] if name == "batch" else None
+    press(page, "Transfer")
+    page.session_state["sheet"] = sheet  # as the second click found it
+    page.text_input(key="archive-password").set_value("tern landing 20")
+    press(page, "Transfer")
+
+    unseal = dashboard.db.keyring.unseal
+    passwords = [unseal(job.archive_password) for job in jobs(dashboard.db) if job.archive_password]
+    assert sorted(passwords) == ["gull harbour 19", "tern landing 20"]
+
+
 def test_filters_that_mean_nothing_are_named_as_the_form_does(staff: User, open_page: Open):
     page = fill_mass(open_page("mass", staff))
     page.multiselect(key="include-series_numbers").set_value(["two"])

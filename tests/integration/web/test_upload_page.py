@@ -137,6 +137,22 @@ def test_a_preview_is_gone_once_something_else_is_chosen(
     assert "Studies that would be transferred" not in tables(page)
 
 
+def test_a_preview_is_gone_once_the_archive_gets_another_password(
+    dashboard: Dashboard, ada: User, upload_id: str, tmp_path: Path
+):
+    _give_place(dashboard, tmp_path / "export")
+    page = open_upload(dashboard, ada, upload=upload_id)
+    page.selectbox("destination").select("Export").run()
+    page.selectbox("project").select("No, leave them as they are")
+    page.selectbox("kept-as").select("One encrypted archive").run()
+    page.text_input("archive-password").input("gull harbour 19").run()
+    assert "Studies that would be transferred" in tables(press(page, "Preview"))
+
+    page.text_input("archive-password").input("tern landing 20").run()
+
+    assert "Studies that would be transferred" not in tables(page)
+
+
 def test_an_upload_goes_into_an_archive_with_a_password(dashboard: Dashboard, ada: User, upload_id: str):
     page = open_upload(dashboard, ada, upload=upload_id)
     page.selectbox("destination").select("Export").run()
