@@ -48,6 +48,7 @@ STUDIES = 5
 """One more than are moved at a time."""
 _INSTANCES = 8
 _ROWS_OF_QUERY = 60
+_MOVING = RATE // 2
 _ASKING = 2000
 """Bytes a second at which it takes seconds to ask a few questions."""
 _PASSWORD = "gull harbour 19"
@@ -118,7 +119,7 @@ def mass_while_searching(stage: Stage) -> KindJob:
 
 def mass_while_moving(stage: Stage) -> KindJob:
     """Look for studies in an archive that sends slowly."""
-    return _mass(stage, SeriesSpec(Form.CT, _INSTANCES, "Axial", ROWS, ROWS), RATE)
+    return _mass(stage, SeriesSpec(Form.CT, _INSTANCES, "Axial", ROWS, ROWS), _MOVING)
 
 
 def _mass(stage: Stage, series: SeriesSpec, rate: int) -> KindJob:
@@ -195,7 +196,7 @@ def series(stage: Stage) -> KindJob:
     assert all(len(chosen[uid]) < len(held[uid]) for uid in held)
     stage.source.archive.load(stage.files(specs))
     scene = stage.between_archives(specs, chosen)
-    scene.inbound.throttle(RATE)
+    scene.inbound.throttle(_MOVING)
     picked = [
         PickedStudy(spec.patient_id, spec.study_instance_uid, (spec.series_instance_uid(0),))
         for spec in specs
@@ -209,7 +210,7 @@ def upload(stage: Stage) -> KindJob:
     adit = stage.adit
     specs, held = stage.write(STUDIES, _INSTANCES)
     scene = stage.between_archives(specs, held)
-    scene.outbound.throttle(RATE)
+    scene.outbound.throttle(_MOVING)
     root = adit.stack.data_dir / "uploads"
     summary = receive_upload(adit.db, adit.user, files_below(stage.files(specs)), root=root, limits=_LIMITS)
     job_id = submit_upload(adit.db, adit.launcher, scene.request(source=None), summary.id)
@@ -240,7 +241,7 @@ def pseudonymized(stage: Stage) -> KindJob:
     project = add_project(adit.db, f"Faults {next(_numbers)}")
     leaving = _Leaving(stage, project)
     scene = _to_folder(stage, specs, {spec.study_instance_uid: leaving.images(spec) for spec in specs})
-    scene.inbound.throttle(RATE)
+    scene.inbound.throttle(_MOVING)
     transfer = scene.submit(project=project.name)
 
     def check() -> None:
@@ -264,7 +265,7 @@ def zip_of_studies(stage: Stage) -> KindJob:
 
 def _packed(stage: Stage, storage: Storage | None, **request: object) -> KindJob:
     scene = stage.scene(studies=STUDIES, instances=_INSTANCES)
-    scene.inbound.throttle(RATE)
+    scene.inbound.throttle(_MOVING)
     folder = _new_folder(stage)
     scene.deliver_to_folder(folder, storage)
     scene.arrived = lambda: _unpacked(folder)
@@ -288,7 +289,7 @@ def _unpacked(folder: Path) -> Hashes:
 def nifti(stage: Stage) -> KindJob:
     """Transfer as NIfTI volumes."""
     scene = stage.scene(studies=STUDIES, instances=_INSTANCES)
-    scene.inbound.throttle(RATE)
+    scene.inbound.throttle(_MOVING)
     folder = _new_folder(stage)
     scene.deliver_to_folder(folder)
     held = {uid: digest for one in scene.held.values() for uid, digest in one.items()}
@@ -316,7 +317,7 @@ def direct_move(stage: Stage) -> KindJob:
     scene.destination = stage.server(destination, scene.outbound, ae_title=title, allows_direct_move=True)
     stage.source.know(title, scene.outbound.port)
     stage.destination.know(node.ae_title, node.port)
-    scene.outbound.throttle(RATE)
+    scene.outbound.throttle(_MOVING)
     transfer = scene.submit()
 
     def check() -> None:
@@ -334,7 +335,7 @@ def dicomweb(stage: Stage) -> KindJob:
     assert ports[1] is not None
     scene.source = stage.web_server(ports[0])
     scene.deliver_to_web(ports[1])
-    scene.outbound.throttle(RATE)
+    scene.outbound.throttle(_MOVING)
     return KindJob(scene.submit(), scene.outbound, lambda: _assert_all_arrived(scene))
 
 

@@ -1,9 +1,10 @@
 """kill -9 of the flow run of a job of every kind, half way: each ends as if nothing had happened."""
 
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from threading import BoundedSemaphore
 
 import pytest
 
@@ -17,9 +18,11 @@ from tests.faults.moments import IN_FLIGHT
 from tests.faults.outcome import Record, assert_whole
 from tests.faults.scene import INSTANCES, Stage
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(500)]
 
 _PATIENCE = 240.0
+_AT_ONCE = 4
+"""How many jobs are under way at a time; as many have a flow run."""
 
 
 @dataclass(frozen=True)
@@ -70,16 +73,21 @@ def parametrized(fault: str) -> pytest.MarkDecorator:
 
 
 @pytest.fixture(scope="module")
-def disturbed(request: pytest.FixtureRequest, stage_of_module: Stage) -> dict[str, KindJob]:
+def disturbed(
+    request: pytest.FixtureRequest, stage_of_module: Stage
+) -> Iterator[Mapping[str, Future[KindJob]]]:
     """A job of each kind that is to be tested, whose flow run was killed as soon as its moment had come."""
     chosen = {item.callspec.params["kind"].words for item in request.session.items if _is_of_a_kind(item)}
-    kinds = [kind for kind in KINDS if kind.words in chosen]
-    with ThreadPoolExecutor(len(kinds)) as watchers:  # while others are still being submitted
-        jobs = {
-            kind.words: watchers.submit(kill_at_its_moment, kind, kind.begin(stage_of_module))
-            for kind in kinds
-        }
-        return {words: job.result() for words, job in jobs.items()}
+    room = BoundedSemaphore(_AT_ONCE)
+    with ThreadPoolExecutor(_AT_ONCE) as watchers:
+        jobs: dict[str, Future[KindJob]] = {}
+        for kind in KINDS:
+            if kind.words in chosen:
+                room.acquire()
+                job = watchers.submit(kill_at_its_moment, kind, kind.begin(stage_of_module))
+                job.add_done_callback(lambda _: room.release())
+                jobs[kind.words] = job
+        yield jobs
 
 
 def _is_of_a_kind(item: pytest.Item) -> bool:
@@ -87,7 +95,7 @@ def _is_of_a_kind(item: pytest.Item) -> bool:
 
 
 def kill_at_its_moment(kind: Kind, job: KindJob) -> KindJob:
-    """Kill the flow run of a job when its moment has come."""
+    """Kill the flow run of a job when its moment has come, and return when it has ended."""
     adit, job_id = job.transfer.adit, job.transfer.job_id
     deadline = time.monotonic() + _PATIENCE
     while not kind.has_come(adit.tasks(job_id)):
@@ -95,21 +103,19 @@ def kill_at_its_moment(kind: Kind, job: KindJob) -> KindJob:
         assert view.status in OPEN_JOBS, f"{kind.words}: it ended before it could be disturbed: {view}"
         assert time.monotonic() < deadline, f"{kind.words}: it never came to that: {view}"
         time.sleep(0.05)
-    return kill_flow_run(job)
-
-
-def kill_flow_run(job: KindJob) -> KindJob:
-    (run,) = job.transfer.adit.flow_runs_of(job.transfer.job_id)
+    (run,) = adit.flow_runs_of(job_id)
     run.kill()
     job.network.heal()
-    return replace(job, transfer=replace(job.transfer, fault_at=utc_now()))
+    killed = replace(job, transfer=replace(job.transfer, fault_at=utc_now()))
+    adit.finished(job_id)
+    return killed
 
 
 @parametrized("kill -9 of the flow run")
 def test_a_job_of_any_kind_survives_its_flow_run(
-    kind: Kind, disturbed: dict[str, KindJob], record: Record
+    kind: Kind, disturbed: Mapping[str, Future[KindJob]], record: Record
 ) -> None:
-    assert_as_if_nothing_had_happened(kind, disturbed[kind.words], record)
+    assert_as_if_nothing_had_happened(kind, disturbed[kind.words].result(), record)
 
 
 def assert_as_if_nothing_had_happened(kind: Kind, job: KindJob, record: Record) -> None:
