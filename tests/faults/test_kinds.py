@@ -1,9 +1,10 @@
-"""kill -9 of the flow run of a job of every kind, half way: each ends as if nothing had happened."""
+"""Jobs of every kind lose their flow run half way, or what else they need, and end as if they had not."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from pathlib import Path
 from threading import BoundedSemaphore
 
 import pytest
@@ -17,6 +18,8 @@ from tests.faults.kinds import Begin, KindJob, is_asking, is_half_way, is_search
 from tests.faults.moments import IN_FLIGHT
 from tests.faults.outcome import Record, assert_whole
 from tests.faults.scene import INSTANCES, Stage
+from tests.faults.test_kill import kill_children, kill_worker_and_flow_runs
+from tests.servers import OrthancServer, orthanc, restarted
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(500)]
 
@@ -38,24 +41,29 @@ class Kind:
     """Whether it is left to `make faults`."""
 
 
+QUERY = Kind("a batch query is asking", kinds.query, is_asking)
+SEARCHING = Kind("a mass transfer is searching", kinds.mass_while_searching, is_searching)
+MOVING = Kind("a mass transfer is moving studies", kinds.mass_while_moving)
+ARCHIVE_OF_JOB = Kind("a job with an archive of its own is half way", kinds.seven_zip_of_job)
+DIRECT = Kind("a direct C-MOVE is half way", kinds.direct_move)
 KINDS = (
-    Kind("a batch query is asking", kinds.query, is_asking),
-    Kind("a mass transfer is searching", kinds.mass_while_searching, is_searching),
-    Kind("a mass transfer is moving studies", kinds.mass_while_moving),
+    QUERY,
+    SEARCHING,
+    MOVING,
     Kind("chosen series are half way", kinds.series),
     Kind("an upload is half way", kinds.upload),
     Kind("a pseudonymized transfer is half way", kinds.pseudonymized),
-    Kind("a job with an archive of its own is half way", kinds.seven_zip_of_job),
+    ARCHIVE_OF_JOB,
     Kind("a transfer into archives of studies is half way", kinds.zip_of_studies, is_slow=True),
     Kind("a transfer to NIfTI is half way", kinds.nifti),
-    Kind("a direct C-MOVE is half way", kinds.direct_move),
+    DIRECT,
     # A request of STOW-RS has several instances, of which servers keep nothing if it breaks off.
     Kind("a transfer by DICOMweb is half way", kinds.dicomweb, in_flight=IN_FLIGHT * INSTANCES),
 )
 
 
-def parametrized(fault: str) -> pytest.MarkDecorator:
-    """Return what has a test run for each kind; `fault` says what happens when its moment has come."""
+def parametrized(fault: str, kinds: Sequence[Kind] = KINDS) -> pytest.MarkDecorator:
+    """Return what has a test run for kinds; `fault` says what happens when the moment has come."""
     return pytest.mark.parametrize(
         "kind",
         [
@@ -67,7 +75,7 @@ def parametrized(fault: str) -> pytest.MarkDecorator:
                     *([pytest.mark.slow_faults] if kind.is_slow else []),
                 ],
             )
-            for kind in KINDS
+            for kind in kinds
         ],
     )
 
@@ -97,18 +105,29 @@ def _is_of_a_kind(item: pytest.Item) -> bool:
 def kill_at_its_moment(kind: Kind, job: KindJob) -> KindJob:
     """Kill the flow run of a job when its moment has come, and return when it has ended."""
     adit, job_id = job.transfer.adit, job.transfer.job_id
+    await_moment(kind, job)
+    (run,) = adit.flow_runs_of(job_id)
+    run.kill()
+    killed = healed(job)
+    adit.finished(job_id)
+    return killed
+
+
+def await_moment(kind: Kind, job: KindJob) -> None:
+    """Wait until a job is where it is to be disturbed."""
+    adit, job_id = job.transfer.adit, job.transfer.job_id
     deadline = time.monotonic() + _PATIENCE
     while not kind.has_come(adit.tasks(job_id)):
         view = show_job(adit.db, adit.user, job_id)
         assert view.status in OPEN_JOBS, f"{kind.words}: it ended before it could be disturbed: {view}"
         assert time.monotonic() < deadline, f"{kind.words}: it never came to that: {view}"
         time.sleep(0.05)
-    (run,) = adit.flow_runs_of(job_id)
-    run.kill()
+
+
+def healed(job: KindJob) -> KindJob:
+    """Return a job to which the fault has come, after making it fast."""
     job.network.heal()
-    killed = replace(job, transfer=replace(job.transfer, fault_at=utc_now()))
-    adit.finished(job_id)
-    return killed
+    return replace(job, transfer=replace(job.transfer, fault_at=utc_now()))
 
 
 @parametrized("kill -9 of the flow run")
@@ -124,3 +143,52 @@ def assert_as_if_nothing_had_happened(kind: Kind, job: KindJob, record: Record) 
     assert outcome.status is JobStatus.SUCCESS, outcome.messages
     assert outcome.attempts > 1, "nothing was disturbed"
     job.check()
+
+
+@pytest.mark.slow_faults
+@parametrized("kill -9 of the worker with its flow run", [QUERY, SEARCHING, MOVING])
+def test_a_job_survives_its_worker(kind: Kind, stage: Stage, record: Record) -> None:
+    job = kind.begin(stage)
+    await_moment(kind, job)
+    kill_worker_and_flow_runs(stage.adit)
+    assert_as_if_nothing_had_happened(kind, healed(job), record)
+
+
+@pytest.mark.slow_faults
+@parametrized("kill -9 of the children", [ARCHIVE_OF_JOB])
+def test_a_job_survives_its_children(kind: Kind, stage: Stage, record: Record) -> None:
+    job = kind.begin(stage)
+    await_moment(kind, job)
+    kill_children(stage.adit)
+    assert_as_if_nothing_had_happened(kind, healed(job), record)
+
+
+@pytest.fixture
+def restartable(tmp_path: Path) -> Iterator[OrthancServer]:
+    """An Orthanc that no other test uses."""
+    with orthanc(tmp_path / "restartable", "RESTARTABLE") as server:
+        yield server
+
+
+@pytest.mark.slow_faults
+@parametrized("the source is killed and comes back", [QUERY, SEARCHING])
+def test_a_job_survives_its_source(
+    kind: Kind, stage: Stage, restartable: OrthancServer, record: Record
+) -> None:
+    restart_at_its_moment(kind, replace(stage, source=restartable), restartable, record)
+
+
+@pytest.mark.slow_faults
+@parametrized("the destination is killed and comes back", [DIRECT])
+def test_a_job_survives_its_destination(
+    kind: Kind, stage: Stage, restartable: OrthancServer, record: Record
+) -> None:
+    restart_at_its_moment(kind, replace(stage, destination=restartable), restartable, record)
+
+
+def restart_at_its_moment(kind: Kind, stage: Stage, server: OrthancServer, record: Record) -> None:
+    job = kind.begin(stage)
+    await_moment(kind, job)
+    server.archive.server.kill()
+    with restarted(server):
+        assert_as_if_nothing_had_happened(kind, healed(job), record)
