@@ -13,6 +13,8 @@ from tests.servers import require
 
 _PLACES = ("/usr/lib/*/faketime/libfaketimeMT.so.1", "/usr/lib/faketime/libfaketimeMT.so.1")
 
+_NOTICED_AFTER = 1
+"""Seconds until a process has noticed at the latest that the clock was set."""
 _SITE = Path(__file__).parent / "fake_clock_site"
 
 
@@ -32,7 +34,7 @@ class FakeClock:
         return {
             "LD_PRELOAD": library,
             "FAKETIME_TIMESTAMP_FILE": str(self._file),
-            "FAKETIME_NO_CACHE": "1",
+            "FAKETIME_CACHE_DURATION": str(_NOTICED_AFTER),
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
             "PYTHONPATH": os.pathsep.join(filter(None, [str(_SITE), os.environ.get("PYTHONPATH")])),
         }

@@ -80,7 +80,7 @@ class PrefectLauncher:
         if state is None:
             return False
         due = state.state_details.scheduled_time or state.timestamp
-        if due - now > _LEEWAY:
+        if due > now + _LEEWAY:
             return False
         return state.is_scheduled() or now - state.timestamp < _START_PATIENCE
 

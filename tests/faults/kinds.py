@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 from pydicom import dcmread
 from sqlmodel import col, select
@@ -263,7 +264,7 @@ def zip_of_studies(stage: Stage) -> KindJob:
     return _packed(stage, Storage(StorageForm.ZIP, password=_PASSWORD))
 
 
-def _packed(stage: Stage, storage: Storage | None, **request: object) -> KindJob:
+def _packed(stage: Stage, storage: Storage | None, **request: Any) -> KindJob:
     scene = stage.scene(studies=STUDIES, instances=_INSTANCES)
     scene.inbound.throttle(_MOVING)
     folder = _new_folder(stage)

@@ -53,11 +53,15 @@ def stage_with_clock(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Stage]:
     with (
-        running_stack(tmp_path_factory.mktemp("stack"), {**FAST, **clock.environment}) as stack,
+        running_stack(tmp_path_factory.mktemp("stack"), FAST) as stack,
         open_stage(
             stack, running_orthanc_source, running_orthanc_destination, tmp_path_factory.mktemp("studies")
         ) as stage,
     ):
+        # To make Prefect's database with the fake clock would take minutes.
+        for process in list(stack.processes):
+            stack.stop(process)
+            stack.start(process, environment=clock.environment)
         yield stage
 
 

@@ -85,21 +85,18 @@ def disturbed(
     request: pytest.FixtureRequest, stage_of_module: Stage
 ) -> Iterator[Mapping[str, Future[KindJob]]]:
     """A job of each kind that is to be tested, whose flow run was killed as soon as its moment had come."""
-    chosen = {item.callspec.params["kind"].words for item in request.session.items if _is_of_a_kind(item)}
+    survives = test_a_job_of_any_kind_survives_its_flow_run.__name__
+    chosen = {item.name for item in request.session.items}
     room = BoundedSemaphore(_AT_ONCE)
     with ThreadPoolExecutor(_AT_ONCE) as watchers:
         jobs: dict[str, Future[KindJob]] = {}
         for kind in KINDS:
-            if kind.words in chosen:
+            if f"{survives}[{kind.words}]" in chosen:
                 room.acquire()
                 job = watchers.submit(kill_at_its_moment, kind, kind.begin(stage_of_module))
                 job.add_done_callback(lambda _: room.release())
                 jobs[kind.words] = job
         yield jobs
-
-
-def _is_of_a_kind(item: pytest.Item) -> bool:
-    return getattr(item, "originalname", "") == test_a_job_of_any_kind_survives_its_flow_run.__name__
 
 
 def kill_at_its_moment(kind: Kind, job: KindJob) -> KindJob:
