@@ -307,16 +307,15 @@ def nifti(stage: Stage) -> KindJob:
 
 
 def direct_move(stage: Stage) -> KindJob:
-    """Have the source send straight to the destination, under an AE title that nobody else uses."""
+    """Have the source send straight to the destination."""
     specs, held = stage.write(STUDIES, _INSTANCES)
     stage.source.archive.load(stage.files(specs))
     scene = stage.between_archives(specs, held)
     node = stage.source.archive.node
     scene.source = stage.server(node, scene.inbound, allows_direct_move=True)
-    title = f"DIRECT{next(_numbers)}"
     destination = stage.destination.archive.node
-    scene.destination = stage.server(destination, scene.outbound, ae_title=title, allows_direct_move=True)
-    stage.source.know(title, scene.outbound.port)
+    scene.destination = stage.server(destination, scene.outbound, allows_direct_move=True)
+    stage.source.know(destination.ae_title, scene.outbound.port)
     stage.destination.know(node.ae_title, node.port)
     scene.outbound.throttle(_MOVING)
     transfer = scene.submit()

@@ -106,15 +106,14 @@ class Stage:
         node: ServerNode,
         network: FaultProxy,
         *,
-        ae_title: str = "",
         allows_direct_move: bool = False,
     ) -> str:
-        """Add a node that is reached through a network, by this AE title if it is given; return its name."""
+        """Add a node that is reached through a network, and return its name."""
         name = f"{node.name}-{next(_numbers)}"
         add_server(
             self.adit.db,
             name,
-            ae_title=ae_title or node.ae_title,
+            ae_title=node.ae_title,
             host=node.host,
             port=network.port,
             services=node.services,
