@@ -58,7 +58,8 @@ class Settings(BaseSettings):
     retry_delay: float = 5
     """Seconds before the second attempt; doubled before each further one, with jitter."""
     claim_lease: float = 30
-    """Seconds that a claim on a task lasts unless it is renewed; a dead worker is noticed after it."""
+    """Seconds that a claim on a task lasts unless it is renewed; a dead worker is noticed after it. The same
+    for all processes."""
     reconcile_interval: float = 15
     """Seconds between two looks of the reconciler for what crashes left behind."""
     studies_in_flight: int = 4

@@ -3,7 +3,7 @@
 # Elsewhere it says what to install; it fails only where CI is set. It starts no service.
 set -eu
 
-PACKAGES="orthanc orthanc-dicomweb dcmtk dicom3tools chromium postgresql"
+PACKAGES="orthanc orthanc-dicomweb dcmtk dicom3tools chromium postgresql faketime"
 POLICY=/usr/sbin/policy-rc.d
 
 missing() {

@@ -10,9 +10,11 @@ import logging
 import sys
 from collections.abc import Mapping
 from datetime import timedelta
+from functools import partial
 from threading import Event, Thread
 
 from adit_core.db import Channel, SpaceState
+from adit_core.db.clock import ClockWatch
 from adit_core.db.columns import utc_now
 from adit_core.db.engine import Database
 from adit_core.errors import AditError, kind_and_place
@@ -49,13 +51,14 @@ def main() -> None:
         sys.exit(str(error))
     stop = told_to_stop()
     alive = SignOfLife(settings.data_dir)
+    clock = ClockWatch(settings.claim_lease)
     # A mail server that is slow to answer must not keep jobs from being repaired.
     Thread(target=notify, args=(db, settings, messengers, stop), name="notifier", daemon=True).start()
     # A file system that hangs must not, either.
     Thread(target=watch, args=(db, settings, stop), name="disks", daemon=True).start()
     alive.give()
     while not stop.wait(settings.reconcile_interval):
-        for look in (reconcile_once, remove_uploads_once, seal_events_once):
+        for look in (partial(reconcile_once, clock=clock), remove_uploads_once, seal_events_once):
             try:
                 look(db, settings)
             except AditError as error:  # what is away may be back the next time
@@ -65,9 +68,15 @@ def main() -> None:
         alive.give()
 
 
-def reconcile_once(db: Database, settings: Settings) -> None:
-    """Repair what can be repaired now."""
-    done = reconcile(db, PrefectLauncher(), max_attempts=settings.task_attempts).counts()
+def reconcile_once(db: Database, settings: Settings, *, clock: ClockWatch) -> None:
+    """Repair what can be repaired now; nothing just after the clock was put forward."""
+    with db.reading() as session:
+        if not clock.is_settled(session):
+            logger.warning("The clock was put forward: waits for signs of life.")
+            return
+    done = reconcile(
+        db, PrefectLauncher(), lease=settings.claim_lease, max_attempts=settings.task_attempts
+    ).counts()
     if any(done.values()):
         logger.info("Repaired: %s", ", ".join(f"{number} {what}" for what, number in done.items() if number))
 

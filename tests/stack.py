@@ -115,6 +115,11 @@ class RunningStack:
         """The flow runs of this stack, wherever their worker is."""
         return [process for process in psutil.process_iter() if self._is_flow_run(process)]
 
+    def flow_runs_of(self, job_id: int) -> list[psutil.Process]:
+        """The process of the present flow run of a job, if it runs."""
+        wanted = show_job(self.db, self.user, job_id).flow_run_id
+        return [run for run in self.flow_runs() if run.environ().get("PREFECT__FLOW_RUN_ID") == wanted]
+
     def transfer_children(self) -> list[psutil.Process]:
         """The processes below flow runs that move studies, and the fork servers that they come from."""
         return [child for run in self.flow_runs() for child in run.children(recursive=True)]

@@ -6,6 +6,7 @@ from adit_core.cli.command import new_app
 from adit_core.cli.output import AsJson, present
 from adit_core.cli.wiring import open_database, scheduler
 from adit_core.services.reconcile import Reconciled, reconcile
+from adit_core.settings import get_settings
 
 app = new_app()
 
@@ -17,7 +18,8 @@ def repair(as_json: AsJson = False) -> None:
     Jobs whose run is gone get a new one, and studies whose worker died can be worked on again.
     """
     with open_database() as db:
-        present(reconcile(db, scheduler()), _sentence, as_json=as_json)
+        done = reconcile(db, scheduler(), lease=get_settings().claim_lease)
+        present(done, _sentence, as_json=as_json)
 
 
 def _sentence(done: Reconciled) -> RenderableType:

@@ -1,6 +1,8 @@
 """The clock that all processes share, by which claims and signs of life are timed."""
 
-from datetime import datetime
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import ColumnElement, func, literal
 from sqlmodel import Session, select
@@ -23,3 +25,34 @@ def clock_of(session: Session) -> ColumnElement[datetime]:
     if session.get_bind().dialect.name == "postgresql":
         return func.clock_timestamp()
     return literal(utc_now(), UtcDateTime())
+
+
+class ClockWatch:
+    """Notices that the shared clock was put forward: for a moment all who live look as if they were dead.
+
+    That is also what it looks like when a virtual machine is resumed.
+    """
+
+    def __init__(
+        self,
+        lease: float,
+        *,
+        now: Callable[[Session], datetime] = shared_now,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Watch for those who say that they live for `lease` seconds, and again after a third of them."""
+        self._lease = lease
+        self._now = now
+        self._clock = clock
+        self._difference: timedelta | None = None
+        """Between the shared clock and one that nobody sets."""
+        self._settled_at = 0.0
+
+    def is_settled(self, session: Session) -> bool:
+        """Tell whether all who live have had the time to say so since the clock was last put forward."""
+        evenly = self._clock()
+        difference = self._now(session) - datetime.fromtimestamp(evenly, UTC)
+        known, self._difference = self._difference, difference
+        if known is not None and difference - known > timedelta(seconds=self._lease / 3):
+            self._settled_at = evenly + self._lease
+        return evenly >= self._settled_at

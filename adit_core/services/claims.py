@@ -2,8 +2,8 @@
 
 A claim is a random token and a time until which it lasts unless it is renewed. Everything that the
 holder writes is conditional on the token, so somebody who lost a claim can change nothing any more.
-Times are those of the database's clock. Should that be put forward, claims run out early and others take
-over, which the tokens keep safe; should it be put back, what a dead worker has left waits for so long.
+Times are those of the database's clock. Should that be put forward, claims run out early, and should others
+take over, the tokens keep that safe; should it be put back, the reconciler shortens claims to their lease.
 """
 
 from datetime import timedelta

@@ -6,7 +6,8 @@ open its UI can read it.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
+from email.utils import parsedate_to_datetime
 from uuid import UUID
 
 import httpx
@@ -34,6 +35,8 @@ DEFAULT_QUEUE = "default"
 _REQUEST_TIMEOUT = 15.0
 _START_PATIENCE = timedelta(minutes=2)
 """How long a flow run may take from when a worker has taken it until it gives a sign of life."""
+_LEEWAY = timedelta(seconds=5)
+"""How far ahead of the time that Prefect's server tells, to the second, its own records may be."""
 
 
 class PrefectLauncher:
@@ -66,12 +69,19 @@ class PrefectLauncher:
             _set_state(client, flow_run_id, Crashed(message="Nothing is heard of it."), force=True)
 
     def is_awaited(self, flow_run_id: str) -> bool:
-        """Tell whether a flow run is scheduled, or has been starting for less than two minutes."""
+        """Tell whether a flow run is scheduled, or has been starting for less than two minutes.
+
+        One that is scheduled for a time to come is not: all begin at once, so Prefect's clock was put back.
+        """
         with _client() as client:
             state = _unfinished_state(client, flow_run_id)
+            now = _prefect_now(client)
         if state is None:
             return False
-        return state.is_scheduled() or datetime.now(UTC) - state.timestamp < _START_PATIENCE
+        due = state.state_details.scheduled_time or state.timestamp
+        if due > now + _LEEWAY:
+            return False
+        return state.is_scheduled() or now - state.timestamp < _START_PATIENCE
 
     def missing_deployments(self) -> list[str]:
         """Return which deployments Prefect does not know, as it names them."""
@@ -113,6 +123,11 @@ def _unfinished_state(client: SyncPrefectClient, flow_run_id: str) -> State | No
     except ObjectNotFound:
         return None
     return None if state is None or state.is_final() else state
+
+
+def _prefect_now(client: SyncPrefectClient) -> datetime:
+    """Return the present moment by the clock of Prefect's server, to the second."""
+    return parsedate_to_datetime(client.hello().headers["Date"])
 
 
 def _set_state(client: SyncPrefectClient, flow_run_id: str, state: State, *, force: bool = False) -> None:

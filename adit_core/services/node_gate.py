@@ -17,7 +17,7 @@ from adit_core.errors import NodeClosed
 from adit_core.services.disk_watch import lack_of_space
 from adit_core.services.history import record_of_job
 from adit_core.services.job_status import OPEN_JOBS, lock_job
-from adit_core.services.node_health import needs_probe, take_probe
+from adit_core.services.node_health import is_paused, needs_probe, take_probe
 from adit_core.services.opening_hours import OpeningHours
 
 Clock = Callable[[], datetime]
@@ -56,7 +56,7 @@ class NodeState:
 
     def _paused(self, now: datetime, visitor: str) -> str:
         health = self.health
-        if health is None or health.paused_until is None or health.paused_until <= now:
+        if health is None or not is_paused(health, now):
             return ""
         if visitor and health.prober == visitor:
             return ""

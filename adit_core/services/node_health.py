@@ -7,11 +7,12 @@ answer of the node ends the pause.
 A node that says that it is busy (A7xx, a transient rejection) gets half as many studies at the same time,
 and one more every 30 seconds in which it does not say so again. To wait and come back with as many as
 before would make it busy again at once; fewer studies are what it asks for.
+
+What was written down of a time that is still to come says nothing: the clock was put back since.
 """
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import or_
 from sqlmodel import Session, col, select, update
 
 from adit_core.db import DicomNode, NodeHealth
@@ -27,6 +28,8 @@ PROBE_LEASE = timedelta(minutes=2)
 """How long a prober may take until somebody else may try; longer than a node may be silent."""
 _RECOVERY_STEP = timedelta(seconds=30)
 """Without a busy answer, after which one more study is let in."""
+_DISAGREEMENT = timedelta(minutes=1)
+"""How far the clocks of machines may be apart."""
 
 
 def record_failure(db: Database, node_id: int, reason: str, *, began: datetime, now: datetime) -> bool:
@@ -36,7 +39,7 @@ def record_failure(db: Database, node_id: int, reason: str, *, began: datetime, 
     """
     with db.session() as session:
         health = lock_health(session, node_id)
-        if health.failures < THRESHOLD or health.failed_at is None or health.failed_at < began:
+        if health.failures < THRESHOLD or _is_news(health.failed_at, began=began, now=now):
             health.failures += 1
             health.failed_at = now
             health.message = storable(reason)
@@ -69,7 +72,7 @@ def record_busy(db: Database, node: DicomNode, *, began: datetime, now: datetime
     """
     with db.session() as session:
         health = lock_health(session, node.id)
-        if health.busy_at is None or health.busy_at < began:
+        if _is_news(health.busy_at, began=began, now=now):
             health.width = max(1, width(node, health, now) // 2)
             health.busy_at = now
         session.commit()
@@ -77,10 +80,18 @@ def record_busy(db: Database, node: DicomNode, *, began: datetime, now: datetime
 
 def width(node: DicomNode, health: NodeHealth | None, now: datetime) -> int:
     """Return how many may use a node at the same time."""
-    if health is None or health.width is None or health.busy_at is None:
+    if health is None or health.width is None or health.busy_at is None or _is_to_come(health.busy_at, now):
         return node.max_associations
     recovered = max(timedelta(), now - health.busy_at) // _RECOVERY_STEP
     return min(node.max_associations, health.width + recovered)
+
+
+def is_paused(health: NodeHealth | None, now: datetime) -> bool:
+    """Tell whether the pause of a node lasts. One that would last longer than it may is over."""
+    if health is None or health.paused_until is None or health.paused_until <= now:
+        return False
+    longest = _pause(health.failures) if health.prober is None else PROBE_LEASE
+    return not _is_to_come(health.paused_until - longest, now)
 
 
 def needs_probe(health: NodeHealth | None) -> bool:
@@ -94,17 +105,12 @@ def take_probe(db: Database, node_id: int, *, prober: str, successor_of: str = "
     `successor_of` is who may have become so before, to hand it on.
     """
     with db.session() as session:
-        taken = session.exec(
-            update(NodeHealth)
-            .where(
-                col(NodeHealth.node_id) == node_id,
-                col(NodeHealth.failures) >= THRESHOLD,
-                or_(col(NodeHealth.paused_until) <= now, col(NodeHealth.prober) == successor_of),
-            )
-            .values(prober=prober, paused_until=now + PROBE_LEASE)
-        )
+        health = lock_health(session, node_id)
+        if health.failures < THRESHOLD or (is_paused(health, now) and health.prober != successor_of):
+            return False
+        health.prober, health.paused_until = prober, now + PROBE_LEASE
         session.commit()
-    return taken.rowcount == 1
+    return True
 
 
 def lock_health(session: Session, node_id: int) -> NodeHealth:
@@ -113,6 +119,15 @@ def lock_health(session: Session, node_id: int) -> NodeHealth:
     return session.exec(select(NodeHealth).where(NodeHealth.node_id == node_id).with_for_update()).one()
 
 
+def _is_news(known: datetime | None, *, began: datetime, now: datetime) -> bool:
+    """Tell whether an attempt that began at `began` says more than what is known since `known`."""
+    return known is None or known < began or _is_to_come(known, now)
+
+
+def _is_to_come(moment: datetime, now: datetime) -> bool:
+    return moment > now + _DISAGREEMENT
+
+
 def _pause(failures: int) -> timedelta:
-    doublings = min(failures - THRESHOLD, 10)
+    doublings = max(0, min(failures - THRESHOLD, 10))
     return min(FIRST_PAUSE * 2**doublings, LONGEST_PAUSE)

@@ -32,6 +32,8 @@ LEASE = timedelta(seconds=45)
 """After which the places of a holder that has died are free again."""
 _WAITING_LEASE = timedelta(seconds=5)
 """After which somebody who does not look any more is out of line."""
+_LEEWAY = timedelta(seconds=5)
+"""For SQLite, which asks each process for the time before it has the lock."""
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.03, 0.25
 """Seconds. Between them, who is next looks again after a tenth of the time in which nothing has changed."""
 
@@ -155,10 +157,13 @@ class _Account:
     def of_the_living(cls, session: Session) -> Self:
         """Read the account, after the rows of the dead were removed."""
         account = cls._read(session)
-        if all(place.until >= account.now for place in account.places):
+        latest = account.now + LEASE
+        if all(account.now <= place.until <= latest + _LEEWAY for place in account.places):
             return account
         # Some may be renewed at this moment: whatever is not removed counts.
         session.exec(delete(NodePlace).where(col(NodePlace.until) < account.now))
+        # The clock was put back: who lives renews the lease in time.
+        session.exec(update(NodePlace).where(col(NodePlace.until) > latest).values(until=latest))
         return cls._read(session)
 
     @classmethod

@@ -5,10 +5,10 @@ run that is under way gets a new one. It may be called at any time, also by seve
 """
 
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import exists, or_
-from sqlmodel import Session, col, select
+from sqlmodel import Session, col, select, update
 
 from adit_core.db import Job, JobStatus, Task, TaskStatus
 from adit_core.db.clock import shared_now
@@ -38,13 +38,20 @@ class Reconciled:
 
 
 def reconcile(
-    db: Database, launcher: Launcher, *, max_attempts: int = 3, max_idle_runs: int = 10
+    db: Database,
+    launcher: Launcher,
+    *,
+    lease: float,
+    max_attempts: int = 3,
+    max_idle_runs: int = 10,
 ) -> Reconciled:
     """Repair all jobs that need it.
 
     Args:
         db: Where the truth is.
         launcher: The scheduler.
+        lease: Seconds for which claims and heartbeats last; a sign of life that lasts longer is from before
+            the database's clock was put back.
         max_attempts: How often a study is tried before it is given up.
         max_idle_runs: How many executions in a row may end without any task having ended, before the
             rest of the job is given up.
@@ -56,10 +63,10 @@ def reconcile(
     suspects = _suspects(db)
     for job_id in suspects:
         done.jobs_settled += _settle(db, job_id)
-    caps = _Caps(max_attempts, max_idle_runs)
+    caps = _Caps(max_attempts, max_idle_runs, timedelta(seconds=lease))
     for job_id in suspects:
         _repair(db, launcher, job_id, caps, done)
-    end_leftover_runs(db, launcher)
+    end_leftover_runs(db, launcher, lease=lease)
     return done
 
 
@@ -67,6 +74,7 @@ def reconcile(
 class _Caps:
     attempts: int
     idle_runs: int
+    lease: timedelta
 
 
 def _suspects(db: Database) -> list[int]:
@@ -99,6 +107,9 @@ def _repair(db: Database, launcher: Launcher, job_id: int, caps: _Caps, done: Re
     with db.reading() as session:
         seen = session.get_one(Job, job_id)
         lives = _lives(session, seen)
+        is_from_before = _lives(session, seen, after=caps.lease)
+    if is_from_before:
+        _shorten_signs(db, job_id, caps.lease)
     if seen.status not in OPEN_JOBS or lives or _is_awaited(seen, launcher):
         return
     with db.session() as session:
@@ -186,8 +197,32 @@ def _last_claim(session: Session, job_id: int) -> datetime | None:
     ).one_or_none()
 
 
-def _lives(session: Session, job: Job) -> bool:
-    """Tell whether a claim on a task of the job, or the heartbeat of its execution, lasts."""
-    now = shared_now(session)
+def _lives(session: Session, job: Job, *, after: timedelta = timedelta()) -> bool:
+    """Tell whether a claim on a task of the job, or the heartbeat of its execution, lasts, or will then."""
+    then = shared_now(session) + after
     signs = (_last_claim(session, job.id), job.running_until)
-    return any(until is not None and until >= now for until in signs)
+    return any(until is not None and until >= then for until in signs)
+
+
+def _shorten_signs(db: Database, job_id: int, lease: timedelta) -> None:
+    """Have claims and the heartbeat end with the lease that they would have if they were renewed now.
+
+    Nobody is taken for dead by it: who lives renews them in time.
+    """
+    with db.session() as session:
+        until = shared_now(session) + lease
+        session.exec(
+            update(Task)
+            .where(
+                col(Task.job_id) == job_id,
+                col(Task.status) == TaskStatus.IN_PROGRESS,
+                col(Task.claimed_until) > until,
+            )
+            .values(claimed_until=until)
+        )
+        session.exec(
+            update(Job)
+            .where(col(Job.id) == job_id, col(Job.running_until) > until)
+            .values(running_until=until)
+        )
+        session.commit()

@@ -1,11 +1,11 @@
 """The account of a job that was disturbed: the promises that it must keep, whatever happened to it."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from adit_core.db import JobStatus, SeriesProgress, Task, TaskStatus
+from adit_core.db import JobStatus, SeriesProgress, Task, TaskKind, TaskStatus
 from adit_core.services.job_status import OPEN_TASKS
 from adit_core.services.jobs import JobView, series_of_task
 from tests.stack import RunningStack
@@ -69,8 +69,10 @@ def assert_whole(transfer: Transfer, *, in_flight: int = 0) -> Outcome:
     arrived = transfer.arrived()
     for task in tasks:
         _assert_settled(task)
-        _assert_series_add_up(task, series_of_task(adit.db, adit.user, task.id))
-        _assert_delivered(task, transfer.studies.get(task.study_instance_uid, {}), arrived)
+        if task.kind is TaskKind.TRANSFER:
+            _assert_series_add_up(task, series_of_task(adit.db, adit.user, task.id))
+            _assert_delivered(task, transfer.studies.get(task.study_instance_uid, {}), arrived)
+    _assert_no_study_twice(tasks)
     everything = {uid: digest for study in transfer.studies.values() for uid, digest in study.items()}
     assert arrived.items() <= everything.items(), "the destination holds what the source never had"
     outcome = _outcome(job, tasks, transfer)
@@ -88,6 +90,11 @@ def _assert_settled(task: Task) -> None:
     assert task.claimed_until is None
     assert task.ended_at is not None
     assert task.planned == task.delivered + task.filtered + task.failed, task.message
+
+
+def _assert_no_study_twice(tasks: Iterable[Task]) -> None:
+    studies = Counter(task.study_instance_uid for task in tasks if task.kind is TaskKind.TRANSFER)
+    assert set(studies.values()) <= {1}, "a job moves a study twice"
 
 
 def _assert_series_add_up(task: Task, series: list[SeriesProgress]) -> None:
@@ -119,13 +126,15 @@ def _assert_sent(outcome: Outcome, sent: Mapping[str, int] | None, in_flight: in
 def _outcome(job: JobView, tasks: list[Task], transfer: Transfer) -> Outcome:
     assert job.ended_at is not None
     fault_at = transfer.fault_at or job.started_at or job.created_at
+    # A search counts series, whose instances those count that move them.
+    counted = [task for task in tasks if task.kind is not TaskKind.DISCOVERY]
     return Outcome(
         status=job.status,
         tasks=Counter(task.status for task in tasks),
-        planned=sum(task.planned for task in tasks),
-        delivered=sum(task.delivered for task in tasks),
-        filtered=sum(task.filtered for task in tasks),
-        failed=sum(task.failed for task in tasks),
+        planned=sum(task.planned for task in counted),
+        delivered=sum(task.delivered for task in counted),
+        filtered=sum(task.filtered for task in counted),
+        failed=sum(task.failed for task in counted),
         attempts=max(task.attempts for task in tasks),
         sent_again=None if transfer.sent is None else sum(count - 1 for count in transfer.sent.values()),
         seconds=(job.ended_at - job.created_at).total_seconds(),

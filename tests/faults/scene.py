@@ -1,6 +1,6 @@
 """Sets the scene for a fault: studies in an archive, a job that is to move them, networks that may fail."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import count
@@ -9,10 +9,12 @@ from typing import Any
 
 from adit_core.dicom.node import ConnectionProfile, ServerNode, Service
 from adit_core.services.batch_file import BatchFile, BatchStudy
-from adit_core.services.nodes import add_folder, add_server
+from adit_core.services.nodes import add_folder, add_server, add_web_server
 from adit_core.services.profiles import add_profile
+from adit_core.services.storage import Storage
 from adit_core.services.submit import submit_batch_transfer
 from adit_core.services.transfer_request import TransferRequest
+from deployments.demo.processes import HOST
 from deployments.demo.studies import StudySpec, write_study
 from tests.factories import ct_study, hashes, instances_in
 from tests.fakes.faulty import FaultyArchive, faulty_archive
@@ -59,6 +61,10 @@ class Stage:
         """Set a scene between the two archives, with new studies that the source holds."""
         specs, held = self.write(studies, instances, rows)
         self.source.archive.load(self.files(specs))
+        return self.between_archives(specs, held)
+
+    def between_archives(self, specs: Sequence[StudySpec], held: Mapping[str, Hashes]) -> "Scene":
+        """Set a scene between the two archives, of studies that were written."""
         return self.scene_from(_orthanc(self.source), specs, held)
 
     def scene_from(self, node: ServerNode, specs: Sequence[StudySpec], held: Mapping[str, Hashes]) -> "Scene":
@@ -81,7 +87,11 @@ class Stage:
     ) -> tuple[list[StudySpec], dict[str, Hashes]]:
         """Write new studies below the folder, and return what is in them, too."""
         specs = [_new_study(instances, rows) for _ in range(studies)]
-        return specs, {spec.study_instance_uid: hashes(self._write(spec)) for spec in specs}
+        return specs, self.write_these(specs)
+
+    def write_these(self, specs: Iterable[StudySpec]) -> dict[str, Hashes]:
+        """Write these studies below the folder, and return what is in them."""
+        return {spec.study_instance_uid: hashes(self._write(spec)) for spec in specs}
 
     def files(self, specs: Sequence[StudySpec]) -> list[Path]:
         """Return the files of studies that were written."""
@@ -91,7 +101,13 @@ class Stage:
         """Lead to a port through a network that can fail, and count the instances that are sent over it."""
         return self.ending.enter_context(FaultProxy(port, tap=counter.tap if counter else None))
 
-    def server(self, node: ServerNode, network: FaultProxy) -> str:
+    def server(
+        self,
+        node: ServerNode,
+        network: FaultProxy,
+        *,
+        allows_direct_move: bool = False,
+    ) -> str:
         """Add a node that is reached through a network, and return its name."""
         name = f"{node.name}-{next(_numbers)}"
         add_server(
@@ -102,15 +118,27 @@ class Stage:
             port=network.port,
             services=node.services,
             max_associations=_MOST_ASSOCIATIONS,
-            allows_direct_move=False,
+            allows_direct_move=allows_direct_move,
             connection_profile=PROFILE,
         )
         return name
 
-    def folder_node(self, path: Path) -> str:
+    def web_server(self, port: int) -> str:
+        """Add the DICOMweb of an archive that is reached at a port as a node, and return its name."""
+        name = f"web-{next(_numbers)}"
+        add_web_server(
+            self.adit.db,
+            name,
+            base_url=f"http://{HOST}:{port}/dicom-web",
+            max_associations=_MOST_ASSOCIATIONS,
+            connection_profile=PROFILE,
+        )
+        return name
+
+    def folder_node(self, path: Path, storage: Storage | None = None) -> str:
         """Add a folder as a node, and return its name."""
         name = f"folder-{next(_numbers)}"
-        add_folder(self.adit.db, name, path=str(path), max_associations=_MOST_ASSOCIATIONS)
+        add_folder(self.adit.db, name, path=str(path), storage=storage, max_associations=_MOST_ASSOCIATIONS)
         return name
 
     def _write(self, spec: StudySpec) -> list[Path]:
@@ -168,26 +196,45 @@ class Scene:
         self.destination = self.stage.server(node, self.outbound)
         self.arrived = arrived
 
-    def deliver_to_folder(self, path: Path) -> None:
+    def deliver_to_folder(self, path: Path, storage: Storage | None = None) -> None:
         """Have the studies delivered to a folder."""
         path.mkdir(parents=True, exist_ok=True)
         self.counter = None
-        self.destination = self.stage.folder_node(path)
+        self.destination = self.stage.folder_node(path, storage)
         self.arrived = lambda: instances_in(path)
 
-    def submit(self, *, patient_id: str | None = None, project: str = "", pseudonym: str = "") -> Transfer:
-        """Have the studies moved, as those of another patient or for a project if that is asked for."""
+    def deliver_to_web(self, port: int) -> None:
+        """Have the studies delivered by STOW-RS to the archive whose DICOMweb is at a port."""
+        self.counter = StowCounter()
+        self.outbound = self.stage.network(port, self.counter)
+        self.destination = self.stage.web_server(self.outbound.port)
+
+    def submit(self, *, patient_id: str | None = None, pseudonym: str = "", **request: Any) -> Transfer:
+        """Have the studies moved, as those of another patient or by another `request` if that is given."""
         adit = self.stage.adit
         job_id = submit_batch_transfer(
             adit.db,
             adit.launcher,
-            TransferRequest(
-                owner_id=adit.user.id, source=self.source, destination=self.destination, project=project
-            ),
+            self.request(**request),
             batch_of(self.specs, patient_id=patient_id, pseudonym=pseudonym),
         )
+        return self.transfer(job_id)
+
+    def request(self, **changes: Any) -> TransferRequest:
+        """Return what every kind of transfer between the two is told."""
+        return TransferRequest(
+            **{
+                "owner_id": self.stage.adit.user.id,
+                "source": self.source,
+                "destination": self.destination,
+                **changes,
+            }
+        )
+
+    def transfer(self, job_id: int) -> Transfer:
+        """Return a job that was submitted to move the studies."""
         sent = self.counter.sent if self.counter else None
-        return Transfer(adit, job_id, self.held, self.arrived, sent)
+        return Transfer(self.stage.adit, job_id, self.held, self.arrived, sent)
 
 
 def batch_of(specs: Sequence[StudySpec], *, patient_id: str | None = None, pseudonym: str = "") -> BatchFile:

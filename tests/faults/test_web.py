@@ -7,34 +7,19 @@ import httpx
 import pytest
 
 from adit_core.db import JobStatus
-from adit_core.services.nodes import add_web_server
 from deployments.demo.processes import HOST
-from tests.fakes.stow_counter import StowCounter
 from tests.fakes.web_peer import Exchange, FakeWebPeer, Script
 from tests.faults.cases import Case, assert_outcome, parametrized, submit_all
 from tests.faults.outcome import Record, Transfer
-from tests.faults.scene import INSTANCE_SIZE, INSTANCES, PROFILE, Scene, Stage
+from tests.faults.scene import INSTANCE_SIZE, INSTANCES, Scene, Stage
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
 SOME = 5 * INSTANCE_SIZE + INSTANCE_SIZE // 2
 IN_ONE_REQUEST = SOME // INSTANCE_SIZE + 1
 """Instances that had begun to come when a request broke off: servers keep nothing of such a request."""
-_numbers = count(1)
 Answer = Callable[[Exchange, httpx.Response], object]
 """Answers a request in its own way, knowing what the archive has answered."""
-
-
-def web_node(stage: Stage, port: int) -> str:
-    """Add the DICOMweb of an archive that is reached at a port, and return the name of the node."""
-    name = f"web-{next(_numbers)}"
-    add_web_server(
-        stage.adit.db,
-        name,
-        base_url=f"http://{HOST}:{port}/dicom-web",
-        connection_profile=PROFILE,
-    )
-    return name
 
 
 def retrieves(answer: Answer, times: int = 1) -> Callable[[Stage], Transfer]:
@@ -45,7 +30,7 @@ def retrieves(answer: Answer, times: int = 1) -> Callable[[Stage], Transfer]:
         port = stage.source.archive.http_port
         assert port is not None
         peer = stage.ending.enter_context(FakeWebPeer(first_retrievals(answer, times, port)))
-        scene.source = web_node(stage, peer.port)
+        scene.source = stage.web_server(peer.port)
         return scene.submit()
 
     return submit
@@ -120,9 +105,7 @@ def uploads(break_off: Callable[[Scene], object]) -> Callable[[Stage], Transfer]
         scene = stage.scene()
         port = stage.destination.archive.http_port
         assert port is not None
-        scene.counter = StowCounter()
-        scene.outbound = stage.network(port, scene.counter)
-        scene.destination = web_node(stage, scene.outbound.port)
+        scene.deliver_to_web(port)
         break_off(scene)
         return scene.submit()
 

@@ -250,7 +250,7 @@ def test_a_job_waits_for_space_and_is_launched_once_there_is_some(
 
     filler.unlink()
     watch_disks(database, settings)
-    reconcile(database, launcher)
+    reconcile(database, launcher, lease=60)
     assert list(launcher.runs) == [f"job-{job.id}-run-1"]
     assert show_job(database, ada, job.id).message == ""
 

@@ -298,6 +298,21 @@ def test_a_holder_that_was_suspended_for_too_long_enters_itself_again(database: 
     assert renew(database, {suspended.id: suspended}) == []
 
 
+def test_the_place_of_a_dead_holder_lasts_no_longer_because_the_clock_was_put_back(
+    database: Database,
+) -> None:
+    node = make_server(database, max_associations=1)
+    dead = Asker(database, [node.id], "dead", Precedence.JOB)
+    assert dead.take() is None
+    with database.session() as session:
+        session.exec(update(NodePlace).values(until=utc_now() + timedelta(hours=1)))
+        session.commit()
+    with pytest.raises(NodeClosed), places_at(database, [node], "test", patience=MOMENT):
+        pass
+    with database.reading() as session:
+        assert session.exec(select(NodePlace.until)).one() <= utc_now() + LEASE
+
+
 def test_the_clock_of_a_machine_says_nothing(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     if database.engine.dialect.name == "sqlite":
         pytest.skip("all who use such a database are on one machine")

@@ -120,7 +120,7 @@ def test_a_dead_source_costs_few_attempts_and_the_job_goes_on_when_it_is_back(
 
     for _ in range(20):  # more often than a job may be executed for nothing
         end_pause(site.db)
-        assert reconcile(site.db, site.launcher).jobs_launched == 1
+        assert reconcile(site.db, site.launcher, lease=60).jobs_launched == 1
         site.run(job)
     assert sum(task.attempts for task in site.tasks(job)) == 2
 
@@ -128,7 +128,7 @@ def test_a_dead_source_costs_few_attempts_and_the_job_goes_on_when_it_is_back(
         session.get_one(DicomNode, source.id).port = orthanc_source.archive.node.port
         session.commit()
     end_pause(site.db)
-    assert reconcile(site.db, site.launcher).jobs_launched == 1
+    assert reconcile(site.db, site.launcher, lease=60).jobs_launched == 1
     site.run(job)
 
     assert [task.status for task in site.tasks(job)] == [TaskStatus.SUCCESS] * 4
@@ -204,10 +204,10 @@ def test_a_window_that_closes_stops_a_study_after_a_series_and_nothing_is_sent_t
     assert 0 < task.sent < 20
     assert task.sent % 5 == 0
     assert len(instances_in(site.arrivals)) == task.delivered == task.sent
-    assert reconcile(site.db, site.launcher).jobs_launched == 0
+    assert reconcile(site.db, site.launcher, lease=60).jobs_launched == 0
 
     change_policy(site.db, source.name, windows=[], instances_per_second=0)
-    assert reconcile(site.db, site.launcher).jobs_launched == 1
+    assert reconcile(site.db, site.launcher, lease=60).jobs_launched == 1
     site.run(job)
     (task,) = site.tasks(job)
     assert (task.status, task.attempts, task.sent) == (TaskStatus.SUCCESS, 1, 20)

@@ -138,7 +138,7 @@ def test_a_job_that_waits_for_approval_never_runs(ward: Ward) -> None:
     ward.wait_for_approval()
 
     assert launch_job(ward.db, ward.launcher, ward.job_id)
-    assert reconcile(ward.db, ward.launcher).jobs_launched == 0
+    assert reconcile(ward.db, ward.launcher, lease=60).jobs_launched == 0
     assert claim_task(ward.db, ward.task_ids[0], token="worker", lease=60) is None
     with pytest.raises(ActionNotPossible, match=f"Job {ward.job_id} waits for approval"):
         JobRun(ward.db, ward.job_id, Settings())

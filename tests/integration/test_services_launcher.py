@@ -1,7 +1,7 @@
 """The launcher in front of a real Prefect server, which has our deployment but no worker."""
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import count
 from uuid import UUID
 
@@ -10,7 +10,7 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.client.schemas.objects import State
 from prefect.settings import PREFECT_API_URL, PREFECT_SERVER_ANALYTICS_ENABLED, temporary_settings
-from prefect.states import Completed, Crashed, Running
+from prefect.states import Completed, Crashed, Running, Scheduled
 from prefect.testing.utilities import prefect_test_harness
 
 from adit_core.db import JobKind
@@ -126,8 +126,18 @@ def test_a_flow_run_that_was_started_long_ago_is_not_awaited_any_more(
     server.set_flow_run_state(flow_run_id, Running(), force=True)
     assert launcher.is_awaited(flow_run_id)
 
-    monkeypatch.setattr("adit_core.services.launcher._START_PATIENCE", timedelta(0))
+    monkeypatch.setattr("adit_core.services.launcher._START_PATIENCE", -timedelta(seconds=2))
 
+    assert not launcher.is_awaited(flow_run_id)
+
+
+def test_a_flow_run_that_prefect_would_start_in_an_hour_is_not_awaited(
+    server: SyncPrefectClient, launcher: PrefectLauncher, job_id: int
+) -> None:
+    flow_run_id = launcher.launch(job_id, JobKind.BATCH_TRANSFER, run_number=1, urgent=False)
+    # As it looks when the server's clock was put back since it was launched.
+    in_an_hour = Scheduled(scheduled_time=datetime.now(UTC) + timedelta(hours=1))
+    server.set_flow_run_state(flow_run_id, in_an_hour, force=True)
     assert not launcher.is_awaited(flow_run_id)
 
 

@@ -15,7 +15,9 @@ from adit_core.services.jobs import show_job
 from adit_core.services.launching import launch_job, node_ids_of
 from adit_core.services.node_gate import JobGate, closed_nodes, require_open
 from adit_core.services.node_health import (
+    FIRST_PAUSE,
     PROBE_LEASE,
+    is_paused,
     lock_health,
     record_answer,
     record_busy,
@@ -109,18 +111,52 @@ def test_a_prober_that_is_not_heard_of_again_is_replaced(database: Database, nod
 
 
 def test_an_answer_ends_the_pause(database: Database, node: DicomNode) -> None:
-    pause(database, node.id, datetime.now(UTC) + timedelta(hours=1))
+    pause(database, node.id, datetime.now(UTC) + FIRST_PAUSE)
     with pytest.raises(NodeClosed, match=r"PACS is paused until .* UTC after 3 failures in a row"):
         require_open(database, node.id)
     record_answer(database, node.id)
     require_open(database, node.id)
 
 
+def test_no_pause_lasts_longer_because_the_clock_was_put_back(database: Database, node: DicomNode) -> None:
+    for second in range(3):
+        fail(database, node, TUESDAY_NOON + second * SECOND)
+    back = TUESDAY_NOON - timedelta(hours=1)
+    health = load(database, NodeHealth, node.id)
+    assert is_paused(health, TUESDAY_NOON + 3 * SECOND)
+    assert is_paused(health, TUESDAY_NOON - 10 * SECOND), "clocks of machines differ by some seconds"
+    assert not is_paused(health, back)
+    assert take_probe(database, node.id, prober="task 1", now=back)
+    assert not take_probe(database, node.id, prober="task 2", now=back + SECOND)
+    assert fail(database, node, back + 2 * SECOND), "it is paused again"
+    assert length_of_pause(database, node) == 60
+
+
+def test_no_prober_has_longer_because_the_clock_was_put_back(database: Database, node: DicomNode) -> None:
+    pause(database, node.id, TUESDAY_NOON)
+    assert take_probe(database, node.id, prober="task 1", now=TUESDAY_NOON)
+    assert take_probe(database, node.id, prober="task 2", now=TUESDAY_NOON - timedelta(hours=1))
+
+
+def width_at(database: Database, node: DicomNode, moment: datetime) -> int:
+    with database.reading() as session:
+        health = session.get(NodeHealth, node.id)
+    return width(node, health, moment)
+
+
+def test_a_node_that_was_busy_is_not_so_for_longer_because_the_clock_was_put_back(
+    database: Database, node: DicomNode
+) -> None:
+    back = TUESDAY_NOON - timedelta(hours=1)
+    record_busy(database, node, began=TUESDAY_NOON - SECOND, now=TUESDAY_NOON)
+    assert width_at(database, node, back) == 8
+    record_busy(database, node, began=back, now=back + SECOND)
+    assert width_at(database, node, back + SECOND) == 4
+
+
 def test_a_busy_node_gets_half_of_the_studies_and_more_with_time(database: Database, node: DicomNode) -> None:
     def allowed(seconds: float) -> int:
-        with database.reading() as session:
-            health = session.get(NodeHealth, node.id)
-        return width(node, health, TUESDAY_NOON + timedelta(seconds=seconds))
+        return width_at(database, node, TUESDAY_NOON + timedelta(seconds=seconds))
 
     assert allowed(0) == 8
     record_busy(database, node, began=TUESDAY_NOON - SECOND, now=TUESDAY_NOON)
@@ -210,7 +246,7 @@ def test_a_job_whose_node_is_closed_is_not_launched_and_says_why(database: Datab
 
     assert not launch_job(database, launcher, job.id)
     for _ in range(20):
-        reconcile(database, launcher)
+        reconcile(database, launcher, lease=60)
 
     assert launcher.runs == {}
     view = show_job(database, owner, job.id)
@@ -219,7 +255,7 @@ def test_a_job_whose_node_is_closed_is_not_launched_and_says_why(database: Datab
     assert "(UTC); next opening " in view.message
 
     change_policy(database, source.name, windows=[])
-    reconcile(database, launcher)
+    reconcile(database, launcher, lease=60)
     assert list(launcher.runs) == [f"job-{job.id}-run-1"]
     assert show_job(database, owner, job.id).message == ""
 
@@ -227,7 +263,7 @@ def test_a_job_whose_node_is_closed_is_not_launched_and_says_why(database: Datab
 def test_a_job_that_waits_is_canceled_at_once(database: Database) -> None:
     owner = make_user(database)
     job = make_job(database, studies=2, owner=owner)
-    pause(database, job.source_id or 0, datetime.now(UTC) + timedelta(hours=1))
+    pause(database, job.source_id or 0, datetime.now(UTC) + FIRST_PAUSE)
     launcher = FakeLauncher()
     launch_job(database, launcher, job.id)
     cancel_job(database, launcher, owner, job.id)

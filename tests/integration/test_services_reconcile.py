@@ -1,13 +1,15 @@
 """The reconciler: whatever a crash leaves behind, the job goes on and ends."""
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from sqlmodel import select
 
 from adit_core.db import Job, JobStatus, SeriesProgress, Task, TaskStatus, User
+from adit_core.db.clock import shared_now
 from adit_core.db.columns import utc_now
 from adit_core.db.engine import Database
 from adit_core.services.claims import TaskCounts, claim_task, finish_task, unfinished_task_ids
@@ -22,6 +24,8 @@ from tests.rows import load, make_job, make_user
 NOTHING = Reconciled()
 DONE = TaskCounts(planned=1, delivered=1, sent=1, bytes_sent=1)
 EXPIRED = -1.0
+LEASE = 60.0
+HOUR = 3600.0
 
 
 @dataclass
@@ -43,14 +47,14 @@ class Site:
             chosen = select(Task).where(Task.job_id == self.job_id)
             return sorted(session.exec(chosen), key=lambda task: task.id)
 
-    def claim(self, task: Task, *, lease: float = 60) -> None:
+    def claim(self, task: Task, *, lease: float = LEASE) -> None:
         assert claim_task(self.db, task.id, token="worker", lease=lease) is not None
 
     def finish(self, task: Task, status: TaskStatus = TaskStatus.SUCCESS) -> bool:
         return finish_task(self.db, task.id, token="worker", status=status, message="", counts=DONE)
 
     def heartbeat(self) -> RunHeartbeat:
-        return RunHeartbeat(self.db, self.job_id, run_number=self.job.run_number, lease=60)
+        return RunHeartbeat(self.db, self.job_id, run_number=self.job.run_number, lease=LEASE)
 
     def last_heard_of(self, seconds: float) -> None:
         """Have an execution that began and died say that it lives for so many seconds more."""
@@ -58,8 +62,13 @@ class Site:
             session.get_one(Job, self.job_id).running_until = utc_now() + timedelta(seconds=seconds)
             session.commit()
 
+    def seconds_until(self, moment: datetime | None) -> float:
+        assert moment is not None
+        with self.db.reading() as session:
+            return (moment - shared_now(session)).total_seconds()
+
     def reconcile(self, **caps) -> Reconciled:
-        return reconcile(self.db, self.launcher, **caps)
+        return reconcile(self.db, self.launcher, lease=LEASE, **caps)
 
 
 @pytest.fixture
@@ -81,6 +90,29 @@ def test_a_job_that_is_under_way_is_left_alone(site: Site) -> None:
     assert site.job.run_number == 1
 
 
+def test_no_sign_of_life_lasts_longer_than_a_lease_once_the_clock_was_put_back(site: Site) -> None:
+    # What was written down an hour ahead is from before that.
+    site.claim(site.tasks[0], lease=HOUR + LEASE)
+    site.last_heard_of(HOUR + LEASE)
+
+    assert site.reconcile() == NOTHING, "whoever lives has a lease to say so"
+
+    assert 0 < site.seconds_until(site.tasks[0].claimed_until) <= LEASE
+    assert 0 < site.seconds_until(site.job.running_until) <= LEASE
+    before = site.tasks, site.job
+    assert site.reconcile() == NOTHING
+    assert (site.tasks, site.job) == before
+
+
+def test_a_job_that_died_before_the_clock_was_put_back_goes_on_after_a_lease(site: Site) -> None:
+    lease = 0.5
+    site.claim(site.tasks[0], lease=HOUR + lease)
+    site.last_heard_of(HOUR + lease)
+    assert reconcile(site.db, site.launcher, lease=lease) == NOTHING
+    time.sleep(lease)
+    assert reconcile(site.db, site.launcher, lease=lease) == Reconciled(jobs_launched=1, tasks_put_back=1)
+
+
 def test_a_job_whose_run_is_over_gets_a_new_one(site: Site) -> None:
     site.launcher.end_all()
 
@@ -97,7 +129,7 @@ def test_a_job_that_the_scheduler_did_not_take_is_launched_later(database: Datab
     assert not launch_job(database, launcher, job.id)
     launcher.unavailable = False
 
-    assert reconcile(database, launcher) == Reconciled(jobs_launched=1)
+    assert reconcile(database, launcher, lease=LEASE) == Reconciled(jobs_launched=1)
 
     job = load(database, Job, job.id)
     assert (job.run_number, job.idle_runs, job.message) == (1, 0, "")
@@ -167,9 +199,9 @@ def test_an_execution_that_no_scheduler_knows_is_left_alone_while_it_lives(datab
     launcher = FakeLauncher()
 
     with RunHeartbeat(database, job.id, run_number=1, lease=60):
-        assert reconcile(database, launcher) == NOTHING
+        assert reconcile(database, launcher, lease=LEASE) == NOTHING
 
-    assert reconcile(database, launcher) == Reconciled(jobs_launched=1)
+    assert reconcile(database, launcher, lease=LEASE) == Reconciled(jobs_launched=1)
 
 
 def test_a_study_that_kills_its_worker_again_and_again_is_given_up(site: Site) -> None:
@@ -260,7 +292,7 @@ def test_a_job_that_is_called_ended_although_a_task_is_open_goes_on(site: Site) 
 def test_a_job_that_waits_to_be_verified_is_left_alone(database: Database) -> None:
     job = make_job(database, status=JobStatus.UNVERIFIED)
 
-    assert reconcile(database, FakeLauncher()) == NOTHING
+    assert reconcile(database, FakeLauncher(), lease=LEASE) == NOTHING
     assert load(database, Job, job.id).status is JobStatus.UNVERIFIED
 
 
@@ -320,6 +352,13 @@ def test_a_run_that_died_after_the_last_study_is_recorded_as_dead(site: Site) ->
     assert site.job.status is JobStatus.SUCCESS
     site.reconcile()
     assert len(site.launcher.abandoned) == 1
+
+
+def test_a_run_that_died_before_the_clock_was_put_back_is_recorded_as_dead(site: Site) -> None:
+    end(site)
+    site.last_heard_of(HOUR)
+    site.reconcile()
+    assert site.launcher.abandoned == [site.job.flow_run_id]
 
 
 def test_a_run_whose_last_study_has_just_ended_may_come_to_its_end(site: Site) -> None:

@@ -89,7 +89,7 @@ def test_nodes_that_are_paused_say_why_and_come_first(dashboard: Dashboard):
     make_server(dashboard.db, "Not mine")
     allow(dashboard.db, group, good, as_source=True, as_destination=True)
     allow(dashboard.db, group, bad, as_source=True)
-    paused = utc_now() + timedelta(minutes=5)
+    paused = utc_now() + timedelta(seconds=30)
     with dashboard.db.session() as session:
         session.add(NodeHealth(node_id=bad.id, failures=3, paused_until=paused, message="It is gone."))
         session.commit()
