@@ -1,17 +1,26 @@
 """The pages and the ways between them."""
 
 from collections.abc import Callable
+from types import ModuleType
 
 import streamlit as st
 from streamlit.navigation.page import Page
 
 from adit_core.api.wiring import connected
-from adit_core.db import Permission
-from adit_core.services.rights import granted_permissions
+from adit_core.db import JobKind, Permission
+from adit_core.services.rights import NEEDED_FOR, granted_permissions
 from adit_core.services.sessions import Principal
 from ui.admin_menu import Sections, admin_sections, show_sections
 from ui.components.sign_out import sign_out_form
 from ui.views import batch, explorer, home, job, jobs, mass, query, review, selective, upload
+
+_TRANSFERS: tuple[tuple[JobKind, ModuleType, str, str], ...] = (
+    (JobKind.SELECTIVE_TRANSFER, selective, "selective", "checklist"),
+    (JobKind.BATCH_TRANSFER, batch, "batch", "table_rows"),
+    (JobKind.BATCH_QUERY, query, "query", "manage_search"),
+    (JobKind.MASS_TRANSFER, mass, "mass", "date_range"),
+    (JobKind.UPLOAD, upload, "upload", "upload"),
+)
 
 
 def chosen_page(principal: Principal) -> Page:
@@ -65,14 +74,18 @@ def _sections(principal: Principal, ways: _Ways) -> Sections:
         review.show(principal)
 
     granted = granted_permissions(connected().database, principal.user)
-    may_upload = Permission.TRANSFER in granted
     may_review = Permission.REVIEW_HELD_INSTANCES in granted
     transfer = [
-        (_page(leading_to_jobs(selective.show), "Selective transfer", "selective"), "checklist"),
-        (_page(leading_to_jobs(batch.show), "Batch transfer", "batch"), "table_rows"),
-        (_page(leading_to_jobs(query.show), "Batch query", "query"), "manage_search"),
-        (_page(leading_to_jobs(mass.show), "Mass transfer", "mass"), "date_range"),
-        (_page(leading_to_jobs(upload.show), "Upload", "upload", hidden=not may_upload), "upload"),
+        (
+            _page(
+                leading_to_jobs(module.show),
+                kind.value.capitalize(),
+                path,
+                hidden=NEEDED_FOR[kind] not in granted,
+            ),
+            icon,
+        )
+        for kind, module, path, icon in _TRANSFERS
     ]
     return {
         "": [

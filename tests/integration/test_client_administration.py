@@ -55,11 +55,11 @@ def test_a_group_gets_members_permissions_and_nodes(adit: AditClient, web: WebPr
     adit.add_folder("Group folder", path="/group")
     group = adit.add_group("Neuro", ["query"])
 
-    adit.set_permissions(group.id, ["transfer", "view link table"])
+    adit.set_permissions(group.id, ["transfer batches", "view link table"])
     adit.add_member(group.id, bob.username)
     full = adit.set_node_access(group.id, "Group folder", as_source=True, as_destination=False)
 
-    assert (full.permissions, full.members) == (("transfer", "view link table"), (bob.username,))
+    assert (full.permissions, full.members) == (("transfer batches", "view link table"), (bob.username,))
     assert [(each.node, each.as_source, each.as_destination) for each in full.nodes] == [
         ("Group folder", True, False)
     ]

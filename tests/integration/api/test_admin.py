@@ -81,19 +81,19 @@ def test_groups_are_given_members_permissions_and_nodes(api: Api, ada: User, sta
     path = f"/v1/admin/groups/{group['id']}"
     caller.json("PUT", f"{path}/members/ada")
     caller.json("PUT", f"{path}/members/ada")
-    caller.json("PUT", f"{path}/permissions", json={"permissions": ["transfer", "view link table"]})
+    caller.json("PUT", f"{path}/permissions", json={"permissions": ["transfer batches", "view link table"]})
     access = {"node": "PACS/1", "as_source": True, "as_destination": False}
     shown = caller.json("PUT", f"{path}/nodes", json=access)
 
     assert shown == {
         "id": group["id"],
         "name": "Neuro",
-        "permissions": ["transfer", "view link table"],
+        "permissions": ["transfer batches", "view link table"],
         "members": ["ada"],
         "nodes": [access],
     }
     assert api.caller(ada).json("GET", "/v1/me")["permissions"] == [
-        Permission.TRANSFER,
+        Permission.TRANSFER_BATCHES,
         Permission.VIEW_LINK_TABLE,
     ]
     assert [node["name"] for node in api.caller(ada).json("GET", "/v1/nodes")] == ["PACS/1"]

@@ -16,7 +16,7 @@ from adit_core.services.users import get_user
 from deployments.demo.studies import write_study
 from tests.factories import ct_study
 from tests.integration.cli.conftest import CommandLine, end_task, start_task
-from tests.rows import allow, load, make_folder, make_group, make_job, make_server, make_user
+from tests.rows import TRANSFERS, allow, load, make_folder, make_group, make_job, make_server, make_user
 
 DELIVERED = TaskCounts(planned=3, delivered=2, filtered=1, sent=2, bytes_sent=2_500_000)
 FAILED = TaskCounts(planned=3, delivered=1, failed=2, sent=1, bytes_sent=100)
@@ -382,7 +382,7 @@ def _let_transfer(cli: CommandLine, username: str) -> None:
     group = make_group(
         cli.db,
         get_user(cli.db, username),
-        permissions=(Permission.TRANSFER, Permission.TRANSFER_UNPSEUDONYMIZED),
+        permissions=(*TRANSFERS, Permission.TRANSFER_UNPSEUDONYMIZED),
     )
     for node in list_nodes(cli.db):
         allow(cli.db, group, node, as_source=True, as_destination=True)

@@ -97,7 +97,7 @@ def test_a_group_is_given_members_permissions_and_nodes(dashboard: Dashboard, ro
     press(page, "Save nodes")
 
     changed = show_group(dashboard.db, group.id)
-    assert (changed.members, changed.permissions) == (("ada",), (Permission.TRANSFER,))
+    assert (changed.members, changed.permissions) == (("ada",), (Permission.TRANSFER_BATCHES,))
     assert changed.nodes == (UsableBy("Export", False, True), UsableBy("PACS", True, False))
     with dashboard.db.reading() as session:
         changes = [
