@@ -8,9 +8,11 @@ from streamlit.navigation.page import Page
 
 from adit_core.api.wiring import connected
 from adit_core.db import JobKind, Permission
+from adit_core.services.active_group import active_group_of
 from adit_core.services.rights import NEEDED_FOR, granted_permissions
 from adit_core.services.sessions import Principal
 from ui.admin_menu import Sections, admin_sections, show_sections
+from ui.components.sentences import verbatim
 from ui.components.sign_out import sign_out_form
 from ui.views import batch, explorer, home, job, jobs, mass, query, review, selective, upload
 
@@ -33,9 +35,17 @@ def chosen_page(principal: Principal) -> Page:
     page = st.navigation(pages, position="hidden")
     with st.sidebar:
         show_sections(sections)
+        _tell_group(principal)
         st.space("medium")
         sign_out_form(principal)
     return page
+
+
+def _tell_group(principal: Principal) -> None:
+    """Say for which group the user works, if it is one of several."""
+    group = active_group_of(connected().database, principal.user)
+    if group:
+        st.caption(f"Working for **{verbatim(group)}**", help="Another group is chosen in your profile.")
 
 
 class _Ways:
