@@ -258,7 +258,11 @@ def order_jobs(day: Day, client: httpx.Client) -> None:
 def order_for_approval(day: Day) -> int:
     """Have somebody order a job whose jobs need approval, in part of another patient than it says."""
     trainee = create_user(day.adit.db, username="trainee", password=None, needs_approval=True)
-    group = make_group(day.adit.db, trainee, permissions=(*TRANSFERS, Permission.TRANSFER_UNPSEUDONYMIZED))
+    group = make_group(
+        day.adit.db,
+        trainee,
+        permissions=(*TRANSFERS, Permission.TRANSFER_UNPSEUDONYMIZED, Permission.USE_API),
+    )
     for node in ("Marked", "Marked arrivals"):
         access = UsableBy(node, as_source=True, as_destination=True)
         set_node_access(day.adit.db, group.id, access)

@@ -90,7 +90,7 @@ def test_a_group_is_given_members_permissions_and_nodes(dashboard: Dashboard, ro
 
     _multiselect(page, "Members").set_value(["ada"])
     press(page, "Save members")
-    next(box for box in page.checkbox if box.label == "Transfer").check()
+    next(box for box in page.checkbox if box.label == "Transfer batches").check()
     press(page, "Save permissions")
     _multiselect(page, "May be used as sources").set_value(["PACS"])
     _multiselect(page, "May be used as destinations").set_value(["Export"])

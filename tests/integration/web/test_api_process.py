@@ -18,7 +18,7 @@ from deployments.demo.objects import build_instance
 from deployments.demo.processes import HOST
 from tests.factories import ct_study
 from tests.fakes.launcher import FakeLauncher
-from tests.rows import TRANSFERS, make_group, make_job
+from tests.rows import TRANSFERS, let_use_api, make_group, make_job
 from tests.web_process import WebProcess, web_process
 
 _MEGABYTES = 300
@@ -26,7 +26,9 @@ _MEGABYTES = 300
 
 @pytest.fixture
 def ada(web: WebProcess) -> User:
-    return web.add_user()
+    user = web.add_user()
+    let_use_api(web.db, user)
+    return user
 
 
 @pytest.fixture
