@@ -258,6 +258,7 @@ def _details(job: JobView) -> RenderableType:
     for name, value in (
         ("name", job.name),
         ("owner", job.owner),
+        ("group", job.group),
         ("kind", "urgent " * job.urgent + job.kind.value),
         ("excluded", excluded),
         ("archive", job.archive_file),

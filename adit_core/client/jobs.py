@@ -50,6 +50,11 @@ class Job:
         return self._told["owner"]
 
     @property
+    def group(self) -> str:
+        """Of the owner's groups the one that it was submitted for; empty for all of them together."""
+        return self._told.get("group", "")
+
+    @property
     def source(self) -> str | None:
         """The node that has the studies, or is asked; None of an upload."""
         return self._told["source"]

@@ -46,7 +46,7 @@ def preview_job(
     if job.mass is not None:
         return preview_mass_transfer(db, request, job.mass)
     uploaded = uploaded_folder(db, job_id) if job.source_id is None else None
-    return preview_studies(db, request, chosen, uploaded=uploaded)
+    return preview_studies(db, request, job.kind, chosen, uploaded=uploaded)
 
 
 def _preview_query(db: Database, user: User, job: Job, chosen: Sequence[Task]) -> QueryPreview:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from sqlmodel import select
 
-from adit_core.db import DicomNode, Job, JobStatus, User
+from adit_core.db import DicomNode, Job, JobKind, JobStatus, User
 from adit_core.db.engine import Database
 from adit_core.dicom.query import Level, PatientQuery, SeriesQuery, StudyQuery
 from adit_core.errors import NodeClosed
@@ -58,7 +58,7 @@ class Site:
             "series": lambda: find_series(db, staff, name, SeriesQuery(study_reference(STUDY))),
             "instances": lambda: find_instances(db, staff, name, series_reference(STUDY, 0)),
             "view": lambda: view_instance(db, staff, name, instance_result(STUDY, 0, 0)),
-            "preview": lambda: preview_studies(db, request, [study]),
+            "preview": lambda: preview_studies(db, request, JobKind.SELECTIVE_TRANSFER, [study]),
             "proxy": self._search_by_proxy,
             "echo": lambda: echo_node(db, name),
             "check": lambda: check_node(db, name),

@@ -155,6 +155,7 @@ def sheet(folder: Path) -> Path:
 Call = Callable[[AditClient, Path], Any]
 CALLS: Mapping[str, Call] = {
     "me": lambda adit, _: adit.me(),
+    "choose_group": lambda adit, _: adit.choose_group("Neuro"),
     "nodes": lambda adit, _: adit.nodes(),
     "check_node": lambda adit, _: adit.check_node("PACS", move_destination="ADIT", web_url="https://x"),
     "tokens": lambda adit, _: adit.tokens(all_users=True),
@@ -259,7 +260,7 @@ CALLS: Mapping[str, Call] = {
     "group": lambda adit, _: adit.group(1),
     "add_group": lambda adit, _: adit.add_group("Neuro", ["query"]),
     "remove_group": lambda adit, _: adit.remove_group(1),
-    "set_permissions": lambda adit, _: adit.set_permissions(1, ["transfer"]),
+    "set_permissions": lambda adit, _: adit.set_permissions(1, ["transfer batches"]),
     "add_member": lambda adit, _: adit.add_member(1, "ada"),
     "remove_member": lambda adit, _: adit.remove_member(1, "ada"),
     "set_node_access": lambda adit, _: adit.set_node_access(1, "PACS", as_source=True, as_destination=False),

@@ -26,6 +26,7 @@ from deployments.demo.studies import write_study
 from tests.factories import ct_study
 from tests.integration.cli.conftest import CommandLine, end_task, start_task
 from tests.rows import (
+    TRANSFERS,
     allow,
     load,
     make_folder,
@@ -440,7 +441,7 @@ def _let_transfer(cli: CommandLine, username: str) -> None:
     group = make_group(
         cli.db,
         get_user(cli.db, username),
-        permissions=(Permission.TRANSFER, Permission.TRANSFER_UNPSEUDONYMIZED),
+        permissions=(*TRANSFERS, Permission.TRANSFER_UNPSEUDONYMIZED),
     )
     for node in list_nodes(cli.db):
         allow(cli.db, group, node, as_source=True, as_destination=True)

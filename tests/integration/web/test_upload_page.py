@@ -11,7 +11,7 @@ from adit_core.services.uploads import UploadLimits, files_below, receive_upload
 from deployments.demo.studies import write_study
 from tests.factories import ct_study
 from tests.look_pages import component_data, open_upload, tables
-from tests.rows import allow, load, make_folder, make_group, make_user
+from tests.rows import TRANSFERS, allow, load, make_folder, make_group, make_user
 from tests.web_pages import Dashboard, buttons, press, said
 
 HEAD = ct_study(3, rows=16, key="uploaded head")
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.parametrize("backend", ["sqlite"])  # the service is te
 def ada(dashboard: Dashboard) -> User:
     """A user who may transfer to a folder, without pseudonyms."""
     user = make_user(dashboard.db)
-    granted = (Permission.TRANSFER, Permission.TRANSFER_UNPSEUDONYMIZED)
+    granted = (*TRANSFERS, Permission.TRANSFER_UNPSEUDONYMIZED)
     allow(
         dashboard.db,
         make_group(dashboard.db, user, permissions=granted),
