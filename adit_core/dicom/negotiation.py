@@ -131,7 +131,7 @@ def decode_agreement(
             accept.decode(pdu)
         user_information = accept.user_information
         max_length = user_information.maximum_length if user_information else None
-        # Who was asked for nothing may say what he likes.
+        # Whoever was asked for nothing may answer anything.
         answers = user_information.ext_neg if user_information and extended else []
     except _DECODING_ERRORS as error:
         raise ProtocolError(f"{peer} sent a malformed A-ASSOCIATE-AC PDU") from error
