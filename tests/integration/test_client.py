@@ -31,7 +31,7 @@ from deployments.demo.specs import Form, SeriesSpec
 from deployments.demo.studies import write_study
 from tests.archives import extract
 from tests.factories import ct_study, hashes, instances_in, study
-from tests.rows import make_group
+from tests.rows import TRANSFERS, make_group
 from tests.servers import OrthancServer
 from tests.stack import RunningStack, running_stack
 
@@ -306,7 +306,12 @@ def test_staff_look_ahead_at_jobs_that_wait_for_approval(
     adit: AditClient, stack: RunningStack, way: Way, tmp_path: Path
 ):
     owner = create_user(stack.db, username="eve", password=None, needs_approval=True)
-    permissions = (Permission.TRANSFER, Permission.TRANSFER_UNPSEUDONYMIZED, Permission.QUERY)
+    permissions = (
+        *TRANSFERS,
+        Permission.TRANSFER_UNPSEUDONYMIZED,
+        Permission.QUERY,
+        Permission.USE_API,
+    )
     group = make_group(stack.db, owner, permissions=permissions)
     adit.set_node_access(group.id, way["source"], as_source=True, as_destination=False)
     adit.set_node_access(group.id, way["destination"], as_source=False, as_destination=True)

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "d41f7b60a9c3"
-down_revision = "c7d3e19f5a42"
+down_revision = "f18b6c2d9e03"
 branch_labels = None
 depends_on = None
 
