@@ -23,7 +23,7 @@ HOUR = timedelta(hours=1)
 STUDIES = 2
 _SLOWLY = INSTANCE_SIZE
 """Bytes a second at which a study takes longer than it takes to begin the other jobs."""
-_PATIENCE = 120.0
+_PATIENCE = 240.0
 
 UNDER_WAY = "a job is under way"
 KILLED = "a flow run has just been killed"
