@@ -12,7 +12,6 @@ from prefect.futures import PrefectFuture
 from adit_core.db import TaskKind
 from adit_core.services.run_job import JobRun
 from flows.perform import RUNNER, WINDOW, execution, performing, result_of
-from flows.slots import NodeSlots
 from flows.transfer import transfer_study
 
 discover_studies = performing("discover-studies")
@@ -25,8 +24,8 @@ def mass_transfer_job(job_id: int) -> dict[str, int]:
     Raises:
         JobFailed: Nothing could be found, and no study be moved.
     """
-    with execution(job_id) as (run, slots):
-        levels = _Levels(run, slots)
+    with execution(job_id) as run:
+        levels = _Levels(run)
         while levels.take_in():
             levels.perform()
     return result_of(job_id)
@@ -38,9 +37,8 @@ class _Levels:
     One partition is searched at a time: what it costs an archive is a small part of what transfers do.
     """
 
-    def __init__(self, run: JobRun, slots: NodeSlots) -> None:
+    def __init__(self, run: JobRun) -> None:
         self._run = run
-        self._slots = slots
         self._partitions: deque[int] = deque()
         self._studies: deque[tuple[int, PrefectFuture[None] | None]] = deque()
         """Tasks, each with the task run that found it, unless that was in another execution."""
@@ -65,7 +63,7 @@ class _Levels:
         """Submit what there is room for."""
         if self._partitions and self._searching is None:
             task_id = self._partitions.popleft()
-            self._searching = discover_studies.submit(self._run, self._slots, task_id)
+            self._searching = discover_studies.submit(self._run, task_id)
             self._await(self._searching, TaskKind.DISCOVERY, task_id)
         while self._studies and self._moving < WINDOW:
             task_id, found_by = self._studies.popleft()
@@ -73,7 +71,7 @@ class _Levels:
             after = [] if found_by is None else [allow_failure(found_by)]
             self._moving += 1
             future = transfer_study.submit(  # pyright: ignore[reportCallIssue] - its types lack wait_for
-                self._run, self._slots, task_id, wait_for=after
+                self._run, task_id, wait_for=after
             )
             self._await(future, TaskKind.TRANSFER, task_id)
 

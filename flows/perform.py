@@ -15,10 +15,8 @@ from prefect.tasks import Task, exponential_backoff
 from adit_core.errors import AditError, TransientError, UnexpectedError, kind_and_place
 from adit_core.services.database import configured_database
 from adit_core.services.job_status import job_result
-from adit_core.services.launcher import PrefectLauncher
 from adit_core.services.run_job import JobRun
 from adit_core.settings import get_settings
-from flows.slots import NodeSlots
 
 _SETTINGS = get_settings()
 WINDOW = 4 * _SETTINGS.studies_in_flight
@@ -27,7 +25,7 @@ WINDOW = 4 * _SETTINGS.studies_in_flight
 All at once would hold 10,000 of them in memory, and overrun the events by which Prefect keeps history.
 """
 
-PerformingTask = Task[[JobRun, NodeSlots, int], None]
+PerformingTask = Task[[JobRun, int], None]
 """A Prefect task that performs one of our tasks."""
 
 # Prefect types task runners by their futures, invariantly; its own default does not fit either.
@@ -40,26 +38,25 @@ def run_job(job_id: int, prefect_task: PerformingTask) -> dict[str, int]:
     Raises:
         JobFailed: Everything in the job failed.
     """
-    with execution(job_id) as (run, slots):
+    with execution(job_id) as run:
         window = _Window(WINDOW)
         while task_ids := run.new_tasks():
             for task_id in task_ids:
                 window.wait_for_room()
-                window.enter(prefect_task.submit(run, slots, task_id))
+                window.enter(prefect_task.submit(run, task_id))
             window.wait_until_empty()
     return result_of(job_id)
 
 
 @contextmanager
-def execution(job_id: int) -> Iterator[tuple[JobRun, NodeSlots]]:
-    """Yield an execution of a job, and the slots of its nodes; leaving the block stops what still runs.
+def execution(job_id: int) -> Iterator[JobRun]:
+    """Yield an execution of a job; leaving the block stops what still runs.
 
     Whatever is raised in it goes into Prefect, so no text of foreign errors leaves it.
     """
     db = configured_database(_SETTINGS)
-    with only_our_errors(), NodeSlots() as slots, JobRun(db, job_id, _SETTINGS) as run:
-        PrefectLauncher().set_limits(run.node_limits)
-        yield run, slots
+    with only_our_errors(), JobRun(db, job_id, _SETTINGS) as run:
+        yield run
 
 
 def result_of(job_id: int) -> dict[str, int]:
@@ -69,7 +66,7 @@ def result_of(job_id: int) -> dict[str, int]:
 
 
 def performing(name: str) -> PerformingTask:
-    """Return the Prefect task of this name, which performs one task while holding a slot of each node."""
+    """Return the Prefect task of this name, which performs one task while it has a place at each node."""
 
     @task(
         name=name,
@@ -81,8 +78,8 @@ def performing(name: str) -> PerformingTask:
         cache_policy=NO_CACHE,
         persist_result=False,
     )
-    def perform(run: JobRun, slots: NodeSlots, task_id: int) -> None:
-        with only_our_errors(), run.turn(), slots.slot(run.node_limits, run.check_stopped):
+    def perform(run: JobRun, task_id: int) -> None:
+        with only_our_errors(), run.turn():
             run.perform(task_id)
 
     return perform

@@ -18,6 +18,7 @@ from adit_core.services.sessions import SessionLimits, open_session
 from adit_core.services.tokens import create_token
 from adit_core.settings import Settings
 from tests.fakes.launcher import FakeLauncher
+from tests.rows import let_use_api
 from tests.web_process import COOKIE
 
 PROBLEM = "application/problem+json"
@@ -35,8 +36,9 @@ class Api:
         self.app = create_app(Wiring(self.settings, self.db, self.launcher), Dashboard(_nowhere, _running))
 
     def caller(self, user: User, *scopes: TokenScope) -> "ApiCaller":
-        """Return a program with a token of `user`, with all scopes if none is named."""
+        """Return a program with a token of `user`, who may have one, with all scopes if none is named."""
         possible = frozenset(TokenScope) - (frozenset() if user.is_staff else {TokenScope.ADMIN})
+        let_use_api(self.db, user)
         token = create_token(self.db, user, name="test", scopes=scopes or possible).token
         return ApiCaller(self, {"Authorization": f"Bearer {token}"})
 

@@ -67,9 +67,12 @@ class Proxy:
                 session.commit()
 
     def user(self, *permissions: Permission, sources: str = "", destinations: str = "") -> User:
-        """Return a new user with these permissions, who may use these nodes, named with commas between."""
+        """Return a new user with these permissions, who may use the API and these nodes.
+
+        Nodes are named with commas between.
+        """
         user = make_user(self.web.db, f"program{next(_numbers)}")
-        group = make_group(self.web.db, user, permissions=permissions)
+        group = make_group(self.web.db, user, permissions=(*permissions, Permission.USE_API))
         for name in {*sources.split(","), *destinations.split(",")} - {""}:
             set_access(
                 self.web.db,

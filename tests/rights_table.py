@@ -32,7 +32,12 @@ from adit_core.db import Permission, TokenScope
 PAGE = Path(__file__).parents[1] / "docs" / "rights.md"
 
 SHORT: Mapping[str, Permission] = {
-    "transfer": Permission.TRANSFER,
+    "selected": Permission.TRANSFER_SELECTED,
+    "batch": Permission.TRANSFER_BATCHES,
+    "mass": Permission.TRANSFER_MASSES,
+    "upload": Permission.UPLOAD,
+    "nifti": Permission.CONVERT_TO_NIFTI,
+    "archive": Permission.MAKE_ARCHIVES,
     "as they are": Permission.TRANSFER_UNPSEUDONYMIZED,
     "query": Permission.QUERY,
     "urgent": Permission.PROCESS_URGENTLY,
@@ -41,6 +46,7 @@ SHORT: Mapping[str, Permission] = {
     "qido": Permission.DICOMWEB_QUERY,
     "wado": Permission.DICOMWEB_RETRIEVE,
     "stow": Permission.DICOMWEB_STORE,
+    "api": Permission.USE_API,
 }
 OPEN, ANY = "-", "any"
 """Scopes: nobody has to sign in; whatever scopes a token has."""

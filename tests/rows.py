@@ -21,9 +21,18 @@ from adit_core.db import (
     User,
 )
 from adit_core.db.engine import Database
+from adit_core.services.rights import has_permission
 from deployments.demo.studies import StudySpec
 
 T = TypeVar("T")
+
+TRANSFERS = (
+    Permission.TRANSFER_SELECTED,
+    Permission.TRANSFER_BATCHES,
+    Permission.TRANSFER_MASSES,
+    Permission.UPLOAD,
+)
+"""To have every kind of transfer done."""
 
 
 def make_user(db: Database, username: str = "ada", *, staff: bool = False, active: bool = True) -> User:
@@ -40,6 +49,12 @@ def make_group(db: Database, *users: User, permissions: tuple[Permission, ...] =
         session.add_all(GroupPermission(group_id=group.id, permission=word) for word in permissions)
         session.commit()
     return group
+
+
+def let_use_api(db: Database, user: User) -> None:
+    """Let a user have tokens, by a group of its own, who may not have any yet."""
+    if not has_permission(db, user, Permission.USE_API):
+        make_group(db, user, permissions=(Permission.USE_API,))
 
 
 def make_server(db: Database, name: str = "PACS", **fields) -> DicomNode:

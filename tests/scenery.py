@@ -40,6 +40,7 @@ from deployments.demo.studies import demo_studies, write_study
 from tests.fakes.launcher import FakeLauncher
 from tests.mass import mass_options
 from tests.queries import perform, submit
+from tests.rows import TRANSFERS
 from tests.servers import OrthancServer
 from tests.web_process import PASSWORD, WebProcess
 
@@ -150,7 +151,7 @@ def _add_people(db: Database, user: User) -> None:
             needs_approval=needs_approval,
             actor=user,
         )
-    readers = add_group(db, "Radiology", [Permission.TRANSFER, Permission.QUERY], actor=user)
+    readers = add_group(db, "Radiology", [*TRANSFERS, Permission.QUERY], actor=user)
     reviewers = add_group(db, "Reviewers", [Permission.REVIEW_HELD_INSTANCES], actor=user)
     for name in ("grace", "rosalind", "wilhelm"):
         add_member(db, readers.id, name, actor=user)

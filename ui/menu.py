@@ -1,17 +1,28 @@
 """The pages and the ways between them."""
 
 from collections.abc import Callable
+from types import ModuleType
 
 import streamlit as st
 from streamlit.navigation.page import Page
 
 from adit_core.api.wiring import connected
-from adit_core.db import Permission
-from adit_core.services.rights import granted_permissions
+from adit_core.db import JobKind, Permission
+from adit_core.services.active_group import active_group_of
+from adit_core.services.rights import NEEDED_FOR, granted_permissions
 from adit_core.services.sessions import Principal
 from ui.admin_menu import Sections, admin_sections, show_sections
+from ui.components.sentences import verbatim
 from ui.components.sign_out import sign_out_form
 from ui.views import batch, explorer, home, job, jobs, mass, query, review, selective, upload
+
+_TRANSFERS: tuple[tuple[JobKind, ModuleType, str, str], ...] = (
+    (JobKind.SELECTIVE_TRANSFER, selective, "selective", "checklist"),
+    (JobKind.BATCH_TRANSFER, batch, "batch", "table_rows"),
+    (JobKind.BATCH_QUERY, query, "query", "manage_search"),
+    (JobKind.MASS_TRANSFER, mass, "mass", "date_range"),
+    (JobKind.UPLOAD, upload, "upload", "upload"),
+)
 
 
 def chosen_page(principal: Principal) -> Page:
@@ -24,9 +35,17 @@ def chosen_page(principal: Principal) -> Page:
     page = st.navigation(pages, position="hidden")
     with st.sidebar:
         show_sections(sections)
+        _tell_group(principal)
         st.space("medium")
         sign_out_form(principal)
     return page
+
+
+def _tell_group(principal: Principal) -> None:
+    """Say for which group the user works, if it is one of several."""
+    group = active_group_of(connected().database, principal.user)
+    if group:
+        st.caption(f"Working for **{verbatim(group)}**", help="Another group is chosen in your profile.")
 
 
 class _Ways:
@@ -65,14 +84,18 @@ def _sections(principal: Principal, ways: _Ways) -> Sections:
         review.show(principal)
 
     granted = granted_permissions(connected().database, principal.user)
-    may_upload = Permission.TRANSFER in granted
     may_review = Permission.REVIEW_HELD_INSTANCES in granted
     transfer = [
-        (_page(leading_to_jobs(selective.show), "Selective transfer", "selective"), "checklist"),
-        (_page(leading_to_jobs(batch.show), "Batch transfer", "batch"), "table_rows"),
-        (_page(leading_to_jobs(query.show), "Batch query", "query"), "manage_search"),
-        (_page(leading_to_jobs(mass.show), "Mass transfer", "mass"), "date_range"),
-        (_page(leading_to_jobs(upload.show), "Upload", "upload", hidden=not may_upload), "upload"),
+        (
+            _page(
+                leading_to_jobs(module.show),
+                kind.value.capitalize(),
+                path,
+                hidden=NEEDED_FOR[kind] not in granted,
+            ),
+            icon,
+        )
+        for kind, module, path, icon in _TRANSFERS
     ]
     return {
         "": [

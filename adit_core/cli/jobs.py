@@ -9,6 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 
 from adit_core.cli.command import new_app
+from adit_core.cli.job_preview import preview
 from adit_core.cli.job_series import series
 from adit_core.cli.output import AsJson, present, warn
 from adit_core.cli.query_results import results
@@ -33,6 +34,7 @@ from adit_core.services.query_results import count_outcomes
 from adit_core.terminal import cell, local_time, new_console, new_table, numbers
 
 app = new_app("Follow, approve, cancel and repeat jobs.")
+app.command()(preview)
 app.command()(results)
 app.command()(series)
 
@@ -256,6 +258,7 @@ def _details(job: JobView) -> RenderableType:
     for name, value in (
         ("name", job.name),
         ("owner", job.owner),
+        ("group", job.group),
         ("kind", "urgent " * job.urgent + job.kind.value),
         ("excluded", excluded),
         ("archive", job.archive_file),

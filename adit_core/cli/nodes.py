@@ -14,10 +14,8 @@ from adit_core.cli.output import AsJson, present
 from adit_core.cli.wiring import acting_user, open_database
 from adit_core.db import DicomNode, NodeKind, StorageForm
 from adit_core.db.engine import Database
-from adit_core.dicom.node import QueryRoot, ServerNode, Service, SidecarContent, WebService
-from adit_core.errors import ActionNotPossible
+from adit_core.dicom.node import QueryRoot, Service, SidecarContent, WebService
 from adit_core.services.node_gate import closed_nodes
-from adit_core.services.node_health import record_answer
 from adit_core.services.node_removal import Removal, remove_node, restore_node
 from adit_core.services.node_settings import change_folder, change_server, change_web_server
 from adit_core.services.nodes import (
@@ -27,7 +25,6 @@ from adit_core.services.nodes import (
     add_web_server,
     get_node,
     list_nodes,
-    node_value,
     retired_nodes,
     services_of,
 )
@@ -366,16 +363,10 @@ def echo(name: Name, as_json: AsJson = False) -> None:
 
     If it was paused after failures, its answer ends the pause.
     """
-    from adit_core.dicom import dimse  # noqa: PLC0415 - slow to import, and only needed here
+    from adit_core.services.node_check import echo_node  # noqa: PLC0415 - slow to import, and only needed here
 
     with open_database() as db:
-        row = get_node(db, name)
-        node = node_value(db, row)
-        if not isinstance(node, ServerNode):
-            what = KINDS_IN_WORDS[row.kind]
-            raise ActionNotPossible(f"{name} is {what}; only those that speak DIMSE answer a C-ECHO.")
-        answer = Echo(name, dimse.echo(node))
-        record_answer(db, row.id)
+        answer = Echo(name, echo_node(db, name))
     present(
         answer,
         lambda echo: cell(f"{echo.node} answered after {echo.seconds * 1000:.1f} ms."),

@@ -30,6 +30,7 @@ from adit_core.cli.submit_query import query
 from adit_core.cli.submit_upload import upload
 from adit_core.cli.transfer_preview import present_preview
 from adit_core.cli.wiring import acting_user, open_database, scheduler
+from adit_core.db import JobKind
 from adit_core.services.batch_file import read_batch_file
 from adit_core.services.batch_preview import preview_batch
 from adit_core.services.preview import preview_studies
@@ -158,7 +159,12 @@ def studies(
         picked = [_picked(patient_id, text, pseudonym) for text in study]
         if preview:
             found = preview_studies(
-                db, request, merged_picks(picked), *picked_problems(picked), wishes=picked_wishes(picked)
+                db,
+                request,
+                JobKind.SELECTIVE_TRANSFER,
+                merged_picks(picked),
+                *picked_problems(picked),
+                wishes=picked_wishes(picked),
             )
             present_preview(found, as_json=as_json)
             return

@@ -7,8 +7,13 @@ from typing import Literal, TypeAlias
 from adit_core.client.reading import MOMENT, TUPLE, Table, table_of
 
 Permission: TypeAlias = Literal[
-    "transfer",
+    "transfer selected studies",
+    "transfer batches",
+    "transfer masses",
+    "upload",
     "query",
+    "convert to NIfTI",
+    "make encrypted archives",
     "process urgently",
     "transfer unpseudonymized",
     "view link table",
@@ -16,6 +21,7 @@ Permission: TypeAlias = Literal[
     "DICOMweb query",
     "DICOMweb retrieve",
     "DICOMweb store",
+    "use the API",
 ]
 """What the members of a group may do beyond looking at their own jobs."""
 

@@ -108,6 +108,13 @@ class AditClient(
         """Return who is signed in, and what that person and the token may do."""
         return made(Me, self._connection.json("GET", "/me"))
 
+    def choose_group(self, name: str | None) -> Me:
+        """Work for one of one's groups from now on, so that only its rights count; for all of them by None.
+
+        It counts for all one's tokens, and in the dashboard.
+        """
+        return made(Me, self._connection.json("PATCH", "/me", json={"active_group": name}))
+
     def nodes(self) -> Table[Node]:
         """Return the nodes that may be used, and as what."""
         return made_all(Node, self._connection.json("GET", "/nodes"))

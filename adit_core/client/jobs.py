@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from adit_core.client.connection import Connection
 from adit_core.client.errors import AditError, ConnectionFailed, JobFailed
-from adit_core.client.job_values import AnsweredRow, Event, JobSeries, Task
+from adit_core.client.job_values import AnsweredRow, Event, JobSeries, Preview, QueryPreview, Task
 from adit_core.client.progress import job_bar
 from adit_core.client.reading import Table, made
 
@@ -48,6 +48,11 @@ class Job:
     def owner(self) -> str:
         """Whose it is."""
         return self._told["owner"]
+
+    @property
+    def group(self) -> str:
+        """Of the owner's groups the one that it was submitted for; empty for all of them together."""
+        return self._told.get("group", "")
 
     @property
     def source(self) -> str | None:
@@ -135,6 +140,10 @@ class Job:
         pages = self._connection.pages(f"/jobs/{self.id}/series", status=status, limit=1000)
         return Table(made(JobSeries, told) for told in pages)
 
+    def export_series(self, path: Path | str) -> Path:
+        """Write the series with their state to a file that ends in .csv or .xlsx, and return its path."""
+        return self._write_sheet("series", path)
+
     def history(self, *, task: Task | int | None = None) -> Table[Event]:
         """Return what happened to it and its tasks, or to one of these, in order."""
         task_id = task.id if isinstance(task, Task) else task
@@ -151,11 +160,7 @@ class Job:
 
         A batch transfer takes it as it is.
         """
-        target = Path(path)
-        form = target.suffix.removeprefix(".").lower()
-        answer = self._connection.send("GET", f"/jobs/{self.id}/results/spreadsheet", params={"format": form})
-        target.write_bytes(answer.content)
-        return target
+        return self._write_sheet("results", path)
 
     def cancel(self) -> Self:
         """Cancel it: what has not started never will, what is under way ends within seconds."""
@@ -181,6 +186,17 @@ class Job:
         """Let it pass other jobs."""
         return self._act("make-urgent")
 
+    def preview(self, task_ids: list[int] | None = None) -> Preview | QueryPreview:
+        """Tell what would become of it, or of some of its tasks, if it were approved; for staff only.
+
+        The nodes of a transfer are asked, and nothing is transferred. Of a query, nothing is asked.
+
+        Raises:
+            NotPossible: It does not wait for approval.
+        """
+        told = self._connection.ask(f"/jobs/{self.id}/preview", json={"task_ids": task_ids})
+        return made(Preview, told) if "studies" in told else made(QueryPreview, told)
+
     def verify(self, task_ids: list[int] | None = None) -> Self:
         """Approve it, or only some of its tasks; for staff only."""
         self._told = self._connection.json(
@@ -195,6 +211,13 @@ class Job:
     def _act(self, action: str) -> Self:
         self._told = self._connection.json("POST", f"/jobs/{self.id}/actions/{action}")
         return self
+
+    def _write_sheet(self, of: str, path: Path | str) -> Path:
+        target = Path(path)
+        form = target.suffix.removeprefix(".").lower()
+        answer = self._connection.send("GET", f"/jobs/{self.id}/{of}/spreadsheet", params={"format": form})
+        target.write_bytes(answer.content)
+        return target
 
     def _states(self, deadline: float | None) -> Iterator[dict[str, Any]]:
         """Yield what the server tells of the job until it has ended; a connection that broke is made anew."""

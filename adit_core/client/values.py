@@ -18,6 +18,9 @@ class Me:
     needs_approval: bool = False
     """Whether staff have to approve one's jobs."""
     permissions: tuple[str, ...] = field(default=(), **TUPLE)
+    groups: tuple[str, ...] = field(default=(), **TUPLE)
+    active_group: str | None = None
+    """The only one of the groups whose rights count; None if those of all count together."""
     scopes: tuple[str, ...] = field(default=(), **TUPLE)
 
 

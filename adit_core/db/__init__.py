@@ -19,6 +19,7 @@ from adit_core.db.nodes import (
     StorageForm,
 )
 from adit_core.db.notifications import Channel, JobEnd, Notification
+from adit_core.db.places import NodePlace, Precedence
 from adit_core.db.policies import NodeHealth, NodePolicy, OutsideWindow, Weekday, WeeklyWindow
 from adit_core.db.projects import PatientLink, ProjectAccess, PseudonymProject, PseudonymSource, StudyLink
 from adit_core.db.queries import QueryResult, QueryRow, RowStatus
@@ -65,12 +66,14 @@ __all__ = [
     "NodeAccess",
     "NodeHealth",
     "NodeKind",
+    "NodePlace",
     "NodePolicy",
     "Notification",
     "OutsideWindow",
     "Partition",
     "PatientLink",
     "Permission",
+    "Precedence",
     "ProjectAccess",
     "PseudonymProject",
     "PseudonymSource",

@@ -4,10 +4,10 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import func
+from sqlalchemy import ColumnElement, func, literal
 from sqlmodel import Session, select
 
-from adit_core.db.columns import utc_now
+from adit_core.db.columns import UtcDateTime, utc_now
 
 
 def shared_now(session: Session) -> datetime:
@@ -18,6 +18,13 @@ def shared_now(session: Session) -> datetime:
     if session.get_bind().dialect.name == "postgresql":
         return session.exec(select(func.clock_timestamp())).one()
     return utc_now()
+
+
+def clock_of(session: Session) -> ColumnElement[datetime]:
+    """Return what `shared_now` says as a column, for those who ask for something else as well."""
+    if session.get_bind().dialect.name == "postgresql":
+        return func.clock_timestamp()
+    return literal(utc_now(), UtcDateTime())
 
 
 class ClockWatch:

@@ -64,6 +64,8 @@ class Job(Table, table=True):
     kind: JobKind = Field(sa_type=words(JobKind))
     name: str = Field(default="", max_length=150)
     owner_id: int = Field(foreign_key="user.id", index=True)
+    group_id: int | None = Field(default=None, foreign_key="group.id", index=True, ondelete="SET NULL")
+    """Of the owner's groups the one that was active then; None if all were, or if it is gone."""
     source_id: int | None = Field(default=None, foreign_key="dicom_node.id")
     """Where studies come from; None for what was uploaded."""
     destination_id: int | None = Field(default=None, foreign_key="dicom_node.id")

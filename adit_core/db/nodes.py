@@ -72,7 +72,7 @@ class DicomNode(Table, table=True):
     kind: NodeKind = Field(sa_type=words(NodeKind))
     name: str = Field(max_length=64, unique=True)
     max_associations: int = 2
-    """How many studies may be moved from or to the node at the same time, over all workers."""
+    """How many may use the node at the same time, of all that ADIT does: studies that are moved, searches."""
     retired_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     """Since when nobody may use it any more; its jobs go on naming it."""
 

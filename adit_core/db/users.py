@@ -12,9 +12,20 @@ from adit_core.db.secrets import Sealed, SealedSecret
 class Permission(StrEnum):
     """What the members of a group may do beyond looking at their own jobs."""
 
-    TRANSFER = "transfer"
+    TRANSFER_SELECTED = "transfer selected studies"
+    """Those that the user picked from what an archive was found to hold."""
+    TRANSFER_BATCHES = "transfer batches"
+    """The studies that a spreadsheet lists."""
+    TRANSFER_MASSES = "transfer masses"
+    """Whatever a range of days and filters choose."""
+    UPLOAD = "upload"
+    """Bring DICOM files, and have them transferred."""
     QUERY = "query"
     """Ask archives about the rows of a spreadsheet."""
+    CONVERT_TO_NIFTI = "convert to NIfTI"
+    """Have a folder get NIfTI volumes instead of DICOM files, and retrieve them through the proxy."""
+    MAKE_ARCHIVES = "make encrypted archives"
+    """Have a folder get encrypted archives instead of DICOM files."""
     PROCESS_URGENTLY = "process urgently"
     TRANSFER_UNPSEUDONYMIZED = "transfer unpseudonymized"
     VIEW_LINK_TABLE = "view link table"
@@ -23,6 +34,8 @@ class Permission(StrEnum):
     DICOMWEB_QUERY = "DICOMweb query"
     DICOMWEB_RETRIEVE = "DICOMweb retrieve"
     DICOMWEB_STORE = "DICOMweb store"
+    USE_API = "use the API"
+    """Make tokens, and use the API and the DICOMweb proxy by them."""
 
 
 class User(Table, table=True):
@@ -44,6 +57,8 @@ class User(Table, table=True):
     """Whether an e-mail tells of the end of each job."""
     time_zone: str = Field(default="", max_length=64)
     """In which moments are shown, by its name in the IANA database; empty for that of the browser."""
+    active_group_id: int | None = Field(default=None, foreign_key="group.id", ondelete="SET NULL", index=True)
+    """The only one of the user's groups whose rights count; None if those of all count together."""
     must_change_password: bool = False
     """Whether somebody else chose the password, so that the user can do nothing before choosing one."""
     created_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)

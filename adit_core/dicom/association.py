@@ -14,7 +14,7 @@ from the peer is checked, and bounded in size, before it is used.
 
 import socket
 import struct
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import Self
@@ -83,6 +83,8 @@ class Association:
         self.peer = connection.peer
         """Names the peer in messages."""
         self.contexts: AcceptedContexts = agreement.contexts
+        self.extended: Mapping[str, bytes] = agreement.extended
+        """By SOP class, what the peer answered to an extended negotiation."""
         self._connection = connection
         self._peer_max_length = agreement.max_pdu_length
         self._release_timeout = profile.connect_timeout
@@ -94,9 +96,16 @@ class Association:
 
     @classmethod
     def open(
-        cls, node: ServerNode, proposals: Sequence[ProposedContext], *, provided: Collection[str] = ()
+        cls,
+        node: ServerNode,
+        proposals: Sequence[ProposedContext],
+        *,
+        provided: Collection[str] = (),
+        extended: Mapping[str, bytes] = {},
     ) -> Self:
         """Connect to `node` and negotiate `proposals`, being the provider of the classes `provided`.
+
+        `extended` is the service class application information of classes whose negotiation is extended.
 
         Raises:
             AssociationRejected: The peer does not want the association.
@@ -105,12 +114,13 @@ class Association:
         """
         if len(proposals) > MOST_CONTEXTS:
             raise ValueError(f"{len(proposals)} presentation contexts do not fit in one association")
-        request = associate_request(node, proposals, provided)
+        request = associate_request(node, proposals, provided, extended)
         connection = connect(node)
         abort_early = _unless_complete(lambda: connection.abort(A_ABORT))
         with abort_early, connection.time_limit(node.profile.connect_timeout):
             connection.send([request])
-            agreement = _read_agreement(connection, proposals, hint="" if node.profile.tls else _PERHAPS_TLS)
+            hint = "" if node.profile.tls else _PERHAPS_TLS
+            agreement = _read_agreement(connection, proposals, extended, hint=hint)
         return cls(connection, agreement, node.profile)
 
     @classmethod
@@ -382,7 +392,9 @@ def _read_request(connection: Connection) -> AssociationRequest:
     return decode_request(connection.peer, header + connection.read(length))
 
 
-def _read_agreement(connection: Connection, proposals: Sequence[ProposedContext], *, hint: str) -> Agreement:
+def _read_agreement(
+    connection: Connection, proposals: Sequence[ProposedContext], extended: Collection[str], *, hint: str
+) -> Agreement:
     peer = connection.peer
     try:
         header = connection.read(_PDU_HEADER.size)
@@ -400,4 +412,4 @@ def _read_agreement(connection: Connection, proposals: Sequence[ProposedContext]
         raise ProtocolError(f"{peer} answered the association request by a PDU of type 0x{pdu_type:02X}")
     if length > _LONGEST_NEGOTIATION_PDU:
         raise ProtocolError(f"{peer} announced an A-ASSOCIATE-AC PDU of {length} bytes")
-    return decode_agreement(peer, header + connection.read(length), proposals)
+    return decode_agreement(peer, header + connection.read(length), proposals, extended)

@@ -1,12 +1,12 @@
 """C-FIND: asking an archive what it holds (PS3.4 C.4.1)."""
 
 import logging
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
 from adit_core.dicom.association import Association, Message
 from adit_core.dicom.command import Command, CommandField
-from adit_core.dicom.contexts import PresentationContext, message_proposals
+from adit_core.dicom.contexts import MOST_CONTEXTS, PresentationContext, ProposedContext, message_proposals
 from adit_core.dicom.dicom_json import uids_of, values_of
 from adit_core.dicom.identifier import (
     Answer,
@@ -45,7 +45,7 @@ from adit_core.dicom.results import (
     study_result,
 )
 from adit_core.dicom.status import CANCELED, PENDING, SUCCESS, in_words, is_warning, status_error
-from adit_core.errors import AnswerCutOff, ConnectionFailed, PeerAborted, ProtocolError
+from adit_core.errors import AnswerCutOff, AssociationRejected, ConnectionFailed, PeerAborted, ProtocolError
 
 _log = logging.getLogger(__name__)
 
@@ -77,7 +77,8 @@ class DimseSearcher(Searcher):
     """Searches an archive by C-FIND; implements :class:`~adit_core.dicom.ports.Searcher`.
 
     The association stays open from one query to the next; a query that starts while the answers to
-    another one are still being read gets an association of its own.
+    another one are still being read gets an association of its own. It may be one that serves other
+    purposes as well, see `keep` and `take`.
 
     Which levels are asked depends on the query root of the node:
 
@@ -91,15 +92,40 @@ class DimseSearcher(Searcher):
     ==========  =======================================  ==========================================
     """
 
-    def __init__(self, node: ServerNode) -> None:
+    def __init__(self, node: ServerNode, also: Callable[[], Sequence[ProposedContext]] = lambda: ()) -> None:
+        """Search `node`; `also` is proposed besides, as long as the archive does not mind."""
+        self.is_alone = False
+        """Whether the archive does not want to be searched over an association with other purposes."""
         self._node = node
+        self._also = also
         self._idle: Association | None = None
 
     def close(self) -> None:
         """Release the association, without raising."""
-        if self._idle is not None:
-            self._idle.release()
-            self._idle = None
+        if (association := self.take()) is not None:
+            association.release()
+
+    def rest(self) -> None:
+        """Release the association; the next query opens another one."""
+        self.close()
+
+    def take(self) -> Association | None:
+        """Return the idle association, if there is one, for another purpose; it is not kept here any more."""
+        association, self._idle = self._idle, None
+        return association
+
+    def keep(self, association: Association) -> None:
+        """Have the next query go over an association that is idle; release it if that cannot be."""
+        can_be_used = association.is_usable and association.contexts.cover([self._find_class])
+        if self._idle is None and can_be_used:
+            self._idle = association
+        else:
+            association.release()
+
+    @property
+    def proposals(self) -> list[ProposedContext]:
+        """What an association has to be asked for so that queries can go over it."""
+        return message_proposals(self._find_class)
 
     def find_patients(self, query: PatientQuery) -> Iterator[PatientResult]:
         """Yield patients, as they come. Closing the iterator early ends the query."""
@@ -238,7 +264,7 @@ class DimseSearcher(Searcher):
             while message.command.status in PENDING:
                 yield _read_answer(association, message, decode)
                 message = association.receive_response(request)
-        self._keep(association)
+        self.keep(association)
         status = message.command.status
         operation = f"{association.peer}: C-FIND at {keys['QueryRetrieveLevel']} level"
         if status == CANCELED or is_warning(status):
@@ -249,7 +275,7 @@ class DimseSearcher(Searcher):
             raise status_error(status, Service.FIND, operation)
 
     def _ask(self, keys: Keys) -> _Question:
-        association, self._idle = self._idle, None
+        association = self.take()
         if association is not None:
             if association.is_usable:
                 try:
@@ -257,13 +283,21 @@ class DimseSearcher(Searcher):
                 except (ConnectionFailed, PeerAborted):
                     _log.info("%s ended an idle association; asking again on a new one", association.peer)
             association.abort()
-        return _ask(Association.open(self._node, message_proposals(self._find_class)), self._find_class, keys)
+        return _ask(self._open(), self._find_class, keys)
 
-    def _keep(self, association: Association) -> None:
-        if self._idle is None and association.is_usable:
-            self._idle = association
-        else:
-            association.release()
+    def _open(self) -> Association:
+        also = () if self.is_alone else self._also()
+        if also:
+            try:
+                association = Association.open(self._node, [*self.proposals, *also][:MOST_CONTEXTS])
+            except AssociationRejected:
+                pass  # so may the other one be, which says why
+            else:
+                if association.contexts.cover([self._find_class]):
+                    return association
+                association.release()
+            self.is_alone = True
+        return Association.open(self._node, self.proposals)
 
     @property
     def _find_class(self) -> str:

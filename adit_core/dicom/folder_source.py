@@ -77,6 +77,9 @@ class FolderSearcher(_FolderAdapter):
     transfer accounts for them.
     """
 
+    def rest(self) -> None:
+        """Do nothing: nothing is open."""
+
     def find_patients(self, query: PatientQuery) -> Iterator[PatientResult]:
         """Yield patients that fulfil `query`."""
         self._refresh()

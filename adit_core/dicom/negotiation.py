@@ -4,15 +4,16 @@ It happens once per association, so pynetdicom's PDU classes do the encoding and
 """
 
 import struct
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from pynetdicom.pdu import A_ASSOCIATE_AC, A_ASSOCIATE_RQ
-from pynetdicom.pdu_items import PresentationContextItemAC
+from pynetdicom.pdu_items import PresentationContextItemAC, SOPClassExtendedNegotiationSubItem
 from pynetdicom.pdu_primitives import (
     A_ASSOCIATE,
     ImplementationVersionNameNotification,
     SCP_SCU_RoleSelectionNegotiation,
+    SOPClassExtendedNegotiation,
 )
 from pynetdicom.presentation import PresentationContext as ContextItem
 
@@ -75,15 +76,21 @@ class Agreement:
 
     contexts: AcceptedContexts
     max_pdu_length: int
+    extended: Mapping[str, bytes] = field(default_factory=dict)
+    """By SOP class, what the peer answered to an extended negotiation; nothing of those that it ignored."""
 
 
 def associate_request(
-    node: ServerNode, proposals: Sequence[ProposedContext], provided: Collection[str]
+    node: ServerNode,
+    proposals: Sequence[ProposedContext],
+    provided: Collection[str],
+    extended: Mapping[str, bytes],
 ) -> bytes:
     """Return the A-ASSOCIATE-RQ PDU to `node`.
 
     For the SOP classes `provided`, the peer is asked to be the user and to let us be the provider
-    (role selection, PS3.7 D.3.3.4), as C-GET needs it.
+    (role selection, PS3.7 D.3.3.4), as C-GET needs it. `extended` is the service class application
+    information by SOP class (SOP class extended negotiation, PS3.7 D.3.3.5).
 
     Raises:
         InvalidInput: An AE title is none.
@@ -102,12 +109,18 @@ def associate_request(
     request.implementation_class_uid = IMPLEMENTATION_CLASS_UID
     version = ImplementationVersionNameNotification()
     version.implementation_version_name = IMPLEMENTATION_VERSION_NAME
-    request.user_information += [version, *(_provider_role(sop_class) for sop_class in provided)]
+    request.user_information += [
+        version,
+        *(_provider_role(sop_class) for sop_class in provided),
+        *(_extended(sop_class, information) for sop_class, information in extended.items()),
+    ]
     return A_ASSOCIATE_RQ(request).encode()
 
 
-def decode_agreement(peer: str, pdu: bytes, proposals: Sequence[ProposedContext]) -> Agreement:
-    """Decode the A-ASSOCIATE-AC PDU that answers `proposals`.
+def decode_agreement(
+    peer: str, pdu: bytes, proposals: Sequence[ProposedContext], extended: Collection[str]
+) -> Agreement:
+    """Decode the A-ASSOCIATE-AC PDU that answers `proposals`, and the `extended` negotiation of SOP classes.
 
     Raises:
         ProtocolError: The PDU is malformed or accepts what was not proposed.
@@ -118,6 +131,8 @@ def decode_agreement(peer: str, pdu: bytes, proposals: Sequence[ProposedContext]
             accept.decode(pdu)
         user_information = accept.user_information
         max_length = user_information.maximum_length if user_information else None
+        # Who was asked for nothing may say what he likes.
+        answers = user_information.ext_neg if user_information and extended else []
     except _DECODING_ERRORS as error:
         raise ProtocolError(f"{peer} sent a malformed A-ASSOCIATE-AC PDU") from error
     if max_length is None:
@@ -125,7 +140,9 @@ def decode_agreement(peer: str, pdu: bytes, proposals: Sequence[ProposedContext]
     if 0 < max_length < _SMALLEST_PDU_LENGTH:
         raise ProtocolError(f"{peer} takes PDUs of at most {max_length} bytes, which is too little to use")
     accepted = _accepted_contexts(peer, accept.presentation_context, proposals)
-    return Agreement(AcceptedContexts(proposals, accepted), max_length)
+    return Agreement(
+        AcceptedContexts(proposals, accepted), max_length, _extended_answers(peer, answers, extended)
+    )
 
 
 def rejection(peer: str, body: bytes) -> AssociationRejected | PeerBusy | ProtocolError:
@@ -163,6 +180,25 @@ def _provider_role(sop_class_uid: str) -> SCP_SCU_RoleSelectionNegotiation:
     role.scu_role = False
     role.scp_role = True
     return role
+
+
+def _extended(sop_class_uid: str, information: bytes) -> SOPClassExtendedNegotiation:
+    item = SOPClassExtendedNegotiation()
+    item.sop_class_uid = sop_class_uid
+    item.service_class_application_information = information
+    return item
+
+
+def _extended_answers(
+    peer: str, items: Iterable[SOPClassExtendedNegotiationSubItem], proposed: Collection[str]
+) -> dict[str, bytes]:
+    answers: dict[str, bytes] = {}
+    for item in items:
+        sop_class_uid = str(item.uid or "")
+        if sop_class_uid not in proposed or sop_class_uid in answers:
+            raise ProtocolError(f"{peer} answered an extended negotiation that is not open")
+        answers[sop_class_uid] = item.app_info or b""
+    return answers
 
 
 def _accepted_contexts(

@@ -64,6 +64,18 @@ class Searcher(Closable, Protocol):
         """Yield what the archive answers to a query of any attributes, each result once."""
         ...
 
+    def rest(self) -> None:
+        """Leave the archive alone until the next question: an association that is idle counts for it, too."""
+
+
+class FuzzySearcher(Searcher, Protocol):
+    """Has `find_data_sets` also find names that sound alike, if the archive can do that."""
+
+    @property
+    def has_matched_literally(self) -> bool:
+        """Whether the archive has been asked to match fuzzily, and cannot."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class InstanceHeader:

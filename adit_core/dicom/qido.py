@@ -13,7 +13,7 @@ from adit_core.dicom.dicom_json import MEDIA_TYPE, read_answer, uids_of
 from adit_core.dicom.identifier import Answer
 from adit_core.dicom.json_encoding import JsonDataSet
 from adit_core.dicom.node import DicomWebNode
-from adit_core.dicom.ports import Searcher
+from adit_core.dicom.ports import FuzzySearcher
 from adit_core.dicom.query import (
     AttributeQuery,
     InstanceResult,
@@ -63,7 +63,7 @@ class _Search(Protocol):
     ) -> list[dict[str, Any]]: ...
 
 
-class WebSearcher(Searcher):
+class WebSearcher(FuzzySearcher):
     """Searches an archive by QIDO-RS; implements :class:`~adit_core.dicom.ports.Searcher`.
 
     Answers are turned page by page until a page brings nothing new, for servers answer with fewer

@@ -189,7 +189,10 @@ class AttributeQuery:
     study: StudyReference = field(default_factory=lambda: StudyReference(""))
     series_instance_uid: str = ""
     is_fuzzy: bool = False
-    """Whether names that sound alike may match, where the archive can do that (PS3.4 C.2.2.2.1.1)."""
+    """Whether names that sound alike may match, where the archive can do that (PS3.4 C.2.2.2.1.1).
+
+    By C-FIND that is agreed upon for a whole association, and `DimseFuzzySearcher` is what asks so.
+    """
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,23 +26,23 @@ _LOST = (ConnectionFailed, PeerAborted, PeerTimeout)
 class DimseDestination(Destination):
     """Delivers to an archive by C-STORE; implements :class:`~adit_core.dicom.ports.Destination`.
 
-    The association is opened for the first instance and kept. An instance of a SOP class or transfer
-    syntax that was not proposed then leads to another one, which proposes that as well.
+    There is one association at a time. It is opened for the first question or instance and kept for both, if
+    the archive takes both over the same one, see :class:`~adit_core.dicom.find.DimseSearcher`. An instance of
+    a SOP class or transfer syntax that was not proposed leads to another one, which proposes that as well.
     """
 
     def __init__(self, node: ServerNode) -> None:
         self._node = node
-        self._searcher = DimseSearcher(node)
+        self._searcher = DimseSearcher(node, self._likely)
         self._association: Association | None = None
+        self._is_asked = False
         self._expected: tuple[str, ...] = ()
         self._used: dict[ProposedContext, None] = {}
 
     def close(self) -> None:
-        """Release the associations, without raising."""
+        """Release the association, without raising."""
+        self._hand_to_searcher()
         self._searcher.close()
-        if self._association is not None:
-            self._association.release()
-            self._association = None
 
     def expect(self, expected: ExpectedStudy) -> Mapping[str, str]:
         """Propose all SOP classes from the beginning, which saves negotiating again for each."""
@@ -58,7 +58,14 @@ class DimseDestination(Destination):
         """Return the SOP Instance UIDs that the archive has in `series`; None if it cannot be asked."""
         if Service.FIND not in self._node.services:
             return None
+        self._is_asked = True
+        self._hand_to_searcher()
         return found_in(self._searcher, series)
+
+    def _hand_to_searcher(self) -> None:
+        association, self._association = self._association, None
+        if association is not None:
+            self._searcher.keep(association)
 
     def deliver(self, instances: Iterable[IncomingInstance]) -> Iterator[Delivery]:
         """Send each instance and yield what became of it, in the same order.
@@ -119,19 +126,34 @@ class DimseDestination(Destination):
     def _prepare(self, header: InstanceHeader) -> tuple[Association, PresentationContext | None]:
         """Return an association on which the instance was proposed, and its context if it was accepted."""
         needed = ProposedContext(header.sop_class_uid, header.transfer_syntax_uid)
-        association = self._association
+        association, self._association = self._association or self._searcher.take(), None
         if association is None or not association.is_usable or not association.contexts.was_proposed(needed):
-            self._association = None
             if association is not None:
                 association.release()
-            association = self._association = Association.open(self._node, self._proposals(needed))
+            association = Association.open(self._node, self._proposals(needed))
+        if self._takes_queries_only(association):
+            self._searcher.is_alone = True
+            association.release()
+            association = Association.open(self._node, self._proposals(needed))
+        self._association = association
         self._used[needed] = None
         return association, association.contexts.accepting(needed)
 
+    def _takes_queries_only(self, association: Association) -> bool:
+        """Tell whether the archive has accepted nothing but queries, although it was asked for instances."""
+        accepted = {context.sop_class_uid for context in association.contexts}
+        return bool(accepted) and accepted <= {query.sop_class_uid for query in self._searcher.proposals}
+
     def _proposals(self, needed: ProposedContext) -> list[ProposedContext]:
-        """Return what is needed, then what was used before, then what may come, as far as it fits."""
-        likely = storage_proposals((needed.sop_class_uid, *self._expected))
-        return list(dict.fromkeys((needed, *self._used, *likely)))[:MOST_CONTEXTS]
+        """Return what is needed, what was used before, for queries, and what may come, as far as it fits."""
+        queries = self._searcher.proposals if self._is_asked and not self._searcher.is_alone else []
+        return list(dict.fromkeys((needed, *self._used, *queries, *self._likely(needed.sop_class_uid))))[
+            :MOST_CONTEXTS
+        ]
+
+    def _likely(self, *sop_class_uids: str) -> list[ProposedContext]:
+        """Return the proposals for what is about to come, and for instances of these classes."""
+        return list(dict.fromkeys((*self._used, *storage_proposals((*sop_class_uids, *self._expected)))))
 
 
 class _Fragments:

@@ -74,6 +74,7 @@ def transfer_study(
         AditError: The source or the destination could not be asked what they have.
     """
     manifest = _agreed(route, plan(route.searcher, study, selection))
+    route.searcher.rest()  # one association at a time: the next one retrieves
     ledger = Ledger(manifest, held=_held(route.destination, manifest) or frozenset())
     ledger.warnings += [f"The source has no series {uid}." for uid in manifest.missing_series]
     report = _Reporter(ledger, on_progress)

@@ -37,7 +37,7 @@ from adit_core.services.adit_dump import (
 )
 from adit_core.services.adit_nodes import NodeRows, folder_rows, server_rows
 from adit_core.services.adit_report import Imported, ImportReport, ImportWish, Kind, Outcome
-from adit_core.services.adit_rights import counterpart, is_needed_by_nobody
+from adit_core.services.adit_rights import counterparts, is_needed_by_nobody
 from adit_core.services.django_passwords import imported_hash, is_unusable
 from adit_core.services.node_problems import ae_title_problems
 from adit_core.services.rights import require_administrator
@@ -171,8 +171,8 @@ class _Import:
             if name is None:
                 message = f"Permission {reference} is not in the dump: write it with --natural-foreign."
                 self._problem(model, key, "permissions", message)
-            elif (right := counterpart(name)) is not None:
-                found.add(right)
+            elif rights := counterparts(name):
+                found.update(rights)
             elif not is_needed_by_nobody(name):
                 self._problem(model, key, "permissions", f"There is nothing here that {name} could become.")
         return found

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from adit_core.db import JobKind
 from adit_core.db.engine import Database
 from adit_core.services.batch_file import BatchFile
 from adit_core.services.preview import MOST_STUDIES, preview_studies
@@ -15,7 +16,13 @@ def preview_batch(
 ) -> TransferPreview:
     """Look ahead at a transfer of what a batch file names. Raises what submitting it and its nodes raise."""
     preview = preview_studies(
-        db, request, batch.studies, *batch_problems(batch), wishes=batch_wishes(batch), most=most
+        db,
+        request,
+        JobKind.BATCH_TRANSFER,
+        batch.studies,
+        *batch_problems(batch),
+        wishes=batch_wishes(batch),
+        most=most,
     )
     notes = (batch.left_out_in_words,) if batch.left_out else ()
     return replace(preview, notes=(*preview.notes, *notes))

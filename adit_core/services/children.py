@@ -33,7 +33,7 @@ from adit_core.logs import configure_logs
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_PRELOADED = "adit_core.services.execute"
+_PRELOADED = "adit_core.services.child_server"
 _TIDYING_TIME = 0.5
 """Seconds after which a call that is killed is ended by force."""
 

@@ -15,7 +15,7 @@ from adit_core.db import DicomNode, SpaceState
 from adit_core.db.clock import shared_now
 from adit_core.db.columns import utc_now
 from adit_core.db.engine import Database
-from adit_core.errors import AditError
+from adit_core.errors import AditError, NodeClosed
 from adit_core.services.disk_space import Disk, disks_of, folder_places, own_places
 from adit_core.services.disk_watch import FRESH, readings
 from adit_core.services.external_sign_in import ExternalRules
@@ -262,7 +262,10 @@ def _disks_elsewhere(db: Database) -> Iterator[Finding]:
 
 
 def _node(db: Database, name: str) -> Finding:
-    check = check_node(db, name)
+    try:
+        check = check_node(db, name)
+    except NodeClosed as error:
+        return Finding(f"node {name}", Verdict.WARNING, str(error), "Look again when ADIT is less busy.")
     if not check.differences:
         return Finding(f"node {name}", Verdict.GOOD, "It answers and supports what it is configured for.")
     return Finding(

@@ -17,7 +17,6 @@ from adit_core.errors import (
     TaskStopped,
     TransientError,
 )
-from adit_core.services.lasting_searcher import LastingSearcher
 from adit_core.services.node_visits import NodeVisit, VisitingSearcher, visit_node
 from adit_core.services.nodes import node_value
 from adit_core.services.progress import TaskCounts
@@ -25,6 +24,7 @@ from adit_core.services.query_answer import Answer, Limits, answer
 from adit_core.services.query_criteria import Criteria
 from adit_core.services.query_progress import record_answers
 from adit_core.services.query_rows import statuses_of_rows, unanswered_rows
+from adit_core.services.routes import searcher_of
 from adit_core.services.work import TaskOutcome, Work
 
 MOST_RESULTS = 1000
@@ -39,8 +39,6 @@ _REMARKABLE = (
     RowStatus.FAILED,
     RowStatus.UNANSWERED,
 )
-
-_searcher = LastingSearcher()
 
 
 def execute_query(work: Work) -> TaskOutcome:
@@ -66,7 +64,7 @@ def execute_query(work: Work) -> TaskOutcome:
         policy = session.get(NodePolicy, node.id)
     limits = Limits(MOST_RESULTS, policy.find_limit if policy else None)
     visit = visit_node(db, node.id)
-    with _closed_if_paused(visit), _searcher.lent(node_value(db, node)) as searcher, _Record(work) as record:
+    with _closed_if_paused(visit), searcher_of(node_value(db, node)) as searcher, _Record(work) as record:
         visiting = VisitingSearcher(searcher, visit)
         rows = _Rows(record, visit, lambda row: answer(visiting, Criteria.of(row.cells), limits))
         rows.ask(unanswered_rows(db, work.task.id))

@@ -31,6 +31,7 @@ from adit_core.db.columns import storable, utc_now
 from adit_core.db.engine import Database
 from adit_core.errors import ActionNotPossible, NotAllowed
 from adit_core.services import audit
+from adit_core.services.active_group import forget_left_groups
 from adit_core.services.oidc_claims import Person
 from adit_core.services.sessions import UNKNOWN_USER, SessionLimits, add_session
 from adit_core.settings import Settings
@@ -204,6 +205,7 @@ def _synchronize_groups(session: Session, user: User, person: Person, rules: Ext
             membership = (col(Membership.user_id) == user.id, col(Membership.group_id) == group.id)
             session.exec(delete(Membership).where(*membership))
             _record_membership(session, group, user, person, "member removed")
+    forget_left_groups(session)
 
 
 def _record(session: Session, action: AuditAction, user: User, person: Person, **details: Any) -> None:

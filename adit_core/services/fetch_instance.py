@@ -20,7 +20,7 @@ from adit_core.dicom.references import SeriesReference
 from adit_core.dicom.subscription import ReceiverAddress
 from adit_core.errors import NotFound
 from adit_core.services.node_gate import require_open
-from adit_core.services.node_places import SHORT_PATIENCE, node_places
+from adit_core.services.node_places import SHORT_PATIENCE, places_at
 from adit_core.services.node_visits import VisitingSearcher, VisitingSource, visit_node
 from adit_core.services.nodes import node_value
 from adit_core.services.routes import searcher_of, source_of
@@ -59,6 +59,7 @@ class Origin:
         series = instance.reference.series
         wanted = _Wanted(uid, file)
         part = SeriesPart(series, (instance,), whole=False)
+        self.searcher.rest()
         self.source.retrieve(RetrieveRequest(series.study, (part,), whole=False), wanted)
         if not wanted.is_complete:
             raise NotFound(f"The source did not hand out instance {uid}.")
@@ -75,7 +76,7 @@ def origin_at(db: Database, node: DicomNode, receiver: ReceiverAddress | None) -
     require_open(db, node.id)
     value, visit = node_value(db, node), visit_node(db, node.id)
     with (
-        node_places(db).taken(db, node, patience=SHORT_PATIENCE),
+        places_at(db, [node], "look", patience=SHORT_PATIENCE),
         VisitingSearcher(searcher_of(value), visit) as searcher,
         VisitingSource(source_of(value, receiver), visit, None) as source,
     ):

@@ -13,6 +13,7 @@ from adit_core.db.columns import storable
 from adit_core.db.engine import Database
 from adit_core.errors import InputProblem, InvalidInput, NotFound, refuse
 from adit_core.services import audit
+from adit_core.services.active_group import forget_left_groups
 from adit_core.services.nodes import get_node
 from adit_core.services.rights import require_administrator
 from adit_core.services.users import get_user
@@ -150,6 +151,7 @@ def remove_member(
         session.exec(
             delete(Membership).where(col(Membership.group_id) == group_id, col(Membership.user_id) == user.id)
         )
+        forget_left_groups(session)
         _record(session, actor, group, "member removed", user.username)
         session.commit()
     return show_group(db, group_id)
@@ -170,6 +172,7 @@ def set_members(
         group = _existing(session, group_id)
         session.exec(delete(Membership).where(col(Membership.group_id) == group_id))
         session.add_all(Membership(user_id=user_id, group_id=group_id) for user_id in users)
+        forget_left_groups(session)
         _record(session, actor, group, "members", ", ".join(sorted(users.values())) or "nobody")
         session.commit()
     return show_group(db, group_id)

@@ -1,6 +1,6 @@
 """Whose job is whose, and what is known of jobs and users that decides what they may do."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from sqlalchemy import func
 from sqlmodel import Session, col, select
@@ -32,6 +32,16 @@ def visible(job: Job | None, user: User, job_id: int) -> Job:
     if job is None or not may_see(user, job):
         raise NotFound(f"There is no job {job_id}.")
     return job
+
+
+def require_tasks(job: Job, there_are: Iterable[int], named: Iterable[int]) -> None:
+    """Do nothing if all tasks that are named are among those that there are of the job.
+
+    Raises:
+        NotFound: It names those that are not.
+    """
+    if unknown := sorted(set(named).difference(there_are)):
+        raise NotFound(f"Job {job.id} has no task {', '.join(map(str, unknown))}.")
 
 
 def asker(db: Database, user: User) -> Asker:

@@ -17,11 +17,11 @@ from adit_core.db import Job, JobEvent, JobStatus, Task, TaskKind, TaskStatus, U
 from adit_core.db.audit import AuditAction
 from adit_core.db.columns import utc_now
 from adit_core.db.engine import Database
-from adit_core.errors import NotFound, SchedulerUnavailable
+from adit_core.errors import SchedulerUnavailable
 from adit_core.services import audit
 from adit_core.services.action_rules import JobAction, JobState, refusal_of_job_action
 from adit_core.services.history import record_of_job
-from adit_core.services.job_access import asker, job_states, visible
+from adit_core.services.job_access import asker, job_states, require_tasks, visible
 from adit_core.services.job_status import OPEN_JOBS, count_tasks, lock_job, settle_job
 from adit_core.services.launching import Launcher, launch_job
 from adit_core.services.maintenance import require_no_maintenance
@@ -274,8 +274,7 @@ def _refuse_others(acting: _Acting, approved: Collection[int]) -> None:
     """End the tasks of a job that are not approved."""
     session, job = acting.session, acting.job
     tasks = frozenset(session.exec(select(Task.id).where(Task.job_id == job.id)))
-    if unknown := sorted(set(approved) - tasks):
-        raise NotFound(f"Job {job.id} has no task {', '.join(map(str, unknown))}.")
+    require_tasks(job, tasks, approved)
     if others := tasks.difference(approved):
         session.execute(update(Task), [{"id": task_id, "refused": True} for task_id in others])
         end_tasks(

@@ -7,7 +7,7 @@ from sqlmodel import Session, col, select
 from adit_core.db import DicomNode, Job, JobKind, JobStatus, PseudonymProject, Task, User
 from adit_core.db.engine import Database
 from adit_core.errors import ActionNotPossible
-from adit_core.services.job_access import visible
+from adit_core.services.job_access import require_tasks, visible
 from adit_core.services.preview import preview_mass_transfer, preview_studies
 from adit_core.services.query_file import QueryFile
 from adit_core.services.query_preview import QueryPreview, preview_query, questions_of_job
@@ -18,7 +18,7 @@ from adit_core.services.uploads import uploaded_folder
 
 
 def preview_job(
-    db: Database, user: User, job_id: int, *, task_ids: Collection[int] = (), address: str = ""
+    db: Database, user: User, job_id: int, *, task_ids: Collection[int] | None = None, address: str = ""
 ) -> TransferPreview | QueryPreview:
     """Look ahead at a job, of its studies or rows only at those of `task_ids`, if they are given.
 
@@ -26,7 +26,7 @@ def preview_job(
     judged by one day, whichever of its searches are chosen.
 
     Raises:
-        NotFound: There is no such job, or it is not the user's to see.
+        NotFound: There is no such job, it is not the user's to see, or a task is none of it.
         NotAllowed: The user is not staff.
         ActionNotPossible: It does not wait for approval.
         SecretUnreadable: The password of its archive was sealed with a key that is not at hand.
@@ -38,14 +38,15 @@ def preview_job(
         if job.status is not JobStatus.UNVERIFIED:
             raise ActionNotPossible(f"Job {job_id} does not wait for approval.")
         tasks = session.exec(select(Task).where(Task.job_id == job_id).order_by(col(Task.id))).all()
-    chosen = [task for task in tasks if not task_ids or task.id in task_ids]
+    require_tasks(job, (task.id for task in tasks), task_ids or ())
+    chosen = [task for task in tasks if task_ids is None or task.id in task_ids]
     if job.kind is JobKind.BATCH_QUERY:
         return _preview_query(db, user, job, chosen)
     request = _request(db, user, job, address)
     if job.mass is not None:
         return preview_mass_transfer(db, request, job.mass)
     uploaded = uploaded_folder(db, job_id) if job.source_id is None else None
-    return preview_studies(db, request, chosen, uploaded=uploaded)
+    return preview_studies(db, request, job.kind, chosen, uploaded=uploaded)
 
 
 def _preview_query(db: Database, user: User, job: Job, chosen: Sequence[Task]) -> QueryPreview:

@@ -10,6 +10,7 @@ from sqlmodel import Session, col, select
 
 from adit_core.db import (
     DicomNode,
+    Group,
     Job,
     JobKind,
     JobStatus,
@@ -41,6 +42,8 @@ class JobView:
     kind: JobKind
     name: str
     owner: str
+    group: str
+    """Of the owner's groups the one that it was submitted for; empty for all of them together."""
     source: str | None
     destination: str | None
     options: TransferOptions
@@ -239,24 +242,34 @@ def _visible_task(session: Session, user: User, task_id: int) -> Task:
     return task
 
 
-def _views(session: Session, who: Asker, jobs: Sequence[Job]) -> list[JobView]:
-    progress = measure(session, jobs, now=utc_now())
+@dataclass(frozen=True, slots=True)
+class _Names:
+    """What jobs refer to is called, by id."""
+
+    users: Mapping[int, str]
+    groups: Mapping[int | None, str]
+    nodes: Mapping[int | None, str]
+
+
+def _names(session: Session, jobs: Sequence[Job]) -> _Names:
     node_ids = {node_id for job in jobs for node_id in node_ids_of(job)}
     nodes = session.exec(select(DicomNode).where(col(DicomNode.id).in_(node_ids)))
     owners = session.exec(select(User).where(col(User.id).in_({job.owner_id for job in jobs})))
-    node_names: dict[int | None, str] = {node.id: node.name for node in nodes}
-    owner_names = {owner.id: owner.username for owner in owners}
+    groups = session.exec(select(Group).where(col(Group.id).in_({job.group_id for job in jobs})))
+    return _Names(
+        users={owner.id: owner.username for owner in owners},
+        groups={group.id: group.name for group in groups},
+        nodes={node.id: node.name for node in nodes},
+    )
+
+
+def _views(session: Session, who: Asker, jobs: Sequence[Job]) -> list[JobView]:
+    progress = measure(session, jobs, now=utc_now())
+    names = _names(session, jobs)
     waiting = reasons_to_wait(session, [job for job in jobs if _may_wait(job, progress[job.id].tasks)])
     states = job_states(session, jobs, {job_id: each.tasks for job_id, each in progress.items()})
     views = [
-        _view(
-            job,
-            owner_names[job.owner_id],
-            node_names,
-            progress[job.id],
-            refusals_of_job_actions(states[job.id], who),
-        )
-        for job in jobs
+        _view(job, names, progress[job.id], refusals_of_job_actions(states[job.id], who)) for job in jobs
     ]
     return [replace(view, message=waiting.get(view.id, view.message)) for view in views]
 
@@ -266,20 +279,15 @@ def _may_wait(job: Job, tasks: TaskNumbers) -> bool:
     return job.status in (JobStatus.PENDING, JobStatus.IN_PROGRESS) and not tasks.get(TaskStatus.IN_PROGRESS)
 
 
-def _view(
-    job: Job,
-    owner: str,
-    node_names: Mapping[int | None, str],
-    progress: JobProgress,
-    refusals: Mapping[JobAction, str],
-) -> JobView:
+def _view(job: Job, names: _Names, progress: JobProgress, refusals: Mapping[JobAction, str]) -> JobView:
     return JobView(
         id=job.id,
         kind=job.kind,
         name=job.name,
-        owner=owner,
-        source=node_names.get(job.source_id),
-        destination=node_names.get(job.destination_id),
+        owner=names.users[job.owner_id],
+        group=names.groups.get(job.group_id, ""),
+        source=names.nodes.get(job.source_id),
+        destination=names.nodes.get(job.destination_id),
         options=job.options,
         archive_file=archive_file_of(job),
         urgent=job.urgent,

@@ -4,7 +4,7 @@ What Prefect stores is ids and nothing else (in names, parameters and keys), sin
 open its UI can read it.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -12,9 +12,8 @@ from uuid import UUID
 
 import httpx
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate, GlobalConcurrencyLimitUpdate
 from prefect.client.schemas.objects import State, WorkerStatus
-from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
+from prefect.exceptions import ObjectNotFound
 from prefect.settings import PREFECT_API_URL
 from prefect.states import Cancelling, Crashed
 
@@ -100,12 +99,6 @@ class PrefectLauncher:
                 return 0  # the first worker makes the pool
         return sum(worker.status == WorkerStatus.ONLINE for worker in workers)
 
-    def set_limits(self, limits: Mapping[str, int]) -> None:
-        """Create or correct global concurrency limits; one that was switched off is switched on."""
-        with _client() as client:
-            for name, limit in limits.items():
-                _set_limit(client, name, limit)
-
 
 def _deployment_id(client: SyncPrefectClient, name: str) -> UUID:
     deployment_id = _find_deployment(client, name)
@@ -141,19 +134,6 @@ def _set_state(client: SyncPrefectClient, flow_run_id: str, state: State, *, for
     """Put a flow run into a state, unless it is over, or not known."""
     if _unfinished_state(client, flow_run_id) is not None:
         client.set_flow_run_state(flow_run_id, state, force=force)
-
-
-def _set_limit(client: SyncPrefectClient, name: str, limit: int) -> None:
-    try:
-        known = client.read_global_concurrency_limit_by_name(name)
-    except ObjectNotFound:
-        try:
-            client.create_global_concurrency_limit(GlobalConcurrencyLimitCreate(name=name, limit=limit))
-        except ObjectAlreadyExists:
-            return  # somebody else has just created it, with the same limit
-        return
-    if known.limit != limit or not known.active:
-        client.update_global_concurrency_limit(name, GlobalConcurrencyLimitUpdate(limit=limit, active=True))
 
 
 @contextmanager

@@ -1,6 +1,5 @@
 """Having jobs run: what is asked of a scheduler, and how a job is handed to it."""
 
-from collections.abc import Mapping
 from typing import Protocol
 
 from sqlmodel import col, update
@@ -34,15 +33,6 @@ class Launcher(Protocol):
     def is_awaited(self, flow_run_id: str) -> bool:
         """Tell whether a flow run is still to begin, or began so recently that it need not show yet."""
         ...
-
-    def set_limits(self, limits: Mapping[str, int]) -> None:
-        """Create or correct the concurrency limits of these names."""
-        ...
-
-
-def node_limit_name(node_id: int) -> str:
-    """Return the name of the concurrency limit of a node."""
-    return f"node-{node_id}"
 
 
 def node_ids_of(job: Job) -> list[int]:

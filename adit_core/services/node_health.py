@@ -11,7 +11,6 @@ before would make it busy again at once; fewer studies are what it asks for.
 What was written down of a time that is still to come says nothing: the clock was put back since.
 """
 
-from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from sqlmodel import Session, col, select, update
@@ -80,21 +79,11 @@ def record_busy(db: Database, node: DicomNode, *, began: datetime, now: datetime
 
 
 def width(node: DicomNode, health: NodeHealth | None, now: datetime) -> int:
-    """Return how many studies may be moved from or to a node at the same time."""
+    """Return how many may use a node at the same time."""
     if health is None or health.width is None or health.busy_at is None or _is_to_come(health.busy_at, now):
         return node.max_associations
     recovered = max(timedelta(), now - health.busy_at) // _RECOVERY_STEP
     return min(node.max_associations, health.width + recovered)
-
-
-def widths(db: Database, nodes: Sequence[DicomNode], now: datetime) -> dict[int, int]:
-    """Return `width` of each node by its id."""
-    with db.reading() as session:
-        known = session.exec(
-            select(NodeHealth).where(col(NodeHealth.node_id).in_([node.id for node in nodes]))
-        )
-        health = {row.node_id: row for row in known}
-    return {node.id: width(node, health.get(node.id), now) for node in nodes}
 
 
 def is_paused(health: NodeHealth | None, now: datetime) -> bool:

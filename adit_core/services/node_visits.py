@@ -219,6 +219,10 @@ class VisitingSearcher(Searcher):
         """Yield what the archive answers, as it comes."""
         return self._asked(self._searcher.find_data_sets(query))
 
+    def rest(self) -> None:
+        """Leave the node alone until the next question."""
+        self._searcher.rest()
+
     def close(self) -> None:
         """Close the searcher."""
         self._searcher.close()

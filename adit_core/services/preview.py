@@ -13,7 +13,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
-from adit_core.db import MassTransferOptions, NodePolicy, Partition
+from adit_core.db import JobKind, MassTransferOptions, NodePolicy, Partition
 from adit_core.db.audit import AuditAction
 from adit_core.db.engine import Database
 from adit_core.deid.subject import Subject
@@ -28,7 +28,7 @@ from adit_core.services.discovery import Discovery, find_limit
 from adit_core.services.job_storage import JobArchive, destination_value
 from adit_core.services.measured import Measured, measured
 from adit_core.services.node_gate import require_open
-from adit_core.services.node_places import SHORT_PATIENCE, node_places
+from adit_core.services.node_places import SHORT_PATIENCE, places_at
 from adit_core.services.node_visits import visiting_searcher
 from adit_core.services.nodes import node_value
 from adit_core.services.partitions import partitions
@@ -61,18 +61,19 @@ class WantedStudy(Protocol):
 def preview_studies(
     db: Database,
     request: TransferRequest,
+    kind: JobKind,
     studies: Sequence[WantedStudy],
     *problems: InputProblem,
     wishes: Iterable[Wish] = (),
     uploaded: FolderNode | None = None,
     most: int = MOST_STUDIES,
 ) -> TransferPreview:
-    """Look ahead at a transfer of named studies, with which there may be `problems`.
+    """Look ahead at a job of this kind about named studies, with which there may be `problems`.
 
     `wishes` are their patients, with the pseudonyms that are given. Without a source, they were `uploaded`.
     Raises what submitting it raises, and what its nodes do.
     """
-    transfer = require_allowed(db, request, *problems, wishes=wishes)
+    transfer = require_allowed(db, request, kind, *problems, wishes=wishes)
     with _asking(db, transfer, uploaded) as ask:
         previews = [ask.about(study) for study in studies[:most]]
         sample = f"The first {most} of {len(studies)} studies." if len(studies) > most else ""
@@ -113,7 +114,7 @@ def preview_upload(
     db: Database, request: TransferRequest, upload_id: str, *, most: int = MOST_STUDIES
 ) -> TransferPreview:
     """Look ahead at the transfer of an upload. Raises what submitting it raises, and what its node does."""
-    transfer = require_allowed(db, request)
+    transfer = require_allowed(db, request, JobKind.UPLOAD)
     upload = unused_upload(db, transfer.owner, upload_id)
     picked = [_Whole(study.patient_id, study.study_instance_uid) for study in upload.studies]
     with _asking(db, transfer, FolderNode("upload", Path(upload.folder))) as ask:
@@ -289,9 +290,7 @@ def _asking(
     with db.reading() as session:
         known = measured(session, source and source.id, destination.id)
     with ExitStack() as stack:
-        # Always in the same order, so that no two wait for each other.
-        for node in sorted(nodes, key=lambda node: node.id):
-            stack.enter_context(node_places(db).taken(db, node, patience=SHORT_PATIENCE))
+        stack.enter_context(places_at(db, nodes, "preview", patience=SHORT_PATIENCE))
         if source is not None:
             searching = searcher_of(node_value(db, source))
             searcher = stack.enter_context(visiting_searcher(db, source.id, searching))

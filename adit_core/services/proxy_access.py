@@ -20,14 +20,18 @@ from adit_core.services.rights import NodeRole, may_use, require_node, require_p
 class ProxyUse:
     """A kind of use, with the rights that it takes."""
 
-    permission: Permission
+    permissions: tuple[Permission, ...]
+    """All are needed; the first one names the use."""
     role: NodeRole
     action: AuditAction
 
 
-SEARCH = ProxyUse(Permission.DICOMWEB_QUERY, NodeRole.SOURCE, AuditAction.QUERIED)
-RETRIEVE = ProxyUse(Permission.DICOMWEB_RETRIEVE, NodeRole.SOURCE, AuditAction.RETRIEVED)
-STORE = ProxyUse(Permission.DICOMWEB_STORE, NodeRole.DESTINATION, AuditAction.STORED)
+SEARCH = ProxyUse((Permission.DICOMWEB_QUERY,), NodeRole.SOURCE, AuditAction.QUERIED)
+RETRIEVE = ProxyUse((Permission.DICOMWEB_RETRIEVE,), NodeRole.SOURCE, AuditAction.RETRIEVED)
+RETRIEVE_AS_NIFTI = ProxyUse(
+    (Permission.DICOMWEB_RETRIEVE, Permission.CONVERT_TO_NIFTI), NodeRole.SOURCE, AuditAction.RETRIEVED
+)
+STORE = ProxyUse((Permission.DICOMWEB_STORE,), NodeRole.DESTINATION, AuditAction.STORED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +75,13 @@ def enter(visitor: ProxyVisitor, ae_title: str, use: ProxyUse) -> ProxyAccess:
     Raises:
         NotFound: No node has this AE title or name.
         InvalidInput: Several have this AE title that the user may use.
-        NotAllowed: The user lacks the permission, or may not use the node in this role.
+        NotAllowed: The user lacks a permission, or may not use the node in this role.
         NodeClosed: The node may not be used now.
         ActionNotPossible: The node cannot be used like this.
     """
     try:
-        require_permission(visitor.db, visitor.user, use.permission)
+        for permission in use.permissions:
+            require_permission(visitor.db, visitor.user, permission)
         node = _node_called(ae_title, visitor, use.role)
         require_node(visitor.db, visitor.user, node, use.role)
     except (NotAllowed, NotFound):
@@ -106,7 +111,7 @@ def _node_called(ae_title: str, visitor: ProxyVisitor, role: NodeRole) -> DicomN
 
 def _require_able(node: DicomNode, use: ProxyUse) -> None:
     if not _is_able(node, use):
-        raise ActionNotPossible(f"{node.name} does not support this: {use.permission.value}.")
+        raise ActionNotPossible(f"{node.name} does not support this: {use.permissions[0].value}.")
 
 
 def _is_able(node: DicomNode, use: ProxyUse) -> bool:

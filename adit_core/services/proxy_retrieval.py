@@ -29,7 +29,7 @@ from adit_core.dicom.query import InstanceResult, StudyQuery, StudyResult
 from adit_core.dicom.references import StudyReference
 from adit_core.dicom.subscription import ReceiverAddress
 from adit_core.errors import ActionNotPossible, AditError, IncompleteTransfer, StudyNotFound, TaskStopped
-from adit_core.services.node_places import NodePlaces
+from adit_core.services.node_places import places_at
 from adit_core.services.node_visits import NodeVisit, VisitingSearcher, visit_node
 from adit_core.services.nodes import node_value
 from adit_core.services.proxy_access import ProxyAccess
@@ -52,28 +52,24 @@ class Wanted:
     """Whether one image is wanted that stands for all of it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Means:
-    """What this process retrieves with."""
-
-    places: NodePlaces
-    receiver: ReceiverAddress | None = None
-    """Where archives can send to that support C-MOVE only."""
-
-
 class Retrieval:
     """One retrieval. Use it as a context manager: leaving it ends whatever is still under way.
 
-    All but `cancel` belongs to one thread at a time.
+    All but `cancel` belongs to one thread at a time. `receiver` is where archives can send to that support
+    C-MOVE only.
     """
 
     def __init__(
-        self, access: ProxyAccess, means: Means, wanted: Wanted, wish: DisguiseWish | None = None
+        self,
+        access: ProxyAccess,
+        receiver: ReceiverAddress | None,
+        wanted: Wanted,
+        wish: DisguiseWish | None = None,
     ) -> None:
         self.withheld = 0
         """How many instances were held back so far."""
         self._access = access
-        self._means = means
+        self._receiver = receiver
         self._wanted = wanted
         self._wish = wish or DisguiseWish()
         self._interruption = Interruption()
@@ -107,7 +103,7 @@ class Retrieval:
         value, visit = self._visited()
         with self._asking(value, visit) as searcher:
             manifest = self._plan(searcher, value)
-        source = self._stack.enter_context(source_of(value, self._means.receiver))
+        source = self._stack.enter_context(source_of(value, self._receiver))
         self._fill(PlannedFilling(source, visit, manifest, self._request(manifest)))
         return manifest
 
@@ -124,7 +120,7 @@ class Retrieval:
             assert ahead is not None
             self._fill(ahead)
         else:
-            source = self._stack.enter_context(source_of(value, self._means.receiver))
+            source = self._stack.enter_context(source_of(value, self._receiver))
             self._fill(PlannedFilling(source, visit, manifest, self._request(manifest)))
 
     def instances(self) -> Iterator[IncomingInstance]:
@@ -179,7 +175,7 @@ class Retrieval:
 
     def _visited(self) -> tuple[Node, NodeVisit]:
         db, node = self._access.db, self._access.node
-        self._stack.enter_context(self._means.places.taken(db, node, self._interruption))
+        self._stack.enter_context(places_at(db, [node], "proxy", self._interruption))
         return node_value(db, node), visit_node(db, node.id)
 
     @contextmanager

@@ -14,16 +14,15 @@ from adit_core.dicom.interruption import Interruption
 from adit_core.dicom.json_encoding import JsonDataSet
 from adit_core.dicom.key_matching import fulfils
 from adit_core.dicom.node import Node, QueryRoot, ServerNode
-from adit_core.dicom.ports import Searcher
-from adit_core.dicom.qido import WebSearcher
+from adit_core.dicom.ports import FuzzySearcher, Searcher
 from adit_core.dicom.query import AttributeQuery, Keys, Level
 from adit_core.dicom.references import StudyReference
 from adit_core.errors import AditError, TaskStopped
-from adit_core.services.node_places import NodePlaces
+from adit_core.services.node_places import places_at
 from adit_core.services.node_visits import VisitingSearcher, visit_node
 from adit_core.services.nodes import node_value
 from adit_core.services.proxy_access import ProxyAccess
-from adit_core.services.routes import searcher_of
+from adit_core.services.routes import fuzzy_searcher_of, searcher_of
 
 MOST_RESULTS = 5000
 """A search ends after so many results; the answer says that there are more."""
@@ -114,9 +113,8 @@ class SearchAnswer:
 class Search:
     """One search. `cancel` may be called from another thread."""
 
-    def __init__(self, access: ProxyAccess, places: NodePlaces, request: SearchRequest) -> None:
+    def __init__(self, access: ProxyAccess, request: SearchRequest) -> None:
         self._access = access
-        self._places = places
         self._request = request
         self._interruption = Interruption()
 
@@ -145,31 +143,38 @@ class Search:
     def _run(self) -> SearchAnswer:
         request, db, node = self._request, self._access.db, self._access.node
         value = node_value(db, node)
-        of_archive = searcher_of(value)
+        fuzzy = fuzzy_searcher_of(value) if request.is_fuzzy else None
+        of_archive = searcher_of(value) if fuzzy is None else fuzzy
         with (
-            self._places.taken(db, node, self._interruption),
+            places_at(db, [node], "proxy", self._interruption),
             self._interruption.applying(),
             VisitingSearcher(of_archive, visit_node(db, node.id)) as searcher,
         ):
-            walk = _Walk(
-                searcher, request, value, is_fuzzy=request.is_fuzzy and isinstance(of_archive, WebSearcher)
-            )
+            walk = _Walk(searcher, request, value, fuzzy)
             wanted = min(request.limit, MOST_RESULTS)
             # Dropping the iterator before its end cancels the query.
             found = list(islice(walk.results(), request.offset, request.offset + wanted + 1))
-        is_fuzzy = isinstance(of_archive, WebSearcher) and not of_archive.has_matched_literally
-        return SearchAnswer(
-            found[:wanted], is_cut=len(found) > wanted, is_literal=request.is_fuzzy and not is_fuzzy
-        )
+        is_literal = request.is_fuzzy and (fuzzy is None or fuzzy.has_matched_literally)
+        return SearchAnswer(found[:wanted], is_cut=len(found) > wanted, is_literal=is_literal)
 
 
 class _Walk:
-    """Finds results by going down from studies to what is asked for."""
+    """Finds results by going down from studies to what is asked for.
 
-    def __init__(self, searcher: Searcher, request: SearchRequest, node: Node, *, is_fuzzy: bool) -> None:
+    `fuzzy` is what the searcher asks if similar names are wanted. As long as it matches them, only the
+    archive can judge which ones are similar.
+    """
+
+    def __init__(
+        self,
+        searcher: Searcher,
+        request: SearchRequest,
+        node: Node,
+        fuzzy: FuzzySearcher | None,
+    ) -> None:
         self._searcher = searcher
         self._request = request
-        self._is_fuzzy = is_fuzzy
+        self._fuzzy = fuzzy
         self._needs_patient = isinstance(node, ServerNode) and node.query_root is QueryRoot.PATIENT
         self._own_keys = {level: dict(_at(level, request)) for level in _LEVELS}
 
@@ -238,9 +243,10 @@ class _Walk:
     ) -> Iterator[JsonDataSet]:
         """Ask at one level, and yield what fulfils its keys."""
         asked = {**dict.fromkeys(self._defaults(level), ""), **self._own_keys[level], **own}
-        query = AttributeQuery(level, asked, study, series_uid, self._is_fuzzy)
+        query = AttributeQuery(level, asked, study, series_uid, self._fuzzy is not None)
         for data_set in self._searcher.find_data_sets(query):
-            if uids_of(data_set)[_LEVELS.index(level)] and fulfils(data_set, asked, is_fuzzy=self._is_fuzzy):
+            is_fuzzy = self._fuzzy is not None and not self._fuzzy.has_matched_literally
+            if uids_of(data_set)[_LEVELS.index(level)] and fulfils(data_set, asked, is_fuzzy=is_fuzzy):
                 yield data_set
 
     def _defaults(self, level: Level) -> Iterable[str]:

@@ -32,7 +32,7 @@ from adit_core.dicom.part10 import read_file_layout, read_study_instance_uid
 from adit_core.dicom.ports import Delivery, InstanceHeader
 from adit_core.dicom.references import InstanceReference, SeriesReference, StudyReference
 from adit_core.errors import AditError, InputProblem, InvalidInput, TaskStopped
-from adit_core.services.node_places import NodePlaces
+from adit_core.services.node_places import places_at
 from adit_core.services.node_visits import VisitingDestination, visit_node
 from adit_core.services.nodes import node_value
 from adit_core.services.proxy_access import ProxyAccess
@@ -84,11 +84,8 @@ class StoreReport:
 class Storing:
     """Stores what one request brings. `cancel` may be called from another thread."""
 
-    def __init__(
-        self, access: ProxyAccess, places: NodePlaces, *, study_instance_uid: str = "", most_bytes: int
-    ) -> None:
+    def __init__(self, access: ProxyAccess, *, study_instance_uid: str = "", most_bytes: int) -> None:
         self._access = access
-        self._places = places
         self._study = study_instance_uid
         self._most = self._left = most_bytes
         self._interruption = Interruption()
@@ -116,7 +113,7 @@ class Storing:
         db, node = self._access.db, self._access.node
         instances = self._incoming(parts)
         with ExitStack() as stack:
-            stack.enter_context(self._places.taken(db, node, self._interruption))
+            stack.enter_context(places_at(db, [node], "proxy", self._interruption))
             stack.enter_context(self._interruption.applying())
             destination = stack.enter_context(destination_of(node_value(db, node)))
             visit = visit_node(db, node.id)

@@ -12,13 +12,10 @@ from sqlmodel import Session, col, select, update
 
 from adit_core.db import Job, JobStatus, Task, TaskStatus
 from adit_core.db.clock import shared_now
-from adit_core.db.columns import utc_now
 from adit_core.db.engine import Database
 from adit_core.services.job_status import OPEN_JOBS, OPEN_TASKS, lock_job, settle_job
-from adit_core.services.launching import Launcher, launch_job, node_limit_name
+from adit_core.services.launching import Launcher, launch_job
 from adit_core.services.leftover_runs import end_leftover_runs
-from adit_core.services.node_health import widths
-from adit_core.services.nodes import list_nodes
 from adit_core.services.task_status import end_tasks, put_back_tasks
 
 
@@ -48,7 +45,7 @@ def reconcile(
     max_attempts: int = 3,
     max_idle_runs: int = 10,
 ) -> Reconciled:
-    """Repair all jobs that need it, and have the limits of all nodes where they belong.
+    """Repair all jobs that need it.
 
     Args:
         db: Where the truth is.
@@ -66,8 +63,6 @@ def reconcile(
     suspects = _suspects(db)
     for job_id in suspects:
         done.jobs_settled += _settle(db, job_id)
-    allowed = widths(db, list_nodes(db), utc_now())
-    launcher.set_limits({node_limit_name(node_id): number for node_id, number in allowed.items()})
     caps = _Caps(max_attempts, max_idle_runs, timedelta(seconds=lease))
     for job_id in suspects:
         _repair(db, launcher, job_id, caps, done)

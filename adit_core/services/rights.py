@@ -1,22 +1,45 @@
-"""What a user must be allowed to do before something is done; whatever is not granted is denied."""
+"""What a user must be allowed to do before something is done; whatever is not granted is denied.
 
+Rights come from groups: from the one that is active, or from all of the user's groups if none is. Staff
+have every right, whichever group is active.
+"""
+
+from collections.abc import Mapping
 from enum import StrEnum
 
-from sqlmodel import Session, col, select
+from sqlmodel import Session, col, or_, select
+from sqlmodel.sql.expression import SelectOfScalar
 
 from adit_core.db import (
     DicomNode,
     GroupPermission,
     Job,
+    JobKind,
     Membership,
     NodeAccess,
     Permission,
     ProjectAccess,
     PseudonymProject,
+    StorageForm,
     User,
 )
 from adit_core.db.engine import Database
 from adit_core.errors import NotAllowed
+from adit_core.services.storage import ARCHIVES, form_of
+
+NEEDED_FOR: Mapping[JobKind, Permission] = {
+    JobKind.SELECTIVE_TRANSFER: Permission.TRANSFER_SELECTED,
+    JobKind.BATCH_TRANSFER: Permission.TRANSFER_BATCHES,
+    JobKind.BATCH_QUERY: Permission.QUERY,
+    JobKind.MASS_TRANSFER: Permission.TRANSFER_MASSES,
+    JobKind.UPLOAD: Permission.UPLOAD,
+}
+"""What a user needs to have a job of a kind done."""
+_NEEDED_TO_KEEP: Mapping[StorageForm, Permission] = {
+    StorageForm.NIFTI: Permission.CONVERT_TO_NIFTI,
+    **dict.fromkeys(ARCHIVES, Permission.MAKE_ARCHIVES),
+}
+"""What a user needs to have studies kept otherwise than as DICOM files."""
 
 
 class NodeRole(StrEnum):
@@ -102,7 +125,7 @@ def require_query(db: Database, user: User, *, source: DicomNode, urgent: bool) 
     Raises:
         NotAllowed: The user lacks a permission, or access to the node.
     """
-    require_permission(db, user, Permission.QUERY)
+    require_permission(db, user, NEEDED_FOR[JobKind.BATCH_QUERY])
     if urgent:
         require_permission(db, user, Permission.PROCESS_URGENTLY)
     require_node(db, user, source, NodeRole.SOURCE)
@@ -111,20 +134,25 @@ def require_query(db: Database, user: User, *, source: DicomNode, urgent: bool) 
 def require_transfer(
     db: Database,
     user: User,
+    kind: JobKind,
     *,
     source: DicomNode | None,
     destination: DicomNode,
     project: PseudonymProject | None,
+    form: StorageForm,
     urgent: bool,
 ) -> None:
-    """Do nothing if `user` may have studies moved from `source` to `destination`.
+    """Do nothing if `user` may have studies moved from `source` to `destination` by a job of this kind.
 
-    Without a source, they were uploaded; without a project, they leave with the patients' names.
+    Without a source, they were uploaded; without a project, they leave with the patients' names. At the
+    destination, they are kept in this `form`.
 
     Raises:
         NotAllowed: The user lacks a permission, or access to one of the nodes or to the project.
     """
-    require_permission(db, user, Permission.TRANSFER)
+    require_permission(db, user, NEEDED_FOR[kind])
+    if form in _NEEDED_TO_KEEP:
+        require_permission(db, user, _NEEDED_TO_KEEP[form])
     if project is None:
         require_permission(db, user, Permission.TRANSFER_UNPSEUDONYMIZED)
     else:
@@ -149,27 +177,49 @@ def require_again(db: Database, user: User, job: Job) -> None:
         )
         project = None if job.project_id is None else session.get_one(PseudonymProject, job.project_id)
     if destination is not None:
-        require_transfer(db, user, source=source, destination=destination, project=project, urgent=job.urgent)
+        require_transfer(
+            db,
+            user,
+            job.kind,
+            source=source,
+            destination=destination,
+            project=project,
+            form=form_of(destination, job.options, in_archive=job.archive_password is not None),
+            urgent=job.urgent,
+        )
     elif source is not None:
         require_query(db, user, source=source, urgent=job.urgent)
 
 
 def permissions_of(db: Database, user: User) -> frozenset[Permission]:
-    """Return what the user's groups permit, all together."""
-    chosen = (
-        select(GroupPermission.permission)
-        .join(Membership, col(Membership.group_id) == col(GroupPermission.group_id))
-        .where(Membership.user_id == user.id)
-    )
+    """Return what the user's groups permit, all together, or the active one alone."""
+    chosen = select(GroupPermission.permission).where(col(GroupPermission.group_id).in_(_groups_of(user)))
     with db.reading() as session:
         return frozenset(map(Permission, session.exec(chosen)))
+
+
+def may_keep_as(granted: frozenset[Permission], form: StorageForm) -> bool:
+    """Tell whether somebody with these permissions may have studies kept in a form."""
+    return form not in _NEEDED_TO_KEEP or _NEEDED_TO_KEEP[form] in granted
+
+
+def _groups_of(user: User) -> SelectOfScalar[int]:
+    """Return a query for the ids of the groups whose rights the user has, as the database has them now."""
+    return (
+        select(Membership.group_id)
+        .join(User, col(User.id) == col(Membership.user_id))
+        .where(
+            User.id == user.id,
+            or_(col(User.active_group_id).is_(None), User.active_group_id == Membership.group_id),
+        )
+    )
 
 
 def may_use(db: Database, user: User, node: DicomNode, role: NodeRole) -> bool:
     """Tell whether `user` may use `node` as a source, or as a destination.
 
     ============== ======= ==================================== =======
-    account        staff   one of the user's groups has access  allowed
+    account        staff   a group that counts has access       allowed
     ============== ======= ==================================== =======
     closed         any     any                                  no
     open           yes     any                                  yes
@@ -193,9 +243,10 @@ def usable_node_ids(session: Session, user: User, role: NodeRole) -> frozenset[i
     return frozenset(
         session.exec(
             select(NodeAccess.node_id)
-            .join(Membership, col(Membership.group_id) == col(NodeAccess.group_id))
             .join(DicomNode, col(DicomNode.id) == col(NodeAccess.node_id))
-            .where(Membership.user_id == user.id, granted, col(DicomNode.retired_at).is_(None))
+            .where(
+                col(NodeAccess.group_id).in_(_groups_of(user)), granted, col(DicomNode.retired_at).is_(None)
+            )
         )
     )
 
@@ -214,8 +265,6 @@ def usable_project_ids(session: Session, user: User) -> frozenset[int]:
         return frozenset(session.exec(select(PseudonymProject.id)))
     return frozenset(
         session.exec(
-            select(ProjectAccess.project_id)
-            .join(Membership, col(Membership.group_id) == col(ProjectAccess.group_id))
-            .where(Membership.user_id == user.id)
+            select(ProjectAccess.project_id).where(col(ProjectAccess.group_id).in_(_groups_of(user)))
         )
     )

@@ -12,6 +12,7 @@ from adit_core.dicom.dimse import DimseDestination, DimseSearcher, DimseSource
 from adit_core.dicom.folder import FolderDestination
 from adit_core.dicom.folder_index import FolderIndex
 from adit_core.dicom.folder_source import FolderSearcher, FolderSource
+from adit_core.dicom.fuzzy_find import DimseFuzzySearcher
 from adit_core.dicom.layout import needs_description
 from adit_core.dicom.move import DimseMoveSource, DirectMove
 from adit_core.dicom.nifti import NiftiDestination
@@ -25,7 +26,7 @@ from adit_core.dicom.node import (
     ServerNode,
     Service,
 )
-from adit_core.dicom.ports import Destination, Searcher, Source
+from adit_core.dicom.ports import Destination, FuzzySearcher, Searcher, Source
 from adit_core.dicom.subscription import ReceiverAddress
 from adit_core.dicom.transfer import Route, Verification
 from adit_core.errors import ActionNotPossible
@@ -94,6 +95,17 @@ def searcher_of(node: Node) -> Searcher:
             return DimseSearcher(node)
         case ArchiveNode() | NiftiNode():
             raise _no_source(node)
+
+
+def fuzzy_searcher_of(node: Node) -> FuzzySearcher | None:
+    """Return what asks a node also for names that sound alike; None if it is a folder, which has none."""
+    match node:
+        case DicomWebNode():
+            return WebSearcher(node)
+        case ServerNode():
+            return DimseFuzzySearcher(node)
+        case _:
+            return None
 
 
 def source_of(node: Node, receiver: ReceiverAddress | None) -> Source:

@@ -13,7 +13,6 @@ from typing import Self
 from uuid import uuid4
 
 from adit_core.db import DicomNode, Job, Task, TaskKind, TaskStatus
-from adit_core.db.columns import utc_now
 from adit_core.db.engine import Database
 from adit_core.errors import (
     AditError,
@@ -37,9 +36,9 @@ from adit_core.services.claims import (
     unfinished_task_ids,
 )
 from adit_core.services.execute import execute_task, prepare_child
-from adit_core.services.launching import node_ids_of, node_limit_name
+from adit_core.services.launching import node_ids_of
 from adit_core.services.node_gate import JobGate
-from adit_core.services.node_health import widths
+from adit_core.services.node_places import places_of_job
 from adit_core.services.progress import TaskCounts
 from adit_core.services.routes import receiver_address
 from adit_core.services.run_heartbeat import RunHeartbeat
@@ -78,11 +77,8 @@ class JobRun:
                 raise NotFound(f"There is no job {job_id}.")
             require_approved(job)
             nodes = [session.get_one(DicomNode, node_id) for node_id in node_ids_of(job)]
-        allowed = widths(db, nodes, utc_now())
-        self.node_limits = {node_limit_name(node_id): number for node_id, number in allowed.items()}
-        """The concurrency limits that each study takes a slot of, with their sizes."""
         self._run_number = job.run_number
-        self._gate = JobGate(db, job_id, allowed, destination_id=job.destination_id)
+        self._gate = JobGate(db, job_id, node_ids_of(job), destination_id=job.destination_id)
         self._width = min(settings.studies_in_flight, *(node.max_associations for node in nodes))
         self._turns = BoundedSemaphore(self._width)
         self._pool = ChildPool(self._width)
@@ -92,7 +88,7 @@ class JobRun:
         with about(job=self._job_id):
             _log.info("execution of a job begins", extra={"run": self._run_number})
         self._heartbeat.__enter__()
-        # The children start while slots are waited for. What goes wrong is told by the first task.
+        # The children start while places are waited for. What goes wrong is told by the first task.
         for _ in range(self._width):
             self._pool.call(_PREPARATION_TIMEOUT, prepare_child, self._db.url, self._db.keyring)
         return self
@@ -121,17 +117,19 @@ class JobRun:
 
     @contextmanager
     def turn(self) -> Iterator[None]:
-        """Wait until fewer studies of this job are on the move than its nodes allow.
+        """Wait for a place at each node of the job, and have it while the block runs.
 
-        Without it the job's own tasks would wait for each other at the scheduler's limits, which
-        makes them poll.
+        No more tasks of the job stand in line than there can be at a time.
+
+        Raises:
+            TaskStopped: This execution is to end.
         """
         with self._turns:
-            self.check_stopped()
-            yield
+            self._check_stopped()
+            with places_of_job(self._db, self._job_id, self._check_stopped):
+                yield
 
-    def check_stopped(self) -> None:
-        """Raise TaskStopped if this execution is to end."""
+    def _check_stopped(self) -> None:
         if self._stop.is_set():
             raise TaskStopped("The execution of the job is being stopped.")
 

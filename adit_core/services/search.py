@@ -26,7 +26,7 @@ from adit_core.dicom.references import SeriesReference, StudyReference, is_valid
 from adit_core.errors import AditError, InputProblem, InvalidInput
 from adit_core.services import audit
 from adit_core.services.node_gate import require_open
-from adit_core.services.node_places import SHORT_PATIENCE, node_places
+from adit_core.services.node_places import SHORT_PATIENCE, places_at
 from adit_core.services.node_visits import VisitingSearcher, visit_node
 from adit_core.services.nodes import get_node, node_value
 from adit_core.services.rights import NodeRole, require_node
@@ -179,7 +179,7 @@ class _Search:
     def run(self, level: str, ask: Callable[[Searcher], Iterator[Result]]) -> list[Result]:
         try:
             with (
-                node_places(self._db).taken(self._db, self.node, patience=SHORT_PATIENCE),
+                places_at(self._db, [self.node], "search", patience=SHORT_PATIENCE),
                 VisitingSearcher(searcher_of(self._value), visit_node(self._db, self.node.id)) as searcher,
             ):
                 # Dropping the iterator before its end cancels the query.

@@ -3,13 +3,15 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from adit_core.db import DicomNode, StorageForm
+from adit_core.db import DicomNode, StorageForm, TransferOptions
 from adit_core.db.engine import Database
 from adit_core.dicom.layout import Names
 from adit_core.dicom.node import ArchiveFormat, ArchiveNode, FolderNode, NiftiNode, SidecarContent
 from adit_core.errors import InputProblem, InvalidInput
 
 ARCHIVES = frozenset({StorageForm.SEVEN_ZIP, StorageForm.ZIP})
+JOB_ARCHIVE = StorageForm.SEVEN_ZIP
+"""What a job makes that was told the password of an archive."""
 
 _USUAL_ARCHIVE = "{StudyInstanceUID}"
 
@@ -63,6 +65,13 @@ def storage_of(node: DicomNode) -> Storage:
         archive=node.archive_name,
         sidecars=node.sidecars,
     )
+
+
+def form_of(node: DicomNode, options: TransferOptions, *, in_archive: bool) -> StorageForm:
+    """Return how a job has its studies kept at a node: as it was told, else as the node is used to."""
+    if in_archive:
+        return JOB_ARCHIVE
+    return StorageForm.NIFTI if options.as_nifti else node.storage
 
 
 def folder_value(db: Database, node: DicomNode) -> FolderNode | ArchiveNode | NiftiNode:

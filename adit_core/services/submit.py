@@ -33,7 +33,7 @@ def submit_batch_transfer(
         InvalidInput: The nodes or the batch file do not allow it, with all that is wrong.
     """
     wishes = batch_wishes(batch)
-    transfer = require_allowed(db, request, *batch_problems(batch), wishes=wishes)
+    transfer = require_allowed(db, request, JobKind.BATCH_TRANSFER, *batch_problems(batch), wishes=wishes)
 
     def write_tasks(session: Session, job: Job, pseudonym_of: PseudonymOf) -> None:
         session.add_all(
@@ -54,7 +54,6 @@ def submit_batch_transfer(
         db,
         launcher,
         transfer,
-        kind=JobKind.BATCH_TRANSFER,
         write_tasks=write_tasks,
         studies=len(batch.studies),
         wishes=wishes,

@@ -84,7 +84,6 @@ def submit_mass_transfer(
         db,
         launcher,
         transfer,
-        kind=JobKind.MASS_TRANSFER,
         write_tasks=write_tasks,
         studies=None,
         mass=options,
@@ -96,7 +95,7 @@ def require_allowed_mass(db: Database, request: TransferRequest) -> AllowedTrans
 
     Raises what `submit_mass_transfer` raises.
     """
-    transfer = require_allowed(db, request)
+    transfer = require_allowed(db, request, JobKind.MASS_TRANSFER)
     refuse(*_source_problems(transfer.source), *_project_problems(transfer.project))
     return transfer
 

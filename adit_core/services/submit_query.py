@@ -68,6 +68,7 @@ def submit_batch_query(
         kind=JobKind.BATCH_QUERY,
         name=name.strip(),
         owner_id=owner.id,
+        group_id=owner.active_group_id,
         source_id=node.id,
         urgent=urgent,
         run_number=1,

@@ -48,7 +48,9 @@ def submit_selective_transfer(
         InvalidInput: With all that is wrong; rows count what was picked, from 1.
     """
     wishes = picked_wishes(studies)
-    transfer = require_allowed(db, request, *picked_problems(studies), wishes=wishes)
+    transfer = require_allowed(
+        db, request, JobKind.SELECTIVE_TRANSFER, *picked_problems(studies), wishes=wishes
+    )
     merged = merged_picks(studies)
 
     def write_tasks(session: Session, job: Job, pseudonym_of: PseudonymOf) -> None:
@@ -67,7 +69,6 @@ def submit_selective_transfer(
         db,
         launcher,
         transfer,
-        kind=JobKind.SELECTIVE_TRANSFER,
         write_tasks=write_tasks,
         studies=len(merged),
         wishes=wishes,

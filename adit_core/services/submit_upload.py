@@ -26,7 +26,7 @@ def submit_upload(db: Database, launcher: Launcher, request: TransferRequest, up
         NotAllowed: The user may not do this.
         InvalidInput: The node or the project does not allow it, with all that is wrong.
     """
-    transfer = require_allowed(db, request)
+    transfer = require_allowed(db, request, JobKind.UPLOAD)
     upload = unused_upload(db, transfer.owner, upload_id)
 
     def write_tasks(session: Session, job: Job, pseudonym_of: PseudonymOf) -> None:
@@ -37,7 +37,6 @@ def submit_upload(db: Database, launcher: Launcher, request: TransferRequest, up
         db,
         launcher,
         transfer,
-        kind=JobKind.UPLOAD,
         write_tasks=write_tasks,
         studies=len(upload.studies),
         wishes=[Wish(study.patient_id) for study in upload.studies],

@@ -1,7 +1,8 @@
 """Tokens of the API: shown once when they are made, looked up at every request, ended by time or revoked.
 
 The user gets 256 random bits; the database holds their SHA-256. A token never allows more than its user
-may do, and it allows nothing once the account is closed.
+may do, with the group that is active; it allows nothing once the account is closed, or as long as the user
+lacks the permission to use the API.
 """
 
 import hashlib
@@ -13,12 +14,13 @@ from enum import StrEnum
 
 from sqlmodel import col, select, update
 
-from adit_core.db import ApiToken, TokenScope, User
+from adit_core.db import ApiToken, Permission, TokenScope, User
 from adit_core.db.audit import AuditAction
 from adit_core.db.columns import storable, utc_now
 from adit_core.db.engine import Database
 from adit_core.errors import InputProblem, NotAllowed, NotFound, refuse
 from adit_core.services import audit
+from adit_core.services.rights import has_permission
 from adit_core.services.sessions import PasswordUsers, record_failure, require_password_user
 from adit_core.services.users import check_password
 
@@ -99,10 +101,12 @@ def create_token(
 
     Raises:
         InvalidInput: With all that is wrong.
-        NotAllowed: The account is closed, or the token of another user is asked for by one who is not staff.
+        NotAllowed: The account is closed or may not use the API, or the token of another user is asked for
+            by one who is not staff.
     """
     maker = actor or user
     _require_owner_or_staff(maker, user)
+    _require_api(db, user)
     wanted = frozenset(scopes)
     refuse(*_name_problems(name), *_scope_problems(wanted, user), *_lifetime_problems(lifetime))
     token = _MARK + secrets.token_urlsafe(32)
@@ -148,7 +152,7 @@ def token_for_password(
 
     Raises:
         NotAllowed: Somebody else chose the password, and the user has to change it first; or the user is
-            not among those `who` may sign in with one.
+            not among those `who` may sign in with one, or may not use the API.
     """
     user = check_password(db, username, password)
     if user is None:
@@ -165,6 +169,9 @@ def find_bearer(db: Database, token: str, *, address: str = "") -> TokenBearer |
     """Return whom a token belongs to; why it is of no use any more; or None if nobody was ever given it.
 
     The use is noted, once a minute at most. A token of a closed account is as one that is revoked.
+
+    Raises:
+        NotAllowed: The user may not use the API any more.
     """
     chosen = select(ApiToken, User).join(User).where(ApiToken.token_hash == _digest(token))
     with db.reading() as session:
@@ -176,6 +183,7 @@ def find_bearer(db: Database, token: str, *, address: str = "") -> TokenBearer |
     state = _state(row, now) if user.is_active else TokenState.REVOKED
     if state is not TokenState.VALID:
         return state
+    _require_api(db, user)
     _note_use(db, row, now, address)
     return TokenBearer(user, row.id, row.scopes, row.expires_at)
 
@@ -275,6 +283,14 @@ def _require_owner_or_staff(actor: User, owner: User) -> None:
         raise NotAllowed("Only staff may make tokens of other users.")
     if not owner.is_active:
         raise NotAllowed(f"The account of {owner.username} is closed.")
+
+
+def _require_api(db: Database, owner: User) -> None:
+    if not has_permission(db, owner, Permission.USE_API):
+        raise NotAllowed(
+            f"{owner.username} lacks the permission to {Permission.USE_API.value}. An administrator can give "
+            "it to a group; only the group that is active counts."
+        )
 
 
 def _name_problems(name: str) -> list[InputProblem]:

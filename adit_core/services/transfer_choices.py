@@ -2,11 +2,18 @@
 
 from dataclasses import dataclass
 
-from adit_core.db import DicomNode, Permission, PseudonymProject, User
+from adit_core.db import DicomNode, JobKind, Permission, PseudonymProject, StorageForm, User
 from adit_core.db.engine import Database
 from adit_core.services.nodes import usable_nodes
 from adit_core.services.projects import usable_projects
-from adit_core.services.rights import NodeRole, granted_permissions, require_permission
+from adit_core.services.rights import (
+    NEEDED_FOR,
+    NodeRole,
+    granted_permissions,
+    may_keep_as,
+    require_permission,
+)
+from adit_core.services.storage import JOB_ARCHIVE
 from adit_core.services.transfer_request import destination_problems, source_problems
 
 
@@ -19,6 +26,10 @@ class TransferChoices:
     projects: tuple[PseudonymProject, ...]
     may_stay_identified: bool
     """Whether studies may leave with the patients' names."""
+    may_become_nifti: bool
+    """Whether a folder may get NIfTI volumes instead of DICOM files."""
+    may_be_archived: bool
+    """Whether a folder may get an encrypted archive instead of DICOM files."""
     may_be_urgent: bool
 
     def destinations_from(self, source_name: str) -> tuple[DicomNode, ...]:
@@ -31,22 +42,26 @@ class TransferChoices:
         )
 
 
-def transfer_choices(
-    db: Database, user: User, *, needed: Permission = Permission.TRANSFER
-) -> TransferChoices:
-    """Return what `user` may choose from.
+def transfer_choices(db: Database, user: User, kind: JobKind) -> TransferChoices:
+    """Return what `user` may choose from for a job of a kind.
 
     Raises:
-        NotAllowed: The user lacks the permission that is `needed`.
+        NotAllowed: The user lacks the permission for this kind.
     """
-    require_permission(db, user, needed)
+    require_permission(db, user, NEEDED_FOR[kind])
     permissions = granted_permissions(db, user)
     sources = usable_nodes(db, user, NodeRole.SOURCE)
     destinations = usable_nodes(db, user, NodeRole.DESTINATION)
     return TransferChoices(
         sources=tuple(node for node in sources if not list(source_problems(node))),
-        destinations=tuple(node for node in destinations if not list(destination_problems(None, node))),
+        destinations=tuple(
+            node
+            for node in destinations
+            if may_keep_as(permissions, node.storage) and not list(destination_problems(None, node))
+        ),
         projects=tuple(usable_projects(db, user)),
         may_stay_identified=Permission.TRANSFER_UNPSEUDONYMIZED in permissions,
+        may_become_nifti=may_keep_as(permissions, StorageForm.NIFTI),
+        may_be_archived=may_keep_as(permissions, JOB_ARCHIVE),
         may_be_urgent=Permission.PROCESS_URGENTLY in permissions,
     )

@@ -32,6 +32,7 @@ from adit_core.services.projects import get_project
 from adit_core.services.pseudonymize import trial_problems
 from adit_core.services.pseudonyms import FIELD, Wish, assign_pseudonyms, foreseen_pseudonyms
 from adit_core.services.rights import require_transfer
+from adit_core.services.storage import form_of
 from adit_core.services.users import user_of_id
 
 _MAX_NAME_LENGTH = 150
@@ -68,6 +69,8 @@ class AllowedTransfer:
     """A request that was found to be allowed and possible, with the rows that it names."""
 
     request: TransferRequest
+    kind: JobKind
+    """What the job is made from."""
     owner: User
     source: DicomNode | None
     destination: DicomNode
@@ -79,7 +82,11 @@ PseudonymOf = Callable[[str], str]
 
 
 def require_allowed(
-    db: Database, request: TransferRequest, *problems: InputProblem, wishes: Iterable[Wish] = ()
+    db: Database,
+    request: TransferRequest,
+    kind: JobKind,
+    *problems: InputProblem,
+    wishes: Iterable[Wish] = (),
 ) -> AllowedTransfer:
     """Return what a request asks for, if it may be done; `problems` are what was found wrong before.
 
@@ -96,7 +103,14 @@ def require_allowed(
     project = get_project(db, request.project) if request.project else None
     require_no_maintenance(db, owner)
     require_transfer(
-        db, owner, source=source, destination=destination, project=project, urgent=request.urgent
+        db,
+        owner,
+        kind,
+        source=source,
+        destination=destination,
+        project=project,
+        form=form_of(destination, request.options, in_archive=bool(request.archive_password)),
+        urgent=request.urgent,
     )
     refuse(
         *([] if source is None else source_problems(source)),
@@ -108,7 +122,7 @@ def require_allowed(
         *name_problems(request.name),
         *_pseudonym_problems(db, project, wishes),
     )
-    return AllowedTransfer(request, owner, source, destination, project)
+    return AllowedTransfer(request, kind, owner, source, destination, project)
 
 
 def write_and_launch(
@@ -116,7 +130,6 @@ def write_and_launch(
     launcher: Launcher,
     transfer: AllowedTransfer,
     *,
-    kind: JobKind,
     write_tasks: Callable[[Session, Job, PseudonymOf], None],
     studies: int | None,
     wishes: Iterable[Wish] = (),
@@ -130,8 +143,7 @@ def write_and_launch(
     Args:
         db: Where the job is kept.
         launcher: The scheduler.
-        transfer: Who wants it, from where and where to.
-        kind: What the job is made from.
+        transfer: Who wants what, from where and where to.
         write_tasks: Adds its tasks to the transaction, each with the pseudonym that it is told.
         studies: How many studies it is about, if that is known; the audit trail is told.
         wishes: The patients whose studies these are; each is given a pseudonym, if there is a project.
@@ -143,9 +155,10 @@ def write_and_launch(
     """
     request = transfer.request
     job = Job(
-        kind=kind,
+        kind=transfer.kind,
         name=request.name.strip(),
         owner_id=transfer.owner.id,
+        group_id=transfer.owner.active_group_id,
         source_id=transfer.source and transfer.source.id,
         destination_id=transfer.destination.id,
         project_id=transfer.project and transfer.project.id,

@@ -119,11 +119,11 @@ def receive_upload(
         address: The network address that they came from.
 
     Raises:
-        NotAllowed: The user may not transfer anything.
+        NotAllowed: The user may not upload anything.
         InvalidInput: It is too much, or there is no DICOM file. Nothing is kept.
         DestinationFull: There is no space for it. Nothing is kept.
     """
-    require_permission(db, user, Permission.TRANSFER)
+    require_permission(db, user, Permission.UPLOAD)
     require_space(uploads_place(root, limits.min_free))
     upload = Upload(id=uuid4().hex, owner_id=user.id, folder="")
     folder = root / upload.id

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from adit_core.db import MassTransferOptions
+from adit_core.db import JobKind, MassTransferOptions
 from adit_core.db.engine import Database
 from adit_core.services.batch_file import BatchFile, LeftOutRow
 from adit_core.services.partitions import partitions
@@ -31,13 +31,15 @@ def check_selective_transfer(
     db: Database, request: TransferRequest, studies: Sequence[PickedStudy]
 ) -> Accepted:
     """Check a transfer of picked studies."""
-    require_allowed(db, request, *picked_problems(studies), wishes=picked_wishes(studies))
+    require_allowed(
+        db, request, JobKind.SELECTIVE_TRANSFER, *picked_problems(studies), wishes=picked_wishes(studies)
+    )
     return Accepted(studies=len(merged_picks(studies)))
 
 
 def check_batch_transfer(db: Database, request: TransferRequest, batch: BatchFile) -> Accepted:
     """Check a transfer of the studies that a spreadsheet lists."""
-    require_allowed(db, request, *batch_problems(batch), wishes=batch_wishes(batch))
+    require_allowed(db, request, JobKind.BATCH_TRANSFER, *batch_problems(batch), wishes=batch_wishes(batch))
     return Accepted(studies=len(batch.studies), left_out=batch.left_out)
 
 
@@ -49,7 +51,7 @@ def check_mass_transfer(db: Database, request: TransferRequest, options: MassTra
 
 def check_upload(db: Database, request: TransferRequest, upload_id: str) -> Accepted:
     """Check a transfer of what was uploaded."""
-    transfer = require_allowed(db, request)
+    transfer = require_allowed(db, request, JobKind.UPLOAD)
     return Accepted(studies=len(unused_upload(db, transfer.owner, upload_id).studies))
 
 

@@ -32,7 +32,7 @@ from tests.fakes.web_peer import Exchange, FakeWebPeer
 from tests.markers import HELD, TYPED, Person, identify
 from tests.projects import make_project
 from tests.queries import sheet_of
-from tests.rows import make_group
+from tests.rows import TRANSFERS, make_group
 from tests.servers import OrthancServer
 from tests.stack import RunningStack
 
@@ -259,7 +259,9 @@ def order_for_approval(day: Day) -> int:
     """Have somebody order a job whose jobs need approval, in part of another patient than it says."""
     trainee = create_user(day.adit.db, username="trainee", password=None, needs_approval=True)
     group = make_group(
-        day.adit.db, trainee, permissions=(Permission.TRANSFER, Permission.TRANSFER_UNPSEUDONYMIZED)
+        day.adit.db,
+        trainee,
+        permissions=(*TRANSFERS, Permission.TRANSFER_UNPSEUDONYMIZED, Permission.USE_API),
     )
     for node in ("Marked", "Marked arrivals"):
         access = UsableBy(node, as_source=True, as_destination=True)

@@ -52,7 +52,7 @@ def _add_group(page: Page, username: str) -> None:
     tick(page, page.get_by_role("combobox", name="Members"), username)
     page.get_by_role("button", name="Save members").click()
     expect(page.get_by_text("Changed the members of Ward.")).to_be_visible()
-    page.get_by_test_id("stMain").get_by_text("Transfer", exact=True).click()
+    page.get_by_test_id("stMain").get_by_text("Transfer batches", exact=True).click()
     page.get_by_role("button", name="Save permissions").click()
     expect(page.get_by_text("Changed what Ward permits.")).to_be_visible()
     tick(page, page.get_by_role("combobox", name="May be used as sources"), "Ward PACS")
@@ -77,7 +77,9 @@ def test_an_admin_adds_a_node_a_user_and_a_right_and_that_user_sees_just_that(
     theirs.get_by_label("New password, again").fill(NEW_PASSWORD)
     theirs.get_by_role("button", name="Change password").click()
     expect(theirs.get_by_role("heading", name="Home")).to_be_visible()
-    expect(theirs.get_by_role("link", name="Users", exact=True)).to_have_count(0)
+    expect(theirs.get_by_role("link", name="Batch transfer").first).to_be_visible()
+    for page_of_others in ("Users", "Mass transfer"):
+        expect(theirs.get_by_role("link", name=page_of_others, exact=True)).to_have_count(0)
     theirs.goto("/users")
     expect(theirs.get_by_text("Only staff may do this.")).to_be_visible()
 
@@ -85,7 +87,7 @@ def test_an_admin_adds_a_node_a_user_and_a_right_and_that_user_sees_just_that(
     assert [node.name for node in usable_nodes(web.db, user, NodeRole.SOURCE)] == ["Ward PACS"]
     assert usable_nodes(web.db, user, NodeRole.DESTINATION) == []
     (group,) = [group for group in list_groups(web.db) if group.name == "Ward"]
-    assert (group.members, group.permissions) == ((username,), ("transfer",))
+    assert (group.members, group.permissions) == ((username,), ("transfer batches",))
 
 
 def test_who_guesses_is_shut_out_but_not_the_user_who_can_sign_out_in_another_tab(

@@ -23,7 +23,7 @@ from tests.mass import head
 from tests.page_scenes import choose, settle, tick
 from tests.projects import files_below
 from tests.queries import perform
-from tests.rows import allow, load, make_folder, make_group, make_job, make_transfer
+from tests.rows import TRANSFERS, allow, load, make_folder, make_group, make_job, make_transfer
 from tests.web_process import PASSWORD, WebProcess
 
 pytestmark = pytest.mark.system
@@ -132,7 +132,7 @@ def test_a_reviewer_looks_blanks_and_releases_one_image_and_rejects_another(
     write_study(captures, place / "archive")
     user = web.add_user()
     project = add_project(web.db, place.name)
-    group = make_group(web.db, user, permissions=(Permission.TRANSFER, Permission.REVIEW_HELD_INSTANCES))
+    group = make_group(web.db, user, permissions=(*TRANSFERS, Permission.REVIEW_HELD_INSTANCES))
     set_project_access(web.db, group.name, project.name, allowed=True)
     source, destination = _nodes(web.db, place)
     allow(web.db, group, source, as_source=True)

@@ -16,7 +16,7 @@ from deployments.demo.studies import write_study
 from tests.e2e.conftest import Visit
 from tests.factories import instances_in, study
 from tests.queries import perform
-from tests.rows import allow, make_group, make_server
+from tests.rows import TRANSFERS, allow, make_group, make_server
 from tests.servers import OrthancServer
 from tests.web_process import WebProcess
 
@@ -35,7 +35,7 @@ def test_a_folder_is_uploaded_and_arrives_in_an_archive(
     destination = make_server(
         web.db, f"PACS of {user.username}", ae_title=node.ae_title, host=node.host, port=node.port
     )
-    granted = (Permission.TRANSFER, Permission.TRANSFER_UNPSEUDONYMIZED)
+    granted = (*TRANSFERS, Permission.TRANSFER_UNPSEUDONYMIZED)
     allow(web.db, make_group(web.db, user, permissions=granted), destination, as_destination=True)
     write_study(HEAD, tmp_path / "CD")
     (tmp_path / "CD" / "READ ME.txt").write_text("Insert this CD into a computer.")
@@ -67,7 +67,7 @@ def test_a_folder_is_uploaded_and_arrives_in_an_archive(
 
 def test_what_is_dropped_and_holds_nothing_is_refused_with_the_reason(web: WebProcess, visit: Visit):
     user = web.add_user()
-    make_group(web.db, user, permissions=(Permission.TRANSFER,))
+    make_group(web.db, user, permissions=(*TRANSFERS,))
 
     page = visit("/upload", user=user)
     expect(page.get_by_role("button", name="Choose a folder")).to_be_visible()

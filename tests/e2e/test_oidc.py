@@ -13,6 +13,7 @@ from adit_core.db import Permission
 from adit_core.services.groups import add_group, list_groups
 from adit_core.services.users import get_user
 from deployments.demo.processes import HOST, on_free_ports, start_server
+from tests.rows import TRANSFERS
 from tests.web_process import WebProcess, web_process
 
 pytestmark = pytest.mark.system
@@ -53,7 +54,7 @@ def web(provider_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     }
     with web_process(tmp_path_factory.mktemp("web"), **settings) as process:
         add_group(process.db, "Readers", [Permission.QUERY])
-        add_group(process.db, "Keepers", [Permission.TRANSFER])
+        add_group(process.db, "Keepers", [*TRANSFERS])
         yield process
 
 

@@ -144,6 +144,9 @@ class FakeSearcher(_Closable):
     def __init__(self, archive: FakeArchive) -> None:
         self._archive = archive
 
+    def rest(self) -> None:
+        pass
+
     def find_patients(self, query: PatientQuery) -> Iterator[PatientResult]:
         found = dict.fromkeys(held.patient for held in self._archive.held.values())
         yield from filter(query.matches, found)

@@ -1,6 +1,5 @@
 """A scheduler in memory that keeps the promises of `Launcher`."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from adit_core.db import JobKind
@@ -21,7 +20,6 @@ class FakeLauncher:
     over: set[str] = field(default_factory=set)
     canceled: list[str] = field(default_factory=list)
     abandoned: list[str] = field(default_factory=list)
-    limits: dict[str, int] = field(default_factory=dict)
 
     def launch(self, job_id: int, kind: JobKind, *, run_number: int, urgent: bool) -> str:  # noqa: ARG002
         self._check_available()
@@ -44,18 +42,13 @@ class FakeLauncher:
         self._check_available()
         return flow_run_id in self.runs.values() and flow_run_id not in self.over
 
-    def set_limits(self, limits: Mapping[str, int]) -> None:
-        self._check_available()
-        self.limits.update(limits)
-
     def end_all(self) -> None:
         """End all flow runs, as a crash of the worker does."""
         self.over.update(self.runs.values())
 
     def lose_everything(self) -> None:
-        """Forget all flow runs and limits, as a new database of the scheduler does."""
+        """Forget all flow runs, as a new database of the scheduler does."""
         self.runs.clear()
-        self.limits.clear()
 
     def _check_available(self) -> None:
         if self.unavailable:

@@ -34,7 +34,7 @@ INSTANCES = 12
 _IMPATIENT = ConnectionProfile(connect_timeout=4, silence_timeout=5, verify_attempts=3, verify_delay=0.2)
 PROFILE = "impatient"
 """The connection profile of the archives on a stage."""
-# More slots than can leak: Prefect frees those of the dead after a minute only.
+# More places than can leak: those of the dead are free after 45 seconds only.
 _MOST_ASSOCIATIONS = 16
 _numbers = count(1)
 

@@ -56,6 +56,7 @@ def _query_sheet(**more: str) -> dict[str, Any]:
 _SEARCH = {"node": "PACS", "patient_id": PATIENT}
 _BODIES: Mapping[str, dict[str, Any]] = {
     "POST /v1/sign-in": _json({}),  # but in this: wrong passwords take a while, and are counted
+    "PATCH /v1/me": _json({"active_group": None}),
     "POST /v1/tokens": _json({"name": "new", "scopes": ["read"]}),
     "POST /v1/nodes/check": _json({"node": "PACS"}),
     "POST /v1/search/patients": _json(_SEARCH),
@@ -67,7 +68,7 @@ _BODIES: Mapping[str, dict[str, Any]] = {
     "POST /v1/search/remembered/series": _json({"node": "PACS", **_STUDY, "max_age": 60}),
     "POST /v1/jobs/selective": _selective(**_TRIAL),
     "POST /v1/jobs/selective/validate": _selective(),
-    "POST /v1/jobs/selective/preview": _selective(**_TRIAL),
+    "POST /v1/jobs/selective/preview": _selective(archive_password=_PASSWORD, **_TRIAL),
     "POST /v1/jobs/batch": _batch(),
     "POST /v1/jobs/batch/validate": _batch(**_TRIAL),
     "POST /v1/jobs/batch/preview": _batch(),
@@ -75,7 +76,7 @@ _BODIES: Mapping[str, dict[str, Any]] = {
     "POST /v1/jobs/batch/spreadsheet/validate": _batch_sheet(),
     "POST /v1/jobs/batch/spreadsheet/preview": _batch_sheet(**_TRIAL),
     "POST /v1/jobs/mass": _mass(),
-    "POST /v1/jobs/mass/validate": _mass(**_TRIAL),
+    "POST /v1/jobs/mass/validate": _mass(as_nifti=True, **_TRIAL),
     "POST /v1/jobs/mass/preview": _mass(),
     "POST /v1/uploads": {},
     "POST /v1/jobs/upload": _upload(),

@@ -18,6 +18,7 @@ from adit_core.db import (
     Job,
     JobKind,
     JobStatus,
+    Permission,
     PseudonymProject,
     QueryResult,
     QueryRow,
@@ -35,13 +36,13 @@ from adit_core.db.secrets import Keyring, new_key
 from adit_core.db.uploads import UploadedStudy
 from adit_core.dicom.node import ConnectionProfile
 from adit_core.services.announcements import add_announcement
-from adit_core.services.groups import add_group
+from adit_core.services.groups import add_group, remove_group
 from adit_core.services.identities import link_identity
 from adit_core.services.nodes import add_web_server
 from adit_core.services.profiles import add_profile
 from adit_core.services.projects import set_project_access
 from adit_core.services.sessions import SessionLimits, find_principal, open_session, session_id_of
-from adit_core.services.tokens import create_token, revoke_token
+from adit_core.services.tokens import NewToken, create_token, revoke_token
 from tests.api import Api, make_api
 from tests.integration.rights_bodies import PATIENT
 from tests.projects import make_project
@@ -141,7 +142,7 @@ def make_world(folder: Path) -> World:
     closed = _user(world, CLOSED, _ALL_RIGHTS, *nodes)
     for owner in (everything, make_user(db, "nothing-but-jobs"), closed):
         world.things[owner.username] = _things(db, owner, folder, nodes, trial)
-    world.callers = [*_strangers(world), *_users(world, *nodes), *_programs(world, root, everything)]
+    world.callers = [*_strangers(world), *_users(world, *nodes), *_programs(world, root, everything, nodes)]
     world.keep()
     return world
 
@@ -237,7 +238,9 @@ def _users(world: World, source: DicomNode, destination: DicomNode) -> Iterator[
     yield Caller("another site in the owner's session", cookie, reading, refused=403, only_reads=True)
 
 
-def _programs(world: World, root: User, everything: User) -> Iterator[Caller]:
+def _programs(
+    world: World, root: User, everything: User, nodes: tuple[DicomNode, DicomNode]
+) -> Iterator[Caller]:
     """Yield staff, and programs with each scope."""
     staff = _ALL_RIGHTS | {SIGNED_IN, OWNER, STAFF}
     yield Caller("staff", _session(world, root), staff, username="root")
@@ -245,12 +248,24 @@ def _programs(world: World, root: User, everything: User) -> Iterator[Caller]:
         yield _program(world, root, scope, staff)
         if scope is not TokenScope.ADMIN:
             yield _program(world, everything, scope, _ALL_RIGHTS | _MINE)
+    name = "a token of somebody who may no longer use the API"
+    user = _user(world, name, _ALL_RIGHTS - {"api"}, *nodes)
+    made = _token(world.api.db, user, name, frozenset(TokenScope) - {TokenScope.ADMIN})
+    yield Caller(name, {"Authorization": f"Bearer {made.token}"}, refused=403, is_one_of_many=True)
 
 
 def _program(world: World, user: User, scope: TokenScope, has: frozenset[str]) -> Caller:
     made = create_token(world.api.db, user, name=scope, scopes={scope})
     headers = {"Authorization": f"Bearer {made.token}"}
     return Caller(f"token of {user.username} for {scope}", headers, has, frozenset({scope}))
+
+
+def _token(db: Database, user: User, name: str, scopes: frozenset[TokenScope]) -> NewToken:
+    """Make a token of a user who may not have any; it was made before."""
+    group = make_group(db, user, permissions=(Permission.USE_API,))
+    made = create_token(db, user, name=name, scopes=scopes)
+    remove_group(db, group.id)
+    return made
 
 
 def _session(world: World, user: User) -> dict[str, str]:
@@ -314,7 +329,7 @@ def _things(
         )
         session.add_all([held, upload])
         session.commit()
-        token = create_token(db, owner, name="mine", scopes={TokenScope.READ})
+        token = _token(db, owner, "mine", frozenset({TokenScope.READ}))
         return {
             **{name: str(job.id) for name, job in jobs.items()},
             **{f"{name}_task": str(pair[0].id) for name, pair in tasks.items()},

@@ -7,13 +7,14 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from adit_core.db import Permission, TokenScope, User
+from adit_core.db import JobKind, Permission, TokenScope, TransferOptions, User
 from adit_core.db.engine import Database
 from adit_core.db.mass import MassTransferOptions
 from adit_core.dicom.node import ConnectionProfile, QueryRoot, Service, WebService
 from adit_core.dicom.query import InstanceResult, PatientQuery, SeriesQuery, StudyQuery
 from adit_core.dicom.references import InstanceReference, SeriesReference, StudyReference
 from adit_core.services import (
+    active_group,
     adit_import,
     announcements,
     approval_choice,
@@ -78,6 +79,8 @@ from tests.queries import query_of, sheet_of
 
 _PASSWORD = "correct horse battery staple"
 _TRIAL = {"project": "Trial"}
+_AS_NIFTI = {"options": TransferOptions(as_nifti=True)}
+_IN_ARCHIVE = {"archive_password": _PASSWORD}
 _DAY = timedelta(days=1)
 
 
@@ -159,6 +162,10 @@ class Asking:
     def uploaded(self, **more: Any) -> TransferRequest:
         """Return what a transfer of an upload is told."""
         return self.way(source=None, **more)
+
+    def choices(self, kind: JobKind) -> transfer_choices.TransferChoices:
+        """Return what may be chosen from for a job of a kind."""
+        return transfer_choices.transfer_choices(self.db, self.user, kind)
 
     def of_job(self, name: str) -> tuple[Database, User, int]:
         """Return what services about the job or task of this name are called with."""
@@ -284,6 +291,10 @@ _ONESELF: Mapping[str, Call] = {
     "own_account.end_session of another": lambda a: own_account.end_session(
         a.db, a.user, a.session_of(users.get_user(a.db, "newcomer"))
     ),
+    "active_group.choose_active_group of all": lambda a: active_group.choose_active_group(a.db, a.user, ""),
+    "active_group.choose_active_group of others": lambda a: active_group.choose_active_group(
+        a.db, a.user, "Everybody"
+    ),
     "tokens.create_token": lambda a: tokens.create_token(a.db, a.user, name="new", scopes=[TokenScope.READ]),
     "tokens.create_token of another": lambda a: tokens.create_token(
         a.db, users.get_user(a.db, "newcomer"), name="new", scopes=[TokenScope.READ], **a.admin
@@ -302,13 +313,13 @@ _LOOKING: Mapping[str, Call] = {
     "node_overview.node_reports": lambda a: [
         report for report in node_overview.node_reports(a.db, a.user) if NodeRole.SOURCE in report.roles
     ],
-    "transfer_choices.transfer_choices": lambda a: transfer_choices.transfer_choices(a.db, a.user),
-    "transfer_choices.transfer_choices of sources": lambda a: (
-        transfer_choices.transfer_choices(a.db, a.user).sources
-    ),
-    "transfer_choices.transfer_choices of projects": lambda a: (
-        transfer_choices.transfer_choices(a.db, a.user).projects
-    ),
+    "transfer_choices.transfer_choices": lambda a: a.choices(JobKind.BATCH_TRANSFER),
+    "transfer_choices.transfer_choices to pick": lambda a: a.choices(JobKind.SELECTIVE_TRANSFER),
+    "transfer_choices.transfer_choices of days": lambda a: a.choices(JobKind.MASS_TRANSFER),
+    "transfer_choices.transfer_choices to upload": lambda a: a.choices(JobKind.UPLOAD),
+    "transfer_choices.transfer_choices to ask": lambda a: a.choices(JobKind.BATCH_QUERY),
+    "transfer_choices.transfer_choices of sources": lambda a: a.choices(JobKind.BATCH_TRANSFER).sources,
+    "transfer_choices.transfer_choices of projects": lambda a: a.choices(JobKind.BATCH_TRANSFER).projects,
     "search.find_patients": lambda a: search.find_patients(*a.node, PatientQuery(a.patient_id)),
     "search.find_studies": lambda a: search.find_studies(*a.node, StudyQuery(a.patient_id)),
     "search.find_series": lambda a: search.find_series(*a.node, SeriesQuery(a.study)),
@@ -338,6 +349,12 @@ _ORDERING: Mapping[str, Call] = {
     "submit_selective.submit_selective_transfer": lambda a: submit_selective.submit_selective_transfer(
         a.db, a.launcher, a.way(**_TRIAL), a.picked
     ),
+    "submit_selective.submit_selective_transfer as NIfTI": lambda a: (
+        submit_selective.submit_selective_transfer(a.db, a.launcher, a.way(**_TRIAL, **_AS_NIFTI), a.picked)
+    ),
+    "submit_mass.submit_mass_transfer in an archive": lambda a: submit_mass.submit_mass_transfer(
+        a.db, a.launcher, a.way(**_TRIAL, **_IN_ARCHIVE), _MASS
+    ),
     "submit_mass.submit_mass_transfer": lambda a: submit_mass.submit_mass_transfer(
         a.db, a.launcher, a.way(**_TRIAL), _MASS
     ),
@@ -349,6 +366,9 @@ _ORDERING: Mapping[str, Call] = {
     ),
     "submit_upload.submit_upload": lambda a: submit_upload.submit_upload(
         a.db, a.launcher, a.uploaded(), a.things["upload"]
+    ),
+    "submit_upload.submit_upload as NIfTI": lambda a: submit_upload.submit_upload(
+        a.db, a.launcher, a.uploaded(**_AS_NIFTI), a.things["upload"]
     ),
     "validation.check_batch_transfer": lambda a: validation.check_batch_transfer(
         a.db, a.way(**_TRIAL), a.batch
@@ -363,7 +383,12 @@ _ORDERING: Mapping[str, Call] = {
     "validation.check_upload": lambda a: validation.check_upload(
         a.db, a.uploaded(**_TRIAL), a.things["upload"]
     ),
-    "preview.preview_studies": lambda a: preview.preview_studies(a.db, a.way(), a.picked),
+    "preview.preview_studies": lambda a: preview.preview_studies(
+        a.db, a.way(), JobKind.BATCH_TRANSFER, a.picked
+    ),
+    "preview.preview_studies that were picked": lambda a: preview.preview_studies(
+        a.db, a.way(), JobKind.SELECTIVE_TRANSFER, a.picked
+    ),
     "batch_preview.preview_batch": lambda a: batch_preview.preview_batch(a.db, a.way(), a.batch),
     "query_preview.preview_query": lambda a: query_preview.preview_query(a.db, a.user.id, a.source, a.query),
     "preview.preview_mass_transfer": lambda a: preview.preview_mass_transfer(a.db, a.way(**_TRIAL), _MASS),

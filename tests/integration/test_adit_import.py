@@ -77,11 +77,12 @@ def test_nodes_groups_users_and_rights_are_taken_over(database: Database) -> Non
 
     neuro, research = list_groups(database)
     assert set(neuro.permissions) == {
-        *(Permission.TRANSFER, Permission.TRANSFER_UNPSEUDONYMIZED, Permission.PROCESS_URGENTLY)
+        *(Permission.TRANSFER_SELECTED, Permission.CONVERT_TO_NIFTI, Permission.MAKE_ARCHIVES),
+        *(Permission.TRANSFER_UNPSEUDONYMIZED, Permission.PROCESS_URGENTLY),
     }
     assert set(research.permissions) == {
         *(Permission.QUERY, Permission.DICOMWEB_QUERY, Permission.DICOMWEB_RETRIEVE),
-        Permission.DICOMWEB_STORE,
+        *(Permission.DICOMWEB_STORE, Permission.CONVERT_TO_NIFTI),
     }
     assert (neuro.members, research.members) == (("bob",), ("bob", "carol"))
     assert [(each.node, each.as_source, each.as_destination) for each in neuro.nodes] == [

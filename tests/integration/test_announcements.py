@@ -22,7 +22,7 @@ from adit_core.services.submit_query import submit_batch_query
 from adit_core.services.submit_selective import PickedStudy, submit_selective_transfer
 from adit_core.services.transfer_request import TransferRequest
 from tests.fakes.launcher import FakeLauncher
-from tests.rows import allow, make_folder, make_group, make_job, make_server, make_user
+from tests.rows import TRANSFERS, allow, make_folder, make_group, make_job, make_server, make_user
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def root(database: Database) -> User:
 def ada(database: Database) -> User:
     """A user who may transfer from the PACS to a folder, and query."""
     user = make_user(database)
-    granted = (Permission.TRANSFER, Permission.TRANSFER_UNPSEUDONYMIZED, Permission.QUERY)
+    granted = (*TRANSFERS, Permission.TRANSFER_UNPSEUDONYMIZED, Permission.QUERY)
     group = make_group(database, user, permissions=granted)
     allow(database, group, make_server(database), as_source=True)
     allow(database, group, make_folder(database), as_destination=True)

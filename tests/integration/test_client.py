@@ -20,8 +20,10 @@ from adit_core.client import (
     NotPossible,
     NotSignedIn,
     Picked,
+    Preview,
+    QueryPreview,
 )
-from adit_core.db import TokenScope
+from adit_core.db import Permission, TokenScope
 from adit_core.services.nodes import add_folder, add_server
 from adit_core.services.tokens import create_token
 from adit_core.services.users import create_user
@@ -298,6 +300,43 @@ def test_files_and_data_sets_are_uploaded_and_transferred(adit: AditClient, way:
     arrived = instances_in(tmp_path / "arrivals")
     assert len(arrived) == 5
     assert set(hashes(head).values()) <= set(arrived.values())
+
+
+def test_staff_look_ahead_at_jobs_that_wait_for_approval(
+    adit: AditClient, stack: RunningStack, way: Way, tmp_path: Path
+):
+    owner = create_user(stack.db, username="eve", password=None, needs_approval=True)
+    permissions = (Permission.TRANSFER, Permission.TRANSFER_UNPSEUDONYMIZED, Permission.QUERY)
+    group = make_group(stack.db, owner, permissions=permissions)
+    adit.set_node_access(group.id, way["source"], as_source=True, as_destination=False)
+    adit.set_node_access(group.id, way["destination"], as_source=False, as_destination=True)
+    token = create_token(
+        stack.db, owner, name="test", scopes=frozenset({TokenScope.READ, TokenScope.JOBS})
+    ).token
+    studies = adit.find_studies(way["source"], patient_id="00047*")
+
+    with AditClient(stack.stack.web_url, token) as eve:
+        transfer = eve.transfer(studies, **way)
+        query = eve.query([{"PatientID": "0004711"}], source=way["source"])
+        with pytest.raises(NotAllowed):
+            transfer.preview()
+    transfer, query = adit.job(transfer.id), adit.job(query.id)
+    whole, part, asked = transfer.preview(), transfer.preview([transfer.tasks()[0].id]), query.preview()
+
+    assert isinstance(whole, Preview)
+    assert isinstance(part, Preview)
+    assert isinstance(asked, QueryPreview)
+    assert (len(whole.studies), whole.instances) == (2, 5)
+    assert [study.study_instance_uid for study in part.studies] == [transfer.tasks()[0].study_instance_uid]
+    assert [row.asked for row in asked.rows] == [("PatientID",)]
+    assert {job.refresh().status for job in (transfer, query)} == {"UNVERIFIED"}
+    assert instances_in(tmp_path / "arrivals") == {}
+    transfer.verify().wait(timeout=120)
+    with pytest.raises(NotPossible):
+        transfer.preview()
+    sheet = pd.read_csv(transfer.export_series(tmp_path / "series.csv"), dtype=str)
+    assert set(sheet["State"]) == {"delivered"}
+    assert set(sheet["StudyInstanceUID"]) == {study.study_instance_uid for study in studies}
 
 
 def test_a_mass_transfer_finds_its_studies(adit: AditClient, way: Way, tmp_path: Path):

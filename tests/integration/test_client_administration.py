@@ -9,6 +9,7 @@ from adit_core.client import AditClient, InvalidRequest, NotAllowed, NotFound, N
 from adit_core.db import TokenScope, User
 from adit_core.db.secrets import new_key
 from adit_core.services.tokens import create_token
+from tests.rows import let_use_api
 from tests.web_process import PASSWORD, WebProcess, web_process
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(120)]
@@ -22,6 +23,7 @@ def web(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebProcess]:
 
 def client_of(web: WebProcess, user: User) -> AditClient:
     scopes = frozenset(TokenScope) if user.is_staff else frozenset({TokenScope.READ})
+    let_use_api(web.db, user)
     token = create_token(web.db, user, name="tests", scopes=scopes).token
     return AditClient(web.url, token)
 
@@ -55,11 +57,11 @@ def test_a_group_gets_members_permissions_and_nodes(adit: AditClient, web: WebPr
     adit.add_folder("Group folder", path="/group")
     group = adit.add_group("Neuro", ["query"])
 
-    adit.set_permissions(group.id, ["transfer", "view link table"])
+    adit.set_permissions(group.id, ["transfer batches", "view link table"])
     adit.add_member(group.id, bob.username)
     full = adit.set_node_access(group.id, "Group folder", as_source=True, as_destination=False)
 
-    assert (full.permissions, full.members) == (("transfer", "view link table"), (bob.username,))
+    assert (full.permissions, full.members) == (("transfer batches", "view link table"), (bob.username,))
     assert [(each.node, each.as_source, each.as_destination) for each in full.nodes] == [
         ("Group folder", True, False)
     ]

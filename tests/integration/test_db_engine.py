@@ -38,6 +38,7 @@ def test_constraints_have_the_names_that_later_migrations_use(database: Database
         assert inspector.get_pk_constraint("membership")["name"] == "pk_membership"
         assert {key["name"] for key in inspector.get_foreign_keys("job")} == {
             "fk_job_owner_id",
+            "fk_job_group_id",
             "fk_job_source_id",
             "fk_job_destination_id",
             "fk_job_project_id",

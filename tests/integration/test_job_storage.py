@@ -7,7 +7,7 @@ import py7zr
 import pytest
 from sqlmodel import select
 
-from adit_core.db import AuditEvent, Job, JobStatus, StorageForm, TransferOptions, User
+from adit_core.db import AuditEvent, Job, JobKind, JobStatus, StorageForm, TransferOptions, User
 from adit_core.db.engine import Database
 from adit_core.db.secrets import Keyring, new_key
 from adit_core.errors import InvalidInput
@@ -159,7 +159,9 @@ def test_a_preview_asks_what_the_job_would_write_to(way: Way) -> None:
     studies = picked(HEAD)
 
     def held(**asked: Any) -> int:
-        return preview_studies(way.db, way.request(project="", **asked), studies).held
+        return preview_studies(
+            way.db, way.request(project="", **asked), JobKind.SELECTIVE_TRANSFER, studies
+        ).held
 
     assert held() == 3
     assert held(archive_password=PASSWORD) == 0

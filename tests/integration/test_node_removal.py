@@ -3,7 +3,7 @@
 import pytest
 from sqlmodel import col, select
 
-from adit_core.db import AuditEvent, DicomNode, JobStatus, NodePolicy, Permission, User
+from adit_core.db import AuditEvent, DicomNode, JobKind, JobStatus, NodePolicy, Permission, User
 from adit_core.db.audit import AuditAction
 from adit_core.db.engine import Database
 from adit_core.errors import ActionNotPossible, InvalidInput, NotAllowed, NotFound
@@ -62,7 +62,9 @@ def test_a_node_with_jobs_is_retired_hidden_from_all_choices_and_named_by_its_jo
     assert [node.name for node in list_nodes(database)] == [source]
     for user in (ada, root):
         assert destination not in {node.name for node in usable_nodes(database, user, NodeRole.DESTINATION)}
-        assert destination not in {node.name for node in transfer_choices(database, user).destinations}
+        assert destination not in {
+            node.name for node in transfer_choices(database, user, JobKind.BATCH_TRANSFER).destinations
+        }
     assert [node.node for node in list_groups(database)[0].nodes] == [source]
     with pytest.raises(NotFound):
         get_node(database, destination)

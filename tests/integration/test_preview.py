@@ -62,7 +62,7 @@ class Way:
 
     def studies(self, *studies: PickedStudy, most: int = 50, **options: Any) -> TransferPreview:
         request = replace(self.request, options=TransferOptions(**options))
-        return preview_studies(self.db, request, studies, most=most)
+        return preview_studies(self.db, request, JobKind.SELECTIVE_TRANSFER, studies, most=most)
 
     def transfer(self, spec: StudySpec, *series: int) -> None:
         """Move series of a study, behind the back of all jobs."""
@@ -126,7 +126,7 @@ def test_conflicts_are_found(way: Way) -> None:
 def test_what_a_destination_never_takes_is_filtered(way: Way, tmp_path: Path) -> None:
     make_folder(way.db, "Volumes", path=str(tmp_path / "destination"), storage=StorageForm.NIFTI)
     request = replace(way.request, destination="Volumes")
-    preview = preview_studies(way.db, request, [picked(FIRST)])
+    preview = preview_studies(way.db, request, JobKind.SELECTIVE_TRANSFER, [picked(FIRST)])
     assert preview.filtered == {"modality SR has no images": 1}
     assert preview.instances == 2
 
@@ -230,7 +230,9 @@ def test_an_upload_is_previewed(way: Way, tmp_path: Path) -> None:
 def test_who_may_not_submit_it_may_not_preview_it(way: Way) -> None:
     stranger = make_user(way.db, "eve")
     with pytest.raises(NotAllowed):
-        preview_studies(way.db, replace(way.request, owner_id=stranger.id), [picked(FIRST)])
+        preview_studies(
+            way.db, replace(way.request, owner_id=stranger.id), JobKind.SELECTIVE_TRANSFER, [picked(FIRST)]
+        )
 
 
 def test_a_closed_node_is_not_asked(way: Way) -> None:
@@ -243,7 +245,7 @@ def test_a_closed_node_is_not_asked(way: Way) -> None:
 def test_a_destination_that_does_not_answer_is_asked_once(way: Way, dead_port: int) -> None:
     make_server(way.db, "DEAD", port=dead_port)
     request = replace(way.request, destination="DEAD")
-    preview = preview_studies(way.db, request, [picked(FIRST), picked(SECOND)])
+    preview = preview_studies(way.db, request, JobKind.SELECTIVE_TRANSFER, [picked(FIRST), picked(SECOND)])
     assert [study.held for study in preview.studies] == [None, None]
     assert (preview.instances, len(preview.notes)) == (6, 1)
     assert preview.notes[0].startswith("What the destination has already is not known.")

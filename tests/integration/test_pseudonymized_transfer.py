@@ -18,6 +18,7 @@ from adit_core.db import (
     AuditEvent,
     DicomNode,
     HeldInstance,
+    JobKind,
     JobStatus,
     Partition,
     PatientLink,
@@ -376,14 +377,14 @@ def test_a_preview_knows_what_is_there_under_its_new_names(
 ) -> None:
     load_source(orthanc_source, tmp_path, MIXED)
     picked = [PickedStudy(MIXED.patient_id, MIXED.study_instance_uid)]
-    before = preview_studies(way.db, way.request(), picked)
+    before = preview_studies(way.db, way.request(), JobKind.SELECTIVE_TRANSFER, picked)
     assert (before.instances, before.held) == (6, 0)
     assert before.filtered == {"modality SR is excluded": 1}
     with way.db.reading() as session:
         assert session.exec(select(PatientLink)).all() == [], "a preview writes nothing"
 
     way.run(way.submit(MIXED))
-    assert preview_studies(way.db, way.request(), picked).held == 4
+    assert preview_studies(way.db, way.request(), JobKind.SELECTIVE_TRANSFER, picked).held == 4
 
 
 def test_a_dry_run_tells_what_each_rule_does_and_changes_nothing(

@@ -43,7 +43,7 @@ from adit_core.services.text_sheet import SheetFormat
 from adit_core.services.transfer_request import TransferRequest
 from tests.fakes.launcher import FakeLauncher
 from tests.projects import make_project
-from tests.rows import allow, make_folder, make_group, make_server, make_user
+from tests.rows import TRANSFERS, allow, make_folder, make_group, make_server, make_user
 
 
 @pytest.fixture
@@ -158,7 +158,7 @@ def test_a_pseudonym_without_a_project_and_a_project_that_is_not_there_are_refus
 def test_who_may_use_a_project_needs_no_right_to_transfer_with_names(database: Database, staff: User) -> None:
     project = make_project(database)
     ada = make_user(database)
-    group = make_group(database, ada, permissions=(Permission.TRANSFER,))
+    group = make_group(database, ada, permissions=(*TRANSFERS,))
     for node, role in (("PACS", "as_source"), ("Export", "as_destination")):
         allow(database, group, get_node(database, node), **{role: True})
     with pytest.raises(NotAllowed, match="project Trial"):

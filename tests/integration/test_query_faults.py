@@ -157,13 +157,15 @@ def test_a_row_that_never_gets_an_answer_says_why(
     assert (job.status, job.message) == (JobStatus.WARNING, "1 of 5 rows failed.")
 
 
-def test_one_association_serves_all_chunks(database: Database, user: User, archive: Moody) -> None:
+def test_one_association_serves_a_chunk_and_ends_with_its_place(
+    database: Database, user: User, archive: Moody
+) -> None:
     job_id = ask(database, user, 45)
     job = perform(database, job_id)
     with database.reading() as session:
         tasks = [session.get_one(Task, task_id) for task_id in (1, 2, 3)]
     assert [len(task.rows) for task in tasks] == [20, 20, 5]
-    assert archive.associations == 1
+    assert archive.associations == 3
     assert (job.status, len(archive.asked)) == (JobStatus.SUCCESS, 45)
 
 

@@ -27,10 +27,13 @@ from tests.rows import make_server, make_user
 
 def test_what_a_group_permits_is_replaced_as_a_whole(database: Database):
     ada, root = make_user(database), make_user(database, "root", staff=True)
-    group = add_group(database, " Neuro ", {Permission.QUERY, Permission.TRANSFER}, actor=root)
+    group = add_group(database, " Neuro ", {Permission.QUERY, Permission.TRANSFER_BATCHES}, actor=root)
     add_member(database, group.id, "Ada")
 
-    assert (group.name, permissions_of(database, ada)) == ("Neuro", {Permission.QUERY, Permission.TRANSFER})
+    assert (group.name, permissions_of(database, ada)) == (
+        "Neuro",
+        {Permission.QUERY, Permission.TRANSFER_BATCHES},
+    )
     set_permissions(database, group.id, [Permission.VIEW_LINK_TABLE, Permission.VIEW_LINK_TABLE])
     assert permissions_of(database, ada) == {Permission.VIEW_LINK_TABLE}
     with database.reading() as session:

@@ -49,7 +49,7 @@ from adit_core.services.run_job import JobRun
 from adit_core.services.task_actions import delete_task, kill_task, refusals_of_task, reset_task
 from adit_core.settings import Settings
 from tests.fakes.launcher import FakeLauncher
-from tests.rows import allow, load, make_folder, make_group, make_job, make_user, told
+from tests.rows import TRANSFERS, allow, load, make_folder, make_group, make_job, make_user, told
 
 DELIVERED = TaskCounts(planned=1, delivered=1, sent=1, bytes_sent=1)
 
@@ -125,7 +125,7 @@ def ward(database: Database) -> Ward:
     owner = make_user(database, "ada")
     staff = make_user(database, "root", staff=True)
     job = make_job(database, studies=3, owner=owner)
-    granted = (Permission.TRANSFER, Permission.TRANSFER_UNPSEUDONYMIZED)
+    granted = (*TRANSFERS, Permission.TRANSFER_UNPSEUDONYMIZED)
     group = make_group(database, owner, permissions=granted)
     allow(database, group, load(database, DicomNode, job.source_id), as_source=True)
     allow(database, group, load(database, DicomNode, job.destination_id), as_destination=True)

@@ -40,7 +40,7 @@ from adit_core.services.progress import record_progress
 from adit_core.services.submit import submit_batch_transfer
 from adit_core.services.transfer_request import TransferRequest
 from tests.fakes.launcher import FakeLauncher
-from tests.rows import allow, load, make_folder, make_group, make_job, make_server, make_user, told
+from tests.rows import TRANSFERS, allow, load, make_folder, make_group, make_job, make_server, make_user, told
 
 BATCH = BatchFile(
     (
@@ -94,7 +94,7 @@ class Clinic:
 def clinic(database: Database) -> Clinic:
     user = make_user(database, "ada")
     pacs, folder = make_server(database), make_folder(database)
-    granted = (Permission.TRANSFER, Permission.TRANSFER_UNPSEUDONYMIZED)
+    granted = (*TRANSFERS, Permission.TRANSFER_UNPSEUDONYMIZED)
     group = make_group(database, user, permissions=granted)
     allow(database, group, pacs, as_source=True)
     allow(database, group, folder, as_destination=True)
@@ -120,7 +120,7 @@ def test_submitting_writes_the_job_with_its_tasks_and_has_it_run(clinic: Clinic)
 
 def test_studies_that_keep_the_patients_name_need_a_permission_of_their_own(clinic: Clinic) -> None:
     colleague = make_user(clinic.db, "bea")
-    group = make_group(clinic.db, colleague, permissions=(Permission.TRANSFER,))
+    group = make_group(clinic.db, colleague, permissions=(*TRANSFERS,))
     allow(clinic.db, group, clinic.pacs, as_source=True)
     allow(clinic.db, group, clinic.folder, as_destination=True)
     with pytest.raises(NotAllowed, match="permission to transfer unpseudonymized"):

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.client.schemas.actions import GlobalConcurrencyLimitUpdate, WorkPoolCreate
+from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.client.schemas.objects import State
 from prefect.settings import PREFECT_API_URL, PREFECT_SERVER_ANALYTICS_ENABLED, temporary_settings
 from prefect.states import Completed, Crashed, Running, Scheduled
@@ -156,20 +156,6 @@ def test_a_flow_run_that_is_abandoned_takes_up_no_place_any_more(
     assert state_of(server, flow_run_id) == "CRASHED"
 
 
-def test_limits_are_created_corrected_and_switched_on(
-    server: SyncPrefectClient, launcher: PrefectLauncher
-) -> None:
-    def limits() -> dict[str, tuple[int, bool]]:
-        return {limit.name: (limit.limit, limit.active) for limit in server.read_global_concurrency_limits()}
-
-    launcher.set_limits({"node-1": 2, "node-2": 3})
-    assert limits() == {"node-1": (2, True), "node-2": (3, True)}
-
-    server.update_global_concurrency_limit("node-2", GlobalConcurrencyLimitUpdate(active=False))
-    launcher.set_limits({"node-1": 5, "node-2": 3})
-    assert limits() == {"node-1": (5, True), "node-2": (3, True)}
-
-
 def test_a_missing_deployment_is_named(
     server: SyncPrefectClient, launcher: PrefectLauncher, job_id: int
 ) -> None:
@@ -194,7 +180,7 @@ def test_a_server_that_refuses_is_named(server: SyncPrefectClient) -> None:
         temporary_settings({PREFECT_API_URL: f"{PREFECT_API_URL.value()}/nowhere"}),
         pytest.raises(SchedulerUnavailable, match="answered with status 404"),
     ):
-        PrefectLauncher().set_limits({"node-1": 1})
+        PrefectLauncher().is_awaited(UNKNOWN_RUN)
 
 
 def test_no_server_is_started_where_none_is_named() -> None:

@@ -126,6 +126,8 @@ IN_SOMEBODYS_NAME = frozenset({"user", "principal", "owner_id", "actor", "reques
 """What a service calls those in whose name it acts."""
 
 NOT_IN_THE_TABLE: Mapping[str, str] = {
+    "active_group.active_group_of": "tells of rights",
+    "active_group.groups_of_user": "tells of rights",
     "identities.list_identities": "asks about an account, whoever asks",
     "job_access.asker": "tells of rights",
     "live_search.LiveSearch": "calls search.find_studies",

@@ -23,7 +23,7 @@ from adit_core.services.node_health import (
     record_busy,
     record_failure,
     take_probe,
-    widths,
+    width,
 )
 from adit_core.services.node_policies import change_policy, get_policy
 from adit_core.services.pace import Pace
@@ -138,40 +138,36 @@ def test_no_prober_has_longer_because_the_clock_was_put_back(database: Database,
     assert take_probe(database, node.id, prober="task 2", now=TUESDAY_NOON - timedelta(hours=1))
 
 
+def width_at(database: Database, node: DicomNode, moment: datetime) -> int:
+    with database.reading() as session:
+        health = session.get(NodeHealth, node.id)
+    return width(node, health, moment)
+
+
 def test_a_node_that_was_busy_is_not_so_for_longer_because_the_clock_was_put_back(
     database: Database, node: DicomNode
 ) -> None:
     back = TUESDAY_NOON - timedelta(hours=1)
     record_busy(database, node, began=TUESDAY_NOON - SECOND, now=TUESDAY_NOON)
-    assert widths(database, [node], back)[node.id] == 8
+    assert width_at(database, node, back) == 8
     record_busy(database, node, began=back, now=back + SECOND)
-    assert widths(database, [node], back + SECOND)[node.id] == 4
+    assert width_at(database, node, back + SECOND) == 4
 
 
 def test_a_busy_node_gets_half_of_the_studies_and_more_with_time(database: Database, node: DicomNode) -> None:
-    def width(seconds: float) -> int:
-        return widths(database, [node], TUESDAY_NOON + timedelta(seconds=seconds))[node.id]
+    def allowed(seconds: float) -> int:
+        return width_at(database, node, TUESDAY_NOON + timedelta(seconds=seconds))
 
-    assert width(0) == 8
+    assert allowed(0) == 8
     record_busy(database, node, began=TUESDAY_NOON - SECOND, now=TUESDAY_NOON)
     record_busy(database, node, began=TUESDAY_NOON - SECOND, now=TUESDAY_NOON)  # of the same burst
-    assert [width(0), width(29), width(30), width(60), width(1000)] == [4, 4, 5, 6, 8]
+    assert [allowed(seconds) for seconds in (0, 29, 30, 60, 1000)] == [4, 4, 5, 6, 8]
     record_busy(database, node, began=TUESDAY_NOON + 60 * SECOND, now=TUESDAY_NOON + 61 * SECOND)
-    assert width(61) == 3
+    assert allowed(61) == 3
     for number in range(5):
         moment = TUESDAY_NOON + (70 + number) * SECOND
         record_busy(database, node, began=moment - SECOND / 2, now=moment)
-    assert width(75) == 1
-
-
-def test_the_scheduler_is_told_how_much_a_busy_node_copes_with(database: Database) -> None:
-    job = make_job(database)
-    source = load(database, DicomNode, job.source_id)
-    now = datetime.now(UTC)
-    record_busy(database, source, began=now, now=now)
-    launcher = FakeLauncher()
-    reconcile(database, launcher, lease=60)
-    assert launcher.limits == {f"node-{job.source_id}": 1, f"node-{job.destination_id}": 2}
+    assert allowed(75) == 1
 
 
 class FakeTime:

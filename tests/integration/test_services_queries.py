@@ -40,7 +40,7 @@ from deployments.demo.studies import write_study
 from tests.factories import ct_study, instances_in, mixed_study
 from tests.fakes.launcher import FakeLauncher
 from tests.queries import answers, perform, query_of, submit
-from tests.rows import allow, load, make_folder, make_group, make_server, make_user, told
+from tests.rows import TRANSFERS, allow, load, make_folder, make_group, make_server, make_user, told
 from tests.servers import OrthancServer
 
 P1, P2 = {"PatientID": "0001", "Pseudonym": "Lion"}, {"PatientID": "P2", "Pseudonym": "Zebra"}
@@ -114,7 +114,7 @@ def test_a_task_has_20_to_50_rows(database: Database, user: User, rows: int, siz
 def test_asking_needs_a_permission_and_the_node(database: Database, user: User, pacs: DicomNode) -> None:
     stranger, guest = make_user(database, "stranger"), make_user(database, "guest")
     make_group(database, stranger, permissions=(Permission.QUERY,))
-    allow(database, make_group(database, guest, permissions=(Permission.TRANSFER,)), pacs, as_source=True)
+    allow(database, make_group(database, guest, permissions=(*TRANSFERS,)), pacs, as_source=True)
 
     with pytest.raises(NotAllowed, match="PACS as a source"):
         submit(database, stranger, P1)

@@ -14,12 +14,13 @@ from adit_core.services.tokens import (
     list_tokens,
     revoke_token,
 )
-from tests.rows import make_user
+from tests.rows import let_use_api, make_user
 
 READ = frozenset({TokenScope.READ})
 
 
 def _make(db: Database, user: User, **fields):
+    let_use_api(db, user)
     return create_token(db, user, **{"name": "notebook", "scopes": READ, **fields})
 
 

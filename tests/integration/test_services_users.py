@@ -122,13 +122,13 @@ def test_users_are_listed_by_name(database: Database):
 def test_the_permissions_of_all_groups_add_up(database: Database):
     alice = create_user(database, username="alice", password=None)
     bob = create_user(database, username="bob", password=None)
-    add_to_group(database, "alice", "research", frozenset({Permission.TRANSFER}))
-    add_to_group(database, "alice", "research", frozenset({Permission.TRANSFER, Permission.DICOMWEB_QUERY}))
+    add_to_group(database, "alice", "research", frozenset({Permission.UPLOAD}))
+    add_to_group(database, "alice", "research", frozenset({Permission.UPLOAD, Permission.DICOMWEB_QUERY}))
     add_to_group(database, "alice", "clinic", frozenset({Permission.PROCESS_URGENTLY}))
     add_to_group(database, "bob", "clinic")
 
     assert permissions_of(database, alice) == {
-        Permission.TRANSFER,
+        Permission.UPLOAD,
         Permission.DICOMWEB_QUERY,
         Permission.PROCESS_URGENTLY,
     }

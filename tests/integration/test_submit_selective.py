@@ -11,14 +11,14 @@ from adit_core.errors import InvalidInput, NotAllowed
 from adit_core.services.submit_selective import MOST_STUDIES, PickedStudy, submit_selective_transfer
 from adit_core.services.transfer_request import TransferRequest
 from tests.fakes.launcher import FakeLauncher
-from tests.rows import allow, load, make_folder, make_group, make_server, make_user
+from tests.rows import TRANSFERS, allow, load, make_folder, make_group, make_server, make_user
 
 
 @pytest.fixture
 def request_of_ada(database: Database) -> TransferRequest:
     """What Ada asks for, who may transfer from the PACS to a folder."""
     user = make_user(database)
-    granted = (Permission.TRANSFER, Permission.TRANSFER_UNPSEUDONYMIZED)
+    granted = (*TRANSFERS, Permission.TRANSFER_UNPSEUDONYMIZED)
     group = make_group(database, user, permissions=granted)
     allow(database, group, make_server(database), as_source=True)
     allow(database, group, make_folder(database), as_destination=True)

@@ -33,7 +33,7 @@ from deployments.demo.specs import Form, SeriesSpec
 from deployments.demo.studies import write_study
 from tests.factories import ct_study, instances_in, study
 from tests.fakes.launcher import FakeLauncher
-from tests.rows import allow, load, make_folder, make_group, make_user
+from tests.rows import TRANSFERS, allow, load, make_folder, make_group, make_user
 
 LIMITS = UploadLimits(total_bytes=10 << 20, files=100)
 KEEP = timedelta(days=7)
@@ -49,7 +49,7 @@ def ada(database: Database, tmp_path: Path) -> User:
     user = make_user(database)
     (tmp_path / "arrivals").mkdir()
     node = make_folder(database, path=str(tmp_path / "arrivals"))
-    granted = (Permission.TRANSFER, Permission.TRANSFER_UNPSEUDONYMIZED)
+    granted = (*TRANSFERS, Permission.TRANSFER_UNPSEUDONYMIZED)
     allow(database, make_group(database, user, permissions=granted), node, as_destination=True)
     return user
 

@@ -155,6 +155,7 @@ def sheet(folder: Path) -> Path:
 Call = Callable[[AditClient, Path], Any]
 CALLS: Mapping[str, Call] = {
     "me": lambda adit, _: adit.me(),
+    "choose_group": lambda adit, _: adit.choose_group("Neuro"),
     "nodes": lambda adit, _: adit.nodes(),
     "check_node": lambda adit, _: adit.check_node("PACS", move_destination="ADIT", web_url="https://x"),
     "tokens": lambda adit, _: adit.tokens(all_users=True),
@@ -209,6 +210,7 @@ CALLS: Mapping[str, Call] = {
     "Job.wait": lambda adit, _: job(adit).wait(timeout=10),
     "Job.tasks": lambda adit, _: job(adit).tasks(status="FAILURE"),
     "Job.series": lambda adit, _: job(adit).series(status="FAILURE"),
+    "Job.export_series": lambda adit, folder: job(adit).export_series(folder / "series.xlsx"),
     "Job.history": lambda adit, _: job(adit).history(task=1),
     "Job.results": lambda adit, _: job(adit).results(status="FOUND"),
     "Job.export": lambda adit, folder: job(adit).export(folder / "results.csv"),
@@ -218,6 +220,7 @@ CALLS: Mapping[str, Call] = {
     "Job.restart": lambda adit, _: job(adit).restart(),
     "Job.search_again": lambda adit, _: job(adit).search_again(),
     "Job.make_urgent": lambda adit, _: job(adit).make_urgent(),
+    "Job.preview": lambda adit, _: job(adit).preview([1]),
     "Job.verify": lambda adit, _: job(adit).verify([1]),
     "Job.delete": lambda adit, _: job(adit).delete(),
     "task": lambda adit, _: adit.task(1),
@@ -257,7 +260,7 @@ CALLS: Mapping[str, Call] = {
     "group": lambda adit, _: adit.group(1),
     "add_group": lambda adit, _: adit.add_group("Neuro", ["query"]),
     "remove_group": lambda adit, _: adit.remove_group(1),
-    "set_permissions": lambda adit, _: adit.set_permissions(1, ["transfer"]),
+    "set_permissions": lambda adit, _: adit.set_permissions(1, ["transfer batches"]),
     "add_member": lambda adit, _: adit.add_member(1, "ada"),
     "remove_member": lambda adit, _: adit.remove_member(1, "ada"),
     "set_node_access": lambda adit, _: adit.set_node_access(1, "PACS", as_source=True, as_destination=False),

@@ -32,6 +32,7 @@ def job_view(counts: TaskCounts = NOTHING_YET, **changes) -> JobView:
         kind=JobKind.BATCH_TRANSFER,
         name="",
         owner="ada",
+        group="",
         source="PACS",
         destination="Export",
         options=TransferOptions(),

@@ -10,20 +10,23 @@ from typing import Any
 
 import pytest
 from pydicom.dataset import Dataset
+from pydicom.uid import UID
 from pynetdicom import build_context, evt
 from pynetdicom.events import Event
 
 from adit_core.dicom.dimse import DimseDestination, DimseSearcher, DimseSource, echo
+from adit_core.dicom.fuzzy_find import DimseFuzzySearcher
 from adit_core.dicom.move import DirectMove
 from adit_core.dicom.node import ConnectionProfile, ServerNode
 from adit_core.dicom.ports import RetrieveRequest, SeriesPart
-from adit_core.dicom.query import InstanceResult, StudyQuery
+from adit_core.dicom.query import AttributeQuery, InstanceResult, Level, StudyQuery
 from adit_core.dicom.references import InstanceReference
 from adit_core.errors import AditError
+from tests.fakes.damage import mutated
 from tests.fakes.peer import Conversation, FakePeer, PeerGone
 from tests.fakes.ports import CT, EXPLICIT, SERIES, STUDY, RecordingInlet, instance
+from tests.fakes.provider import data_set, provider
 from tests.fakes.recorder import pdus_of, recording
-from tests.unit.test_dimse_pynetdicom import data_set, provider
 
 DATA_PDU = 4
 ROUNDS = 100
@@ -38,6 +41,11 @@ GET = RetrieveRequest(
 def find(node: ServerNode) -> None:
     with DimseSearcher(node) as searcher:
         list(searcher.find_studies(StudyQuery()))
+
+
+def find_alike(node: ServerNode) -> None:
+    with DimseFuzzySearcher(node) as searcher:
+        list(searcher.find_data_sets(AttributeQuery(Level.STUDY, {"PatientName": "Doe"}, is_fuzzy=True)))
 
 
 def get(node: ServerNode) -> None:
@@ -59,6 +67,7 @@ def move(node: ServerNode) -> None:
 OPERATIONS: dict[str, Callable[[ServerNode], object]] = {
     "echo": echo,
     "find": find,
+    "find alike": find_alike,
     "get": get,
     "move": move,
     "store": store,
@@ -77,6 +86,10 @@ def got(_event: Event) -> Iterator[Any]:
     yield 2
     for number in (1, 2):
         yield 0xFF00, data_set(number, EXPLICIT, size=24)
+
+
+def agreed(event: Any) -> dict[UID, bytes]:
+    return dict.fromkeys(event.app_info, b"\0\0\1")
 
 
 @dataclass(frozen=True)
@@ -103,6 +116,7 @@ def answers() -> dict[str, Answers]:
             evt.EVT_C_GET: got,
             evt.EVT_C_MOVE: moved,
             evt.EVT_C_STORE: lambda _: 0x0000,
+            evt.EVT_SOP_EXTENDED: agreed,
         }
         for name, act in OPERATIONS.items():
             with provider(handlers) as node, recording(node.port) as kept:
@@ -110,30 +124,6 @@ def answers() -> dict[str, Answers]:
             negotiation, *messages = pdus_of(kept.answered)
             recorded[name] = Answers(negotiation, b"".join(each for each in messages if each[0] == DATA_PDU))
     return recorded
-
-
-def mutated(data: bytes, random: Random) -> bytes:
-    """Return `data` with one to three damages."""
-    for _ in range(random.randint(1, 3)):
-        at = random.randrange(len(data))
-        before, hit, behind = data[:at], data[at : at + random.randint(1, 40)], data[at + 1 :]
-        match random.randrange(7):
-            case 0:
-                data = before + bytes([data[at] ^ 1 << random.randrange(8)]) + behind
-            case 1:
-                data = before + random.choice((b"\x00", b"\x01", b"\x7f", b"\xff")) + behind
-            case 2:
-                data = before + data[at + len(hit) :]
-            case 3:
-                data = before + hit + data[at:]
-            case 4:
-                data = before + random.randbytes(random.randint(1, 12)) + data[at:]
-            case 5:
-                data = before + b"\xff\xff\xff\xff" + data[at + 4 :]
-            case _:
-                data = before
-        data = data or b"\x00"
-    return data
 
 
 def drain(peer: Conversation) -> None:

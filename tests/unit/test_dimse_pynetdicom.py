@@ -1,56 +1,24 @@
 """pynetdicom as the peer, in both directions: what it sent is what arrives, down to the last byte."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import replace
 from random import Random
 from threading import Event as Flag
 from typing import Any
 
 import pytest
-from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.encaps import encapsulate
-from pydicom.uid import UID
-from pynetdicom import AE, evt
+from pydicom.dataset import Dataset
+from pynetdicom import evt
 from pynetdicom.dsutils import encode as encode_data_set
 from pynetdicom.events import Event
 
 from adit_core.dicom.dimse import DimseDestination, DimseSearcher, DimseSource, echo
-from adit_core.dicom.node import ConnectionProfile, ServerNode
 from adit_core.dicom.ports import Delivery, InstanceHeader, RetrieveRequest, SeriesPart
 from adit_core.dicom.query import InstanceResult, StudyQuery
 from adit_core.dicom.references import InstanceReference
 from adit_core.errors import AssociationRejected
-from tests.fakes.ports import CT, EXPLICIT, IMPLICIT, J2K, MR, SERIES, STUDY, RecordingInlet, instance
-
-VERIFICATION = "1.2.840.10008.1.1"
-FIND, MOVE, GET = (f"1.2.840.10008.5.1.4.1.2.2.{service}" for service in (1, 2, 3))
-SYNTAXES = (EXPLICIT, IMPLICIT, J2K)
-
-
-@contextmanager
-def provider(
-    handlers: dict[evt.EventType, Callable[[Event], Any]], *, maximum_pdu_size: int = 16382
-) -> Iterator[ServerNode]:
-    """Run an application entity of pynetdicom."""
-    entity = AE("PYNETDICOM")
-    entity.maximum_pdu_size = maximum_pdu_size
-    entity.require_called_aet = True
-    for sop_class in (CT, MR):
-        for syntax in SYNTAXES:
-            entity.add_supported_context(sop_class, syntax, scu_role=True, scp_role=True)
-    for sop_class in (VERIFICATION, FIND, MOVE, GET):
-        entity.add_supported_context(sop_class, [EXPLICIT, IMPLICIT])
-    server = entity.start_server(("127.0.0.1", 0), block=False, evt_handlers=list(handlers.items()))
-    assert server is not None
-    assert server.socket is not None
-    try:
-        port = server.socket.getsockname()[1]
-        yield ServerNode(
-            "pynetdicom", "PYNETDICOM", "127.0.0.1", port, profile=ConnectionProfile(silence_timeout=20)
-        )
-    finally:
-        server.shutdown()
+from tests.fakes.ports import CT, MR, SERIES, STUDY, RecordingInlet, instance
+from tests.fakes.provider import SYNTAXES, data_set, provider
 
 
 def header_of(event: Event) -> InstanceHeader:
@@ -59,23 +27,6 @@ def header_of(event: Event) -> InstanceHeader:
     return InstanceHeader(
         request.AffectedSOPClassUID, request.AffectedSOPInstanceUID, event.context.transfer_syntax
     )
-
-
-def data_set(number: int, syntax: str, size: int = 64) -> Dataset:
-    """Return a CT image with random pixels; of a compressed one, in a single item."""
-    image = Dataset()
-    image.SOPClassUID = CT
-    image.SOPInstanceUID = f"1.2.3.1.{number}"
-    image.PatientName = "Doe^Jane"
-    image.Rows = image.Columns = size
-    image.BitsAllocated = 16
-    pixels = Random(number).randbytes(size * size * 2)
-    image.PixelData = encapsulate([pixels]) if syntax == J2K else pixels
-    image["PixelData"].VR = "OB" if syntax == J2K else "OW"
-    image["PixelData"].is_undefined_length = syntax == J2K
-    image.file_meta = FileMetaDataset()
-    image.file_meta.TransferSyntaxUID = UID(syntax)
-    return image
 
 
 def encoded(image: Dataset) -> bytes:

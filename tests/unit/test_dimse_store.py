@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -20,10 +21,12 @@ from adit_core.errors import (
     PeerTimeout,
     ProtocolError,
 )
-from tests.fakes.peer import IMPATIENT, Conversation, FakePeer, PeerGone, Received, encode
+from tests.fakes.peer import C_STORE_RQ, IMPATIENT, Conversation, FakePeer, PeerGone, Received, encode
 from tests.fakes.ports import CT, EXPLICIT, J2K, MR, SERIES, STUDY, MemoryInstance, instance
+from tests.fault_proxy import FaultProxy
 
 DATA = bytes(range(256)) * 400
+STUDY_ROOT_FIND = "1.2.840.10008.5.1.4.1.2.2.1"
 
 
 class Archive:
@@ -184,6 +187,96 @@ def test_expected_classes_are_proposed_from_the_beginning():
         destination.expect(expected(MR, CT, "no UID"))
         list(destination.deliver([instance("1.2.1", DATA), instance("1.2.2", DATA, sop_class=MR)]))
     assert len(fake.conversations) == 1
+
+
+class AskedArchive(Archive):
+    """Takes instances, and answers a C-FIND with what it has taken."""
+
+    def __call__(self, peer: Conversation) -> None:
+        peer.accept(refuse=self.refuse)
+        while True:
+            try:
+                message = peer.receive()
+            except PeerGone:
+                peer.send_raw(b"\x06\0\0\0\0\x04\0\0\0\0")
+                return
+            if message.command.CommandField == C_STORE_RQ:
+                uid = message.command.AffectedSOPInstanceUID
+                self.taken.append(message)
+                peer.respond(message, 0, AffectedSOPInstanceUID=uid)
+                continue
+            for uid in self.uids():
+                found = encode(
+                    StudyInstanceUID=STUDY.study_instance_uid,
+                    SeriesInstanceUID=SERIES.series_instance_uid,
+                    SOPInstanceUID=uid,
+                )
+                peer.respond(message, 0xFF00, found)
+            peer.respond(message, 0)
+
+
+def ask_deliver_ask(destination: DimseDestination) -> list[frozenset[str] | None]:
+    destination.expect(expected(CT))
+    before = destination.held(STUDY, [SERIES])
+    assert list(destination.deliver([instance("1.2.1", DATA)])) == [Delivery("1.2.1")]
+    return [before, destination.held(STUDY, [SERIES])]
+
+
+def test_questions_and_instances_go_over_the_same_association():
+    archive = AskedArchive()
+    with FakePeer(archive) as fake, DimseDestination(fake.node()) as destination:
+        assert ask_deliver_ask(destination) == [frozenset(), frozenset({"1.2.1"})]
+        more = list(destination.deliver([instance("1.2.2", DATA, sop_class=MR)]))
+        assert more == [Delivery("1.2.2")]
+        assert destination.held(STUDY, [SERIES]) == {"1.2.1", "1.2.2"}
+    assert len(fake.conversations) == 2  # the second one for a class that was not expected
+    assert archive.uids() == ["1.2.1", "1.2.2"]
+
+
+def reject_mixtures(archive: AskedArchive) -> Callable[[Conversation], None]:
+    """Return a script of an archive that rejects associations with several purposes."""
+
+    def script(peer: Conversation) -> None:
+        request = peer.read_request()
+        classes = {context.abstract_syntax for context in request.presentation_context}
+        if len(classes) > 1:
+            peer.send_raw(bytes((3, 0, 0, 0, 0, 4, 0, 1, 1, 1)))
+            return
+        peer.read_request = lambda: request
+        archive(peer)
+
+    return script
+
+
+def refuse_one_of_a_mixture(archive: AskedArchive, refused: str) -> Callable[[Conversation], None]:
+    """Return a script of an archive that accepts only one of two purposes of an association."""
+
+    def script(peer: Conversation) -> None:
+        request = peer.read_request()
+        classes = {str(context.abstract_syntax) for context in request.presentation_context}
+        peer.read_request = lambda: request
+        archive.refuse = lambda sop_class, _syntax: len(classes) > 1 and sop_class == refused
+        archive(peer)
+
+    return script
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        pytest.param(reject_mixtures, id="rejected"),
+        pytest.param(lambda archive: refuse_one_of_a_mixture(archive, STUDY_ROOT_FIND), id="no questions"),
+        pytest.param(lambda archive: refuse_one_of_a_mixture(archive, CT), id="no instances"),
+    ],
+)
+def test_archive_that_minds_both_over_one_association_gets_one_after_the_other(
+    script: Callable[[AskedArchive], Callable[[Conversation], None]],
+):
+    archive = AskedArchive()
+    with FakePeer(script(archive)) as fake, FaultProxy(fake.node().port) as network:
+        with DimseDestination(replace(fake.node(), port=network.port)) as destination:
+            assert ask_deliver_ask(destination) == [frozenset(), frozenset({"1.2.1"})]
+        assert network.most_open == 1
 
 
 def test_never_more_contexts_are_proposed_than_fit():

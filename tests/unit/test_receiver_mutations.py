@@ -22,6 +22,7 @@ from pydicom.uid import UID
 from pynetdicom import AE
 
 from adit_core.dicom.node import ConnectionProfile
+from tests.fakes.damage import mutated
 from tests.fakes.ports import CT, EXPLICIT, MR
 from tests.fakes.recorder import pdus_of, recording
 from tests.fakes.sender import (
@@ -34,7 +35,6 @@ from tests.fakes.sender import (
     data_set,
     running_receiver,
 )
-from tests.unit.test_dimse_mutations import mutated
 
 ROUNDS = 300
 HASTY = ConnectionProfile(connect_timeout=0.5, silence_timeout=0.5)

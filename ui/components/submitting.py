@@ -6,10 +6,13 @@ the second click finds the job of the first.
 """
 
 import hashlib
+import hmac
+import secrets
 from collections.abc import Callable
 from uuid import uuid4
 
 import streamlit as st
+from pydantic_core import to_json
 
 from adit_core.db.engine import Database
 from adit_core.services.once import OnceKey, submit_once
@@ -18,15 +21,16 @@ from ui.session import note_activity
 _FORM = "form"
 """In the state of the browser's session: the name of what is being filled in."""
 _SUBMITTED = "submitted"
+_KEY = secrets.token_bytes(32)
+"""Of the fingerprints, which live no longer than the sessions of browsers, and so than this process."""
 
 
 def fingerprint(*parts: object) -> str:
-    """Return what differs where the parts do; they are values that tell all of themselves as text."""
-    digest = hashlib.sha256()
-    for part in parts:
-        digest.update(part if isinstance(part, bytes) else repr(part).encode())
-        digest.update(b"\0")
-    return digest.hexdigest()
+    """Return what differs where the parts do, also in the passwords that they do not show.
+
+    It is kept with the job. Without the key, nobody finds out a password by trying.
+    """
+    return hmac.new(_KEY, to_json(parts, bytes_mode="base64"), hashlib.sha256).hexdigest()
 
 
 def offer_submission(

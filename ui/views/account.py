@@ -1,10 +1,11 @@
-"""One's own account: password, tokens, notifications, time zone and sessions."""
+"""One's own account: password, tokens, the active group, notifications, time zone and sessions."""
 
 from zoneinfo import available_timezones
 
 import streamlit as st
 
 from adit_core.api.wiring import connected
+from adit_core.services.active_group import active_group_of, choose_active_group, groups_of_user
 from adit_core.services.own_account import SessionView, end_other_sessions, end_session, list_sessions
 from adit_core.services.sessions import Principal, SessionLimits
 from adit_core.services.users import UserChanges, change_user
@@ -26,19 +27,45 @@ def show(principal: Principal) -> None:
     role = "staff" if user.is_staff else "user"
     st.caption(verbatim(" · ".join(filter(None, (user.username, user.full_name, role)))))
     tell_where_managed(connected().database, user)
-    password, tokens, notifications, time_zone, sessions = st.tabs(
-        ["Password", "Tokens", "Notifications", "Time zone", "Sessions"]
+    password, tokens, group, notifications, time_zone, sessions = st.tabs(
+        ["Password", "Tokens", "Group", "Notifications", "Time zone", "Sessions"]
     )
     with password:
         offer_password(principal)
     with tokens:
         show_tokens(principal)
+    with group:
+        _offer_group(principal)
     with notifications:
         _offer_notifications(principal)
     with time_zone:
         _offer_time_zone(principal)
     with sessions:
         _show_sessions(principal)
+
+
+def _offer_group(principal: Principal) -> None:
+    db, user = connected().database, principal.user
+    groups = groups_of_user(db, user)
+    if not groups:
+        st.caption("You are in no group. Administrators can add you to one.")
+        return
+    names = ["", *groups]
+    with st.form("group", border=False):
+        chosen = st.selectbox(
+            "Work for",
+            names,
+            names.index(active_group_of(db, user)),
+            format_func=lambda name: name or "All my groups together",
+            help="Only what this group may do, with its nodes and projects, is yours then; here and by your "
+            "tokens. Your jobs tell which group they are for."
+            + (" As staff you may do everything all the same." if user.is_staff else ""),
+        )
+        saved = st.form_submit_button("Save group", type="primary")
+    if saved:
+        with problems_by_label(_LABELS):
+            choose_active_group(db, user, chosen, address=address())
+            say_done(f"You work for {chosen or 'all your groups together'} from now on.")
 
 
 def _offer_notifications(principal: Principal) -> None:

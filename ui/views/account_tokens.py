@@ -5,7 +5,8 @@ from datetime import timedelta
 import streamlit as st
 
 from adit_core.api.wiring import connected
-from adit_core.db import TokenScope
+from adit_core.db import Permission, TokenScope
+from adit_core.services.rights import has_permission
 from adit_core.services.sessions import Principal
 from adit_core.services.tokens import TokenState, TokenView, create_token, list_tokens, revoke_token
 from ui.components.forms import problems_by_label
@@ -21,7 +22,14 @@ _DAYS = {30: "30 days", 90: "90 days", 365: "1 year", 1095: "3 years", 0: "Until
 
 def show_tokens(principal: Principal) -> None:
     """Show the form that makes a token, the token that was just made, and all tokens of the user."""
-    _offer_new(principal)
+    if has_permission(connected().database, principal.user, Permission.USE_API):
+        _offer_new(principal)
+    else:
+        st.info(
+            "Your group may not use the API, so you can make no tokens, and those that you have are refused. "
+            "An administrator can change that.",
+            icon=":material/lock:",
+        )
     tokens = list_tokens(connected().database, principal.user)
     if not tokens:
         st.caption("You have no tokens yet. Programs and notebooks need one to use the API in your name.")

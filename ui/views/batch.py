@@ -6,7 +6,7 @@ from dataclasses import replace
 import streamlit as st
 
 from adit_core.api.wiring import Wiring, connected
-from adit_core.db import User
+from adit_core.db import JobKind, User
 from adit_core.db.engine import Database
 from adit_core.errors import InputProblem, InvalidInput
 from adit_core.services.batch_file import COLUMNS, BatchFile, batch_of_sheet
@@ -40,7 +40,7 @@ def show(principal: Principal, *, open_job: Callable[[int], None]) -> None:
     """Show the form; `open_job` goes to the page of the job that was submitted."""
     st.title("Batch transfer", anchor=False)
     wiring, user = connected(), principal.user
-    choices = transfer_choices(wiring.database, user)
+    choices = transfer_choices(wiring.database, user, JobKind.BATCH_TRANSFER)
     file_part = st.container()
     with file_part:
         draft = _chosen_sheet(wiring.database, user)

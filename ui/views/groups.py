@@ -28,8 +28,13 @@ from ui.session import signed_in
 
 _REMOVE = "remove group"
 _MEANINGS = {
-    Permission.TRANSFER: "submit transfers",
+    Permission.TRANSFER_SELECTED: "transfer studies that they pick from what is found",
+    Permission.TRANSFER_BATCHES: "transfer the studies that a spreadsheet lists",
+    Permission.TRANSFER_MASSES: "transfer whatever a range of days and filters choose",
+    Permission.UPLOAD: "bring DICOM files and have them transferred",
     Permission.QUERY: "ask archives about the rows of a spreadsheet",
+    Permission.CONVERT_TO_NIFTI: "have folders get NIfTI volumes, and retrieve them through the proxy",
+    Permission.MAKE_ARCHIVES: "have folders get encrypted archives",
     Permission.PROCESS_URGENTLY: "let jobs pass others",
     Permission.TRANSFER_UNPSEUDONYMIZED: "transfer with the patients' names",
     Permission.VIEW_LINK_TABLE: "see who was who in a project",
@@ -37,6 +42,7 @@ _MEANINGS = {
     Permission.DICOMWEB_QUERY: "query through the DICOMweb proxy",
     Permission.DICOMWEB_RETRIEVE: "retrieve through the DICOMweb proxy",
     Permission.DICOMWEB_STORE: "store through the DICOMweb proxy",
+    Permission.USE_API: "make tokens, and use the API and the DICOMweb proxy by them",
 }
 
 

@@ -133,7 +133,7 @@ def _facts(job: JobView) -> str:
         *([f"in the encrypted archive `{job.archive_file}`"] if job.archive_file else []),
         *(["as NIfTI volumes"] if options.as_nifti else []),
         *([f"trial protocol {verbatim(trial)}"] if trial else []),
-        f"by {verbatim(job.owner)}",
+        f"by {verbatim(job.owner)}" + (f" for {verbatim(job.group)}" if job.group else ""),
         *(["urgent"] if job.urgent else []),
         f"created {moment(job.created_at)}",
         *([f"started {moment(job.started_at)}"] if job.started_at else []),

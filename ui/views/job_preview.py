@@ -20,7 +20,7 @@ def offer_job_preview(wiring: Wiring, user: User, job: JobView, chosen: Collecti
     offer_preview(
         "Preview",
         fingerprint("job", job.id, sorted(chosen)),
-        lambda: preview_job(wiring.database, user, job.id, task_ids=chosen, address=address()),
+        lambda: preview_job(wiring.database, user, job.id, task_ids=chosen or None, address=address()),
         help=(
             f"Asks the nodes about up to {MOST_STUDIES} studies, of what is chosen if anything is; of a "
             "query, tells what it asks. Nothing is transferred."

@@ -63,7 +63,7 @@ def offer_transfer(db: Database, user: User, job: JobView, open_batch: Callable[
 
     `open_batch` goes there.
     """
-    if job.status in OPEN_JOBS or not has_permission(db, user, Permission.TRANSFER):
+    if job.status in OPEN_JOBS or not has_permission(db, user, Permission.TRANSFER_BATCHES):
         return
     found = count_outcomes(db, user, job.id).get(RowStatus.FOUND, 0)
     if st.button(

@@ -7,7 +7,7 @@ from datetime import date
 import streamlit as st
 
 from adit_core.api.wiring import Wiring, connected
-from adit_core.db import MassTransferOptions, Partition, User
+from adit_core.db import JobKind, MassTransferOptions, Partition, User
 from adit_core.errors import InputProblem, InvalidInput
 from adit_core.services.preview import MOST_STUDIES, preview_mass_transfer
 from adit_core.services.sessions import Principal
@@ -27,7 +27,7 @@ def show(principal: Principal, *, open_job: Callable[[int], None]) -> None:
     """Show the form; `open_job` goes to the page of the job that was submitted."""
     st.title("Mass transfer", anchor=False)
     wiring, user = connected(), principal.user
-    choices = transfer_choices(wiring.database, user)
+    choices = transfer_choices(wiring.database, user, JobKind.MASS_TRANSFER)
     search = None
     try:
         search = choose_search()

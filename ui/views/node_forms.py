@@ -49,7 +49,7 @@ _LABELS = {
     "password": "Password of the archives",
 }
 _USUAL = "The usual settings"
-_AT_ONCE_HELP = "How many studies may be moved from or to it at the same time, over all workers."
+_AT_ONCE_HELP = "From or to it, over all workers; searches and requests of programs count as well."
 _TEMPLATE_HELP = "Keywords of attributes in braces, such as {PatientID}. Leave it empty for what is usual."
 
 

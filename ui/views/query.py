@@ -5,7 +5,7 @@ from collections.abc import Callable
 import streamlit as st
 
 from adit_core.api.wiring import Wiring, connected
-from adit_core.db import Permission, User
+from adit_core.db import JobKind, User
 from adit_core.db.engine import Database
 from adit_core.errors import InputProblem, InvalidInput
 from adit_core.services.query_columns import KNOWN_COLUMNS
@@ -43,7 +43,7 @@ def show(principal: Principal, *, open_job: Callable[[int], None]) -> None:
     """Show the form; `open_job` goes to the page of the job that was submitted."""
     st.title("Batch query", anchor=False)
     wiring, user = connected(), principal.user
-    choices = transfer_choices(wiring.database, user, needed=Permission.QUERY)
+    choices = transfer_choices(wiring.database, user, JobKind.BATCH_QUERY)
     file_part = st.container()
     with file_part:
         draft = _chosen_sheet()

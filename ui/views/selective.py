@@ -5,6 +5,7 @@ from collections.abc import Callable
 import streamlit as st
 
 from adit_core.api.wiring import connected
+from adit_core.db import JobKind
 from adit_core.dicom.query import StudyQuery
 from adit_core.services.live_search import LiveSearch
 from adit_core.services.sessions import Principal
@@ -26,7 +27,7 @@ _SEARCH = "selective-search"
 def show(principal: Principal, *, open_job: Callable[[int], None]) -> None:
     """Show the search, what it found, and what is to become of it; `open_job` goes to the job's page."""
     st.title("Selective transfer", anchor=False)
-    choices = transfer_choices(connected().database, principal.user)
+    choices = transfer_choices(connected().database, principal.user, JobKind.SELECTIVE_TRANSFER)
     if not choices.sources:
         st.info(
             "There is no archive that you may take studies from. An administrator can let your group do so.",

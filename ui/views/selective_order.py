@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import streamlit as st
 
 from adit_core.api.wiring import Wiring, connected
+from adit_core.db import JobKind
 from adit_core.errors import AditError, InvalidInput
 from adit_core.services.live_search import LiveSearch
 from adit_core.services.preview import MOST_STUDIES, preview_studies
@@ -59,7 +60,7 @@ def show_order(
     wiring = connected()
     db = wiring.database
     st.header("Transfer", anchor=False)
-    order = _ask(search, picked, transfer_choices(db, watcher.user), watcher)
+    order = _ask(search, picked, transfer_choices(db, watcher.user, JobKind.SELECTIVE_TRANSFER), watcher)
     st.markdown(_summary(search, picked, order), width="stretch")
     problems = _problems(wiring, order)
     mark = fingerprint("selective", search.key, order.request, order.studies)
@@ -91,6 +92,7 @@ def _look_ahead(wiring: Wiring, order: Order) -> TransferPreview:
     return preview_studies(
         wiring.database,
         order.request,
+        JobKind.SELECTIVE_TRANSFER,
         merged_picks(order.studies),
         *picked_problems(order.studies),
         wishes=picked_wishes(order.studies),

@@ -118,9 +118,16 @@ def choose_storage(choices: TransferChoices, destination: str | None) -> Storage
     """Ask how a folder of files is to keep the studies; return None as long as a password is missing."""
     if not any(node.name == destination and keeps_files(node) for node in choices.destinations):
         return Storage()
+    forms = [
+        _Form.FILES,
+        *([_Form.ARCHIVE] if choices.may_be_archived else []),
+        *([_Form.VOLUMES] if choices.may_become_nifti else []),
+    ]
+    if len(forms) == 1:
+        return Storage()
     form = st.selectbox(
         "Kept as",
-        list(_Form),
+        forms,
         key="kept-as",
         help="An archive is a 7z file named after the job, which holds all its studies. NIfTI volumes are "
         "made of images; what has none is filtered.",

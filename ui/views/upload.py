@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import streamlit as st
 
 from adit_core.api.wiring import Wiring, connected
-from adit_core.db import TransferOptions, UploadedStudy, User
+from adit_core.db import JobKind, TransferOptions, UploadedStudy, User
 from adit_core.db.engine import Database
 from adit_core.errors import NotFound
 from adit_core.services.once import OnceKey, submit_once
@@ -45,7 +45,7 @@ def show(principal: Principal, *, open_job: Callable[[int], None]) -> None:
     """Take in files, tell what they are, and submit them; `open_job` goes to the page of the job."""
     st.title("Upload", anchor=False)
     wiring = connected()
-    choices = transfer_choices(wiring.database, principal.user)
+    choices = transfer_choices(wiring.database, principal.user, JobKind.UPLOAD)
     upload_id = st.query_params.get(_IN_URL, "")
     if upload_id:
         _show_upload(wiring, principal.user, choices, upload_id, open_job)

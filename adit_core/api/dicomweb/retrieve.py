@@ -28,7 +28,7 @@ from adit_core.api.dicomweb.parameters import (
 from adit_core.api.dicomweb.routing import Call, Called, OfInstance, OfSeries, OfStudy, ProxyRoute
 from adit_core.api.dicomweb.streams import Answer, WatchedResponse
 from adit_core.dicom.ports import IncomingInstance
-from adit_core.services.proxy_access import RETRIEVE
+from adit_core.services.proxy_access import RETRIEVE, RETRIEVE_AS_NIFTI, ProxyUse
 from adit_core.services.proxy_retrieval import Retrieval, Wanted
 
 router = APIRouter(
@@ -237,13 +237,13 @@ async def _thumbnail(call: Call, named: Wanted, number: int = 1) -> Response:
 
 async def _nifti(call: Call, named: Wanted) -> Response:
     require(call.request, (OCTET_STREAM,), multipart=True)
-    return await _retrieve(call, named, bodies.nifti)
+    return await _retrieve(call, named, bodies.nifti, use=RETRIEVE_AS_NIFTI)
 
 
-async def _retrieve(call: Call, named: Wanted, make: Make) -> Response:
+async def _retrieve(call: Call, named: Wanted, make: Make, *, use: ProxyUse = RETRIEVE) -> Response:
     wish = disguise_wish(call.parameters)
-    access = await call.enter(RETRIEVE)
-    retrieval = Retrieval(access, call.means, named, wish)
+    access = await call.enter(use)
+    retrieval = Retrieval(access, call.receiver, named, wish)
     return WatchedResponse(bodies.RetrievalWork(retrieval, make))
 
 

@@ -16,10 +16,10 @@ from adit_core.api.dicomweb.parameters import wanted
 from adit_core.api.dicomweb.streams import bad_request
 from adit_core.api.wiring import Wiring, wiring_of
 from adit_core.db import TokenScope
+from adit_core.dicom.subscription import ReceiverAddress
 from adit_core.errors import InvalidInput
-from adit_core.services.node_places import node_places
 from adit_core.services.proxy_access import ProxyAccess, ProxyUse, ProxyVisitor, enter
-from adit_core.services.proxy_retrieval import Means, Wanted
+from adit_core.services.proxy_retrieval import Wanted
 from adit_core.services.routes import receiver_address
 
 ArchiveName = Annotated[
@@ -55,7 +55,7 @@ class Call:
     ae_title: str
     caller: Caller
     wiring: Wiring
-    means: Means
+    receiver: ReceiverAddress | None
 
     async def enter(self, use: ProxyUse) -> ProxyAccess:
         """Let the caller use the archive; raises what `adit_core.services.proxy_access.enter` raises."""
@@ -88,8 +88,7 @@ def _call(
     caller: Annotated[Caller, Depends(signed_in(TokenScope.DICOMWEB))],
 ) -> Call:
     wiring = wiring_of(request)
-    means = Means(node_places(wiring.database), receiver_address(wiring.settings))
-    return Call(request, ae_title, caller, wiring, means)
+    return Call(request, ae_title, caller, wiring, receiver_address(wiring.settings))
 
 
 def _study(study: StudyUid) -> Wanted:

@@ -69,7 +69,7 @@ async def _search(call: Call, level: Level, named: Wanted = _EVERYTHING) -> Resp
     media_type = chosen(require(call.request, _MEDIA_TYPES), _MEDIA_TYPES)
     request = search_request(level, call.parameters, named)
     access = await call.enter(SEARCH)
-    search = Search(access, call.means.places, request)
+    search = Search(access, request)
     return WatchedResponse(_SearchWork(search, call, level, media_type))
 
 

@@ -51,7 +51,7 @@ async def _store(call: Call, study: str = "") -> Response:
     access = await call.enter(STORE)
     most = call.wiring.settings.upload_max_bytes
     _refuse_announced(call.request, most)
-    storing = Storing(access, call.means.places, study_instance_uid=study, most_bytes=most)
+    storing = Storing(access, study_instance_uid=study, most_bytes=most)
     report = await _stored(storing, call.request, boundary)
     if report.broken_off:
         detail = f"{report.broken_off} {report.stored} whole instances before that were stored."

@@ -62,6 +62,8 @@ class Job(Shown):
     kind: JobKind
     name: str
     owner: str
+    group: str
+    """Of the owner's groups the one that it was submitted for; empty for all of them together."""
     source: str | None
     destination: str | None
     excluded_modalities: list[str]
@@ -91,6 +93,7 @@ class Job(Shown):
             kind=view.kind,
             name=view.name,
             owner=view.owner,
+            group=view.group,
             source=view.source,
             destination=view.destination,
             excluded_modalities=list(view.options.excluded_modalities),

@@ -1,21 +1,33 @@
 """Jobs: following them and acting on them."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Path, Query, Response
 
 from adit_core.api.v1.callers import Reader, Submitter, Wired
-from adit_core.api.v1.job_views import AnsweredRow, Event, Job, JobActionName, SeriesOfJob, Task
+from adit_core.api.v1.job_views import (
+    AnsweredRow,
+    Event,
+    Job,
+    JobActionName,
+    Preview,
+    QueryPreview,
+    SeriesOfJob,
+    Task,
+)
 from adit_core.api.v1.values import Given, Id, Page, Paged
 from adit_core.db import JobKind, JobStatus, RowStatus, TaskStatus
 from adit_core.services.action_rules import JobAction
 from adit_core.services.job_actions import JOB_ACTIONS, delete_job, verify_job
+from adit_core.services.job_export import export_series
 from adit_core.services.job_history import history_of_job
+from adit_core.services.job_preview import preview_job
 from adit_core.services.job_series import list_series
 from adit_core.services.jobs import list_jobs, list_tasks, show_job
 from adit_core.services.query_export import export_results
 from adit_core.services.query_results import list_rows
 from adit_core.services.text_sheet import SheetFormat
+from adit_core.services.transfer_preview import TransferPreview
 
 JobId = Annotated[Id, Path(description="The number of the job.", examples=[42])]
 
@@ -23,15 +35,23 @@ _SHEET_TYPES = {
     SheetFormat.CSV: "text/csv; charset=utf-8",
     SheetFormat.XLSX: "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
 }
+_SHEETS: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The spreadsheet.",
+        "content": {
+            kind: {"schema": {"type": "string", "format": "binary"}} for kind in _SHEET_TYPES.values()
+        },
+    }
+}
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
 
 
 class Approval(Given):
-    """Which tasks of a job are approved."""
+    """Which tasks of a job are approved, or looked ahead at before they are."""
 
     task_ids: list[Id] | None = None
-    """Null for all; the others end as CANCELED."""
+    """Null for all. The others of a job that is approved end as CANCELED."""
 
 
 @router.get("")
@@ -80,6 +100,22 @@ def show(wiring: Wired, caller: Reader, job_id: JobId) -> Job:
 def delete(wiring: Wired, caller: Submitter, job_id: JobId) -> None:
     """Delete a job of which nothing was started. It cannot be brought back."""
     delete_job(wiring.database, wiring.launcher, caller.user, job_id, address=caller.address)
+
+
+@router.post("/{job_id}/preview")
+def preview(
+    wiring: Wired, caller: Submitter, job_id: JobId, approval: Annotated[Approval | None, Body()] = None
+) -> Preview | QueryPreview:
+    """Look ahead at a job that waits for approval, or at some of its tasks; for staff only.
+
+    Of a transfer, both nodes are asked, and nothing is transferred; of a query, nothing is asked. A mass
+    transfer is judged by one day, whichever of its tasks are chosen.
+    """
+    task_ids = approval.task_ids if approval else None
+    found = preview_job(wiring.database, caller.user, job_id, task_ids=task_ids, address=caller.address)
+    if isinstance(found, TransferPreview):
+        return Preview.model_validate(found)
+    return QueryPreview.model_validate(found)
 
 
 @router.post("/{job_id}/actions/verify")
@@ -146,6 +182,18 @@ def series(
     return Page(items=[SeriesOfJob.model_validate(each) for each in found.series], next=found.next_after)
 
 
+@router.get("/{job_id}/series/spreadsheet", response_class=Response, responses=_SHEETS)
+def export_of_series(
+    wiring: Wired,
+    caller: Reader,
+    job_id: JobId,
+    format: SheetFormat = SheetFormat.XLSX,  # noqa: A002
+) -> Response:
+    """Get the series of a job with their state as a spreadsheet."""
+    content = export_series(wiring.database, caller.user, job_id, format, address=caller.address)
+    return _sheet(content, f"job-{job_id}-series", format)
+
+
 @router.get("/{job_id}/history")
 def history(
     wiring: Wired,
@@ -182,18 +230,7 @@ def results(
     return paging.page([AnsweredRow.model_validate(row) for row in rows], lambda row: row.row)
 
 
-@router.get(
-    "/{job_id}/results/spreadsheet",
-    response_class=Response,
-    responses={
-        200: {
-            "description": "The spreadsheet.",
-            "content": {
-                kind: {"schema": {"type": "string", "format": "binary"}} for kind in _SHEET_TYPES.values()
-            },
-        }
-    },
-)
+@router.get("/{job_id}/results/spreadsheet", response_class=Response, responses=_SHEETS)
 def export(
     wiring: Wired,
     caller: Reader,
@@ -202,9 +239,13 @@ def export(
 ) -> Response:
     """Get the results of a batch query as a spreadsheet, which a batch transfer takes as it is."""
     content = export_results(wiring.database, caller.user, job_id, format, address=caller.address)
-    name = f"query-{job_id}.{format.value}"
+    return _sheet(content, f"query-{job_id}", format)
+
+
+def _sheet(content: bytes, name: str, form: SheetFormat) -> Response:
+    attachment = f'attachment; filename="{name}.{form.value}"'
     return Response(
         content,
-        media_type=_SHEET_TYPES[format],
-        headers={"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"},
+        media_type=_SHEET_TYPES[form],
+        headers={"Content-Disposition": attachment, "Cache-Control": "no-store"},
     )

@@ -11,11 +11,13 @@ from starlette.exceptions import HTTPException
 
 from adit_core.api.authentication import Caller, address_of
 from adit_core.api.sign_in import password_checks
-from adit_core.api.v1.callers import Anybody, Wired
+from adit_core.api.v1.callers import Anybody, Submitter, Wired
 from adit_core.api.v1.creating import OneCreation
 from adit_core.api.v1.values import Given, Id, JobName, Shown
+from adit_core.api.wiring import Wiring
 from adit_core.db import Permission, TokenScope
 from adit_core.errors import NotAllowed
+from adit_core.services.active_group import active_group_of, choose_active_group, groups_of_user
 from adit_core.services.rights import permissions_of
 from adit_core.services.sign_in_throttle import Attempt, throttled
 from adit_core.services.tokens import (
@@ -40,10 +42,21 @@ class Me(Shown):
     is_staff: bool
     needs_approval: bool
     permissions: list[Permission]
-    """What the groups permit; staff need none of them."""
+    """What the groups permit, or the active one alone; staff need none of them."""
+    groups: list[str]
+    """The groups that one is in."""
+    active_group: str | None
+    """The only one of them whose rights count; null if those of all count together."""
     scopes: list[TokenScope]
     csrf_token: str | None
     """In a session of the dashboard: what changes have to carry in the header X-CSRF-Token."""
+
+
+class MeWish(Given):
+    """What is to be changed about oneself."""
+
+    active_group: Annotated[str, StringConstraints(max_length=150)] | None = Field(examples=["Radiology"])
+    """The only one of one's groups whose rights are to count; null for all of them together."""
 
 
 class Token(Shown):
@@ -91,6 +104,20 @@ class Password(Given):
 @router.get("/me")
 def show_me(wiring: Wired, caller: Anybody) -> Me:
     """Tell who is signed in."""
+    return _me(wiring, caller)
+
+
+@router.patch("/me")
+def change_me(wiring: Wired, caller: Submitter, wish: MeWish) -> Me:
+    """Choose the group that one works for. It counts for all one's tokens, and in the dashboard.
+
+    A token is refused while the group that is active may not use the API.
+    """
+    choose_active_group(wiring.database, caller.user, wish.active_group or "", address=caller.address)
+    return _me(wiring, caller)
+
+
+def _me(wiring: Wiring, caller: Caller) -> Me:
     user = caller.user
     return Me(
         username=user.username,
@@ -99,6 +126,8 @@ def show_me(wiring: Wired, caller: Anybody) -> Me:
         is_staff=user.is_staff,
         needs_approval=user.needs_approval,
         permissions=sorted(permissions_of(wiring.database, user)),
+        groups=groups_of_user(wiring.database, user),
+        active_group=active_group_of(wiring.database, user) or None,
         scopes=sorted(caller.scopes),
         csrf_token=caller.csrf_token,
     )

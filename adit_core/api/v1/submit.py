@@ -24,6 +24,7 @@ from adit_core.api.v1.job_orders import (
 )
 from adit_core.api.v1.job_views import AcceptedOrder, Job, Preview, QueryPreview
 from adit_core.api.wiring import Wiring
+from adit_core.db import JobKind
 from adit_core.services import batch_preview, query_preview, validation
 from adit_core.services.jobs import show_job
 from adit_core.services.once import OnceKey, submit_once
@@ -110,6 +111,7 @@ def preview_selective(
     found = preview_studies(
         wiring.database,
         order.request(caller),
+        JobKind.SELECTIVE_TRANSFER,
         merged_picks(picks),
         *picked_problems(picks),
         wishes=picked_wishes(picks),

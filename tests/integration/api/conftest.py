@@ -7,7 +7,7 @@ import pytest
 from adit_core.db import User
 from adit_core.db.engine import Database
 from tests.api import Api, make_api
-from tests.rows import make_user
+from tests.rows import let_use_api, make_user
 
 
 @pytest.fixture
@@ -18,8 +18,10 @@ def api(database: Database, tmp_path: Path) -> Api:
 
 @pytest.fixture
 def ada(api: Api) -> User:
-    """A user who may do nothing yet."""
-    return make_user(api.db)
+    """A user who may do nothing yet, but use the API."""
+    user = make_user(api.db)
+    let_use_api(api.db, user)
+    return user
 
 
 @pytest.fixture

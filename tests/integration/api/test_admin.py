@@ -9,10 +9,10 @@ from adit_core.db import JobStatus, Permission, TokenScope, User
 from adit_core.dicom.node import ArchiveNode
 from adit_core.services.disk_watch import watch_disks
 from adit_core.services.nodes import get_node, node_value
-from adit_core.services.users import check_password
+from adit_core.services.users import check_password, get_user
 from adit_core.settings import Settings
 from tests.api import Api
-from tests.rows import make_job, make_server, make_user
+from tests.rows import let_use_api, make_job, make_server, make_user
 
 PASSWORD = "correct horse battery staple"
 
@@ -39,6 +39,7 @@ def test_only_staff_administer(api: Api, ada: User, staff: User, method: str, pa
 def test_accounts_are_added_changed_and_closed(api: Api, staff: User):
     caller = api.caller(staff)
     added = caller.json("POST", "/v1/admin/users", json={"username": "Bob", "password": PASSWORD})
+    let_use_api(api.db, get_user(api.db, "bob"))
     bobs = api.stranger().json("POST", "/v1/sign-in", json={"username": "bob", "password": PASSWORD})
 
     closed = caller.json("PATCH", "/v1/admin/users/bob", json={"is_active": False, "full_name": "Bob B."})
@@ -81,19 +82,20 @@ def test_groups_are_given_members_permissions_and_nodes(api: Api, ada: User, sta
     path = f"/v1/admin/groups/{group['id']}"
     caller.json("PUT", f"{path}/members/ada")
     caller.json("PUT", f"{path}/members/ada")
-    caller.json("PUT", f"{path}/permissions", json={"permissions": ["transfer", "view link table"]})
+    caller.json("PUT", f"{path}/permissions", json={"permissions": ["transfer batches", "view link table"]})
     access = {"node": "PACS/1", "as_source": True, "as_destination": False}
     shown = caller.json("PUT", f"{path}/nodes", json=access)
 
     assert shown == {
         "id": group["id"],
         "name": "Neuro",
-        "permissions": ["transfer", "view link table"],
+        "permissions": ["transfer batches", "view link table"],
         "members": ["ada"],
         "nodes": [access],
     }
     assert api.caller(ada).json("GET", "/v1/me")["permissions"] == [
-        Permission.TRANSFER,
+        Permission.TRANSFER_BATCHES,
+        Permission.USE_API,
         Permission.VIEW_LINK_TABLE,
     ]
     assert [node["name"] for node in api.caller(ada).json("GET", "/v1/nodes")] == ["PACS/1"]

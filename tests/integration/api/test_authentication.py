@@ -12,6 +12,7 @@ from adit_core.services.sessions import SessionLimits, find_principal, open_sess
 from adit_core.services.tokens import create_token, revoke_token
 from adit_core.services.users import create_user
 from tests.api import PROBLEM, Api, make_api
+from tests.rows import let_use_api
 from tests.web_process import COOKIE
 
 PASSWORD = "correct horse battery staple"
@@ -151,7 +152,7 @@ def test_too_many_requests_have_to_wait(database: Database, tmp_path: Path, ada:
 
 
 def test_a_password_gets_a_token_that_ends_by_itself(api: Api):
-    create_user(api.db, username="bob", password=PASSWORD)
+    let_use_api(api.db, create_user(api.db, username="bob", password=PASSWORD))
     stranger = api.stranger()
 
     made = stranger.json("POST", "/v1/sign-in", json={"username": "bob", "password": PASSWORD})

@@ -1,12 +1,31 @@
 """Following jobs through the API, and acting on them."""
 
+from pathlib import Path
+
 import pytest
 from sqlmodel import select
 
-from adit_core.db import Job, JobKind, JobStatus, QueryRow, Task, TaskKind, TaskStatus, User
+from adit_core.db import (
+    Job,
+    JobKind,
+    JobStatus,
+    QueryRow,
+    SeriesProgress,
+    Task,
+    TaskKind,
+    TaskStatus,
+    TokenScope,
+    User,
+)
+from adit_core.db.audit import AuditAction, AuditEvent
 from adit_core.services.spreadsheet import read_spreadsheet
+from adit_core.services.text_sheet import SheetFormat
+from deployments.demo.studies import write_study
 from tests.api import Api
-from tests.rows import load, make_job, make_user
+from tests.factories import ct_study
+from tests.queries import submit
+from tests.rows import load, make_folder, make_job, make_server, make_transfer, make_user
+from tests.web_pages import set_job
 
 
 def _task_id(api: Api, job: Job) -> int:
@@ -49,6 +68,8 @@ def test_staff_see_everybodys_jobs_if_they_ask(api: Api, ada: User, staff: User)
         ("GET", "/v1/jobs/{job}"),
         ("DELETE", "/v1/jobs/{job}"),
         ("GET", "/v1/jobs/{job}/tasks"),
+        ("GET", "/v1/jobs/{job}/series"),
+        ("GET", "/v1/jobs/{job}/series/spreadsheet"),
         ("GET", "/v1/jobs/{job}/history"),
         ("GET", "/v1/jobs/{job}/results"),
         ("GET", "/v1/jobs/{job}/results/spreadsheet"),
@@ -115,6 +136,75 @@ def test_staff_approve_a_job_or_some_of_its_tasks(api: Api, ada: User, staff: Us
     chosen = {"task_ids": [_task_id(api, part)]}
     approved = caller.json("POST", f"/v1/jobs/{part.id}/actions/verify", json=chosen)
     assert approved["progress"]["tasks"] == {"PENDING": 1, "CANCELED": 1}
+
+
+def test_staff_look_ahead_at_a_job_or_some_of_its_tasks_before_they_approve_it(
+    api: Api, ada: User, staff: User, tmp_path: Path
+):
+    studies = [ct_study(2, key="first ahead", rows=16), ct_study(3, key="second ahead", rows=16)]
+    for study in studies:
+        write_study(study, tmp_path / "archive")
+    (tmp_path / "out").mkdir()
+    source, destination = (
+        make_folder(api.db, name, path=str(tmp_path / name)) for name in ("archive", "out")
+    )
+    job = make_transfer(api.db, ada, source, destination, studies)
+    path = f"/v1/jobs/{job.id}/preview"
+    caller = api.caller(staff)
+    assert caller.problem("POST", path)["status"] == 409, "it does not wait for approval"
+    set_job(api.db, job, status=JobStatus.UNVERIFIED)
+
+    whole = caller.json("POST", path)
+    part = caller.json("POST", path, json={"task_ids": [_task_id(api, job)]})
+
+    assert [study["study_instance_uid"] for study in whole["studies"]] == [
+        study.study_instance_uid for study in studies
+    ]
+    assert (whole["series"], whole["instances"], whole["held"]) == (2, 5, 0)
+    assert (len(part["studies"]), part["instances"]) == (1, 2)
+    assert caller.json("POST", path, json={"task_ids": []})["studies"] == []
+    assert caller.problem("POST", path, json={"task_ids": [4711]})["status"] == 404
+    assert api.caller(ada).problem("POST", path)["status"] == 403
+    assert api.caller(staff, TokenScope.READ).problem("POST", path)["status"] == 403
+    assert load(api.db, Job, job.id).status is JobStatus.UNVERIFIED
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_staff_look_ahead_at_what_a_query_asks_before_they_approve_it(api: Api, staff: User):
+    make_server(api.db)
+    job_id = submit(api.db, staff, {"PatientID": "0012", "Modality": "/M./"}, {"PatientID": "1"})
+    set_job(api.db, load(api.db, Job, job_id), status=JobStatus.UNVERIFIED)
+
+    told = api.caller(staff).json("POST", f"/v1/jobs/{job_id}/preview")
+
+    assert told["total"] == 2
+    assert told["rows"][0] == {
+        "row": 2,
+        "finds_series": False,
+        "asked": ["PatientID"],
+        "sifted": ["Modality"],
+    }
+
+
+def test_the_series_of_a_job_are_a_spreadsheet(api: Api, ada: User):
+    job = make_job(api.db, owner=ada)
+    with api.db.session() as session:
+        progress = SeriesProgress(task_id=1, series_instance_uid="1.2.1.1", modality="CT", planned=3)
+        session.add(progress)
+        session.commit()
+    caller = api.caller(ada)
+
+    for form in SheetFormat:
+        answer = caller.get(f"/v1/jobs/{job.id}/series/spreadsheet?format={form}")
+        assert answer.headers["content-disposition"] == f'attachment; filename="job-{job.id}-series.{form}"'
+        sheet = read_spreadsheet(answer.content, f"series.{form}")
+        (row,) = sheet.rows.values()
+        told = dict(zip(sheet.header, row, strict=True))
+        assert (told["PatientID"], told["SeriesInstanceUID"], told["State"]) == ("P1", "1.2.1.1", "waiting")
+    assert caller.problem("GET", f"/v1/jobs/{job.id}/series/spreadsheet?format=pdf")["status"] == 422
+    with api.db.reading() as session:
+        exported = select(AuditEvent).where(AuditEvent.action == AuditAction.JOB_EXPORTED)
+        assert len(session.exec(exported).all()) == len(SheetFormat)
 
 
 def test_tasks_are_listed_shown_and_changed(api: Api, ada: User, staff: User):

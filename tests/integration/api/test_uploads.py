@@ -10,7 +10,7 @@ from adit_core.db import Permission, Upload, User
 from deployments.demo.studies import write_study
 from tests.api import Api, ApiCaller, form_of, make_api
 from tests.factories import ct_study, hashes
-from tests.rows import allow, load, make_folder, make_group
+from tests.rows import TRANSFERS, allow, load, make_folder, make_group
 
 HEAD = ct_study(3, rows=16, key="uploaded head")
 TRICKS = (
@@ -33,7 +33,7 @@ def files(tmp_path: Path) -> list[Path]:
 @pytest.fixture
 def caller(api: Api, ada: User) -> ApiCaller:
     """A program of Ada, who may transfer to a folder."""
-    granted = (Permission.TRANSFER, Permission.TRANSFER_UNPSEUDONYMIZED)
+    granted = (*TRANSFERS, Permission.TRANSFER_UNPSEUDONYMIZED)
     allow(api.db, make_group(api.db, ada, permissions=granted), make_folder(api.db), as_destination=True)
     return api.caller(ada)
 
@@ -150,7 +150,7 @@ def test_of_a_body_that_was_cut_off_nothing_is_kept(
 
 
 def test_more_than_the_limit_is_not_kept(api: Api, ada: User, files: list[Path], tmp_path: Path):
-    granted = (Permission.TRANSFER,)
+    granted = (*TRANSFERS,)
     make_group(api.db, ada, permissions=granted)
     small = make_api(api.db, tmp_path, upload_max_bytes=files[0].stat().st_size + 10)
 

@@ -6,7 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from adit_core.db import Job, Permission, SeriesProgress, StorageForm, TaskStatus, TransferOptions, User
+from adit_core.db import (
+    Job,
+    JobStatus,
+    Permission,
+    SeriesProgress,
+    StorageForm,
+    TaskStatus,
+    TransferOptions,
+    User,
+)
 from adit_core.services.claims import unfinished_task_ids
 from adit_core.services.jobs import list_jobs
 from adit_core.services.nodes import list_nodes
@@ -16,7 +25,18 @@ from adit_core.services.users import get_user
 from deployments.demo.studies import write_study
 from tests.factories import ct_study
 from tests.integration.cli.conftest import CommandLine, end_task, start_task
-from tests.rows import allow, load, make_folder, make_group, make_job, make_server, make_user
+from tests.rows import (
+    TRANSFERS,
+    allow,
+    load,
+    make_folder,
+    make_group,
+    make_job,
+    make_server,
+    make_transfer,
+    make_user,
+)
+from tests.web_pages import set_job
 
 DELIVERED = TaskCounts(planned=3, delivered=2, filtered=1, sent=2, bytes_sent=2_500_000)
 FAILED = TaskCounts(planned=3, delivered=1, failed=2, sent=1, bytes_sent=100)
@@ -318,6 +338,45 @@ def test_jobs_of_a_user_who_needs_approval_wait_until_staff_approve_them(
     assert cli.json("jobs", "show", 1)["progress"]["tasks"] == {"PENDING": 1, "CANCELED": 1}
 
 
+def test_a_job_is_looked_ahead_at_before_it_is_approved(
+    cli: CommandLine, admin: User, tmp_path: Path
+) -> None:
+    studies = [ct_study(2, key="first ahead", rows=16), ct_study(3, key="second ahead", rows=16)]
+    for study in studies:
+        write_study(study, tmp_path / "archive")
+    (tmp_path / "out").mkdir()
+    source, destination = (
+        make_folder(cli.db, name, path=str(tmp_path / name)) for name in ("archive", "out")
+    )
+    eve = make_user(cli.db, "eve")
+    job = make_transfer(cli.db, eve, source, destination, studies)
+    assert "does not wait for approval" in cli.error("jobs", "preview", job.id)["error"]
+    set_job(cli.db, job, status=JobStatus.UNVERIFIED)
+    second = max(unfinished_task_ids(cli.db, job.id))
+
+    whole = cli.run("jobs", "preview", job.id)
+    part = cli.json("jobs", "preview", job.id, "--task", second)
+
+    assert "2 studies with 2 series and 5 instances" in whole.stdout
+    assert [study["study_instance_uid"] for study in part["studies"]] == [studies[1].study_instance_uid]
+    assert "has no task 4711" in cli.error("jobs", "preview", job.id, "--task", 4711)["error"]
+    assert "staff" in cli.error("--user", "eve", "jobs", "preview", job.id)["error"]
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_what_a_query_asks_is_told_before_it_is_approved(
+    cli: CommandLine, nodes: Sequence[str], tmp_path: Path
+) -> None:
+    sheet = tmp_path / "query.csv"
+    sheet.write_text("PatientID,StudyDescription\n0012,/knee/\n")
+    cli.run("submit", "query", sheet, "--from", "PACS")
+    set_job(cli.db, load(cli.db, Job, 1), status=JobStatus.UNVERIFIED)
+
+    assert "1 rows. Nothing was asked." in cli.run("jobs", "preview", 1).stdout
+    (row,) = cli.json("jobs", "preview", 1)["rows"]
+    assert (row["asked"], row["sifted"]) == (["PatientID"], ["StudyDescription"])
+
+
 def test_a_user_can_be_trusted_later(cli: CommandLine, nodes: Sequence[str], batch: Path) -> None:
     cli.run("users", "add", "eve", "--needs-approval", "--password-stdin", typed="a long password\n")
     _let_transfer(cli, "eve")
@@ -382,7 +441,7 @@ def _let_transfer(cli: CommandLine, username: str) -> None:
     group = make_group(
         cli.db,
         get_user(cli.db, username),
-        permissions=(Permission.TRANSFER, Permission.TRANSFER_UNPSEUDONYMIZED),
+        permissions=(*TRANSFERS, Permission.TRANSFER_UNPSEUDONYMIZED),
     )
     for node in list_nodes(cli.db):
         allow(cli.db, group, node, as_source=True, as_destination=True)

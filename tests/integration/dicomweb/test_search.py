@@ -13,6 +13,7 @@ from deployments.demo.specs import Form, SeriesSpec
 from deployments.demo.studies import write_study
 from tests import factories
 from tests.dicomweb_proxy import JSON, Proxy, hashes_of, parts_of
+from tests.fakes.provider import finding_meyer, provider
 from tests.fakes.web_peer import Exchange, FakeWebPeer
 
 CT = factories.ct_study(
@@ -188,6 +189,23 @@ def test_orthanc_says_by_its_web_services_whether_it_matches_fuzzily(proxy: Prox
     with proxy.http(name) as web_client:
         answer = web_client.get("qidors/studies?PatientName=milan*&fuzzymatching=true")
     assert [each["0020000D"]["Value"] for each in answer.json()] == [[MR.study_instance_uid]]
+
+
+@pytest.mark.parametrize("answer", [b"\0\0\1", b"\0\0\0", None])
+def test_an_archive_may_agree_to_match_fuzzily_by_dimse(proxy: Proxy, answer: bytes | None):
+    can_match_fuzzily = answer == b"\0\0\1"
+    with provider(finding_meyer(answer)) as node:
+        name = f"fuzzy DIMSE {node.port}"
+        add_server(proxy.web.db, name, ae_title=node.ae_title, host=node.host, port=node.port)
+        with proxy.http(name) as client:
+            alike = client.get("qidors/studies?PatientName=Meier&fuzzymatching=true")
+            exact = client.get("qidors/studies?PatientName=Meyer&fuzzymatching=true")
+            literal = client.get("qidors/studies?PatientName=Meier")
+
+    assert [each["0020000D"]["Value"] for each in alike.json()] == [["1.2.1"]] * can_match_fuzzily
+    assert [each["0020000D"]["Value"] for each in exact.json()] == [["1.2.1"]]
+    assert ["warning" in each.headers for each in (alike, exact)] == [not can_match_fuzzily] * 2
+    assert (literal.json(), "warning" in literal.headers) == ([], False)
 
 
 @pytest.fixture(params=["dcmqrscp", "qrscp", "patient root", "DICOMweb", "folder", "C-MOVE only"])

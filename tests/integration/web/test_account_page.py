@@ -4,13 +4,15 @@ from typing import Any
 
 import pytest
 
-from adit_core.db import TokenScope, User
+from adit_core.db import Permission, TokenScope, User
+from adit_core.services.active_group import active_group_of
 from adit_core.services.sessions import SessionLimits, find_principal, open_session, session_id_of
 from adit_core.services.tokens import TokenBearer, TokenState, find_bearer
 from adit_core.services.users import check_password, create_user, get_user
-from tests.rows import make_job
+from tests.rows import let_use_api, make_group, make_job
 from tests.web_pages import Dashboard, fill, press, said
 from tests.web_process import PASSWORD
+from ui.components.sentences import verbatim
 
 pytestmark = pytest.mark.parametrize("backend", ["sqlite"])
 
@@ -52,7 +54,30 @@ def test_a_given_password_has_to_be_changed_before_anything_else(dashboard: Dash
     assert not get_user(dashboard.db, "eve").must_change_password
 
 
+def test_who_may_not_use_the_api_is_offered_no_token(dashboard: Dashboard, ada: User) -> None:
+    page = dashboard.view(ada, "account")
+
+    assert "Make token" not in {button.label for button in page.button}
+    assert "may not use the API" in page.info[0].value
+
+
+def test_the_group_that_one_works_for_is_chosen_and_shown(dashboard: Dashboard, ada: User) -> None:
+    make_group(dashboard.db, ada, permissions=(Permission.TRANSFER_BATCHES,))
+    liver = make_group(dashboard.db, ada, permissions=(Permission.QUERY,))
+    page = dashboard.view(ada, "account")
+    next(box for box in page.selectbox if box.label == "Work for").select(liver.name)
+    press(page, "Save group")
+
+    assert active_group_of(dashboard.db, ada) == liver.name
+    home = dashboard.home(get_user(dashboard.db, "ada"))
+    assert f"Working for **{verbatim(liver.name)}**" in {caption.value for caption in home.sidebar.caption}
+    links = {link.proto.page for link in home.sidebar.get("page_link")}
+    assert "query" in links
+    assert "batch" not in links
+
+
 def test_a_token_is_shown_once_and_revoked_after_a_question(dashboard: Dashboard, ada: User) -> None:
+    let_use_api(dashboard.db, ada)
     page = dashboard.view(ada, "account")
     press(page, "Make token")
     assert "**What it is for**" in page.error[0].value

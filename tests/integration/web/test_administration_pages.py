@@ -90,14 +90,14 @@ def test_a_group_is_given_members_permissions_and_nodes(dashboard: Dashboard, ro
 
     _multiselect(page, "Members").set_value(["ada"])
     press(page, "Save members")
-    next(box for box in page.checkbox if box.label == "Transfer").check()
+    next(box for box in page.checkbox if box.label == "Transfer batches").check()
     press(page, "Save permissions")
     _multiselect(page, "May be used as sources").set_value(["PACS"])
     _multiselect(page, "May be used as destinations").set_value(["Export"])
     press(page, "Save nodes")
 
     changed = show_group(dashboard.db, group.id)
-    assert (changed.members, changed.permissions) == (("ada",), (Permission.TRANSFER,))
+    assert (changed.members, changed.permissions) == (("ada",), (Permission.TRANSFER_BATCHES,))
     assert changed.nodes == (UsableBy("Export", False, True), UsableBy("PACS", True, False))
     with dashboard.db.reading() as session:
         changes = [

@@ -11,14 +11,14 @@ import psutil
 import pytest
 from pydicom.filewriter import dcmwrite
 
-from adit_core.db import JobStatus, Permission, TokenScope, User
+from adit_core.db import JobStatus, TokenScope, User
 from adit_core.services.job_actions import cancel_job
 from adit_core.services.tokens import create_token, revoke_token
 from deployments.demo.objects import build_instance
 from deployments.demo.processes import HOST
 from tests.factories import ct_study
 from tests.fakes.launcher import FakeLauncher
-from tests.rows import make_group, make_job
+from tests.rows import TRANSFERS, let_use_api, make_group, make_job
 from tests.web_process import WebProcess, web_process
 
 _MEGABYTES = 300
@@ -26,7 +26,9 @@ _MEGABYTES = 300
 
 @pytest.fixture
 def ada(web: WebProcess) -> User:
-    return web.add_user()
+    user = web.add_user()
+    let_use_api(web.db, user)
+    return user
 
 
 @pytest.fixture
@@ -65,7 +67,7 @@ def test_it_begins_without_what_only_tables_of_spreadsheets_need(tmp_path: Path)
 
 
 def test_a_large_upload_goes_to_disk_and_not_to_memory(web: WebProcess, ada: User, program: httpx.Client):
-    make_group(web.db, ada, permissions=(Permission.TRANSFER,))
+    make_group(web.db, ada, permissions=(*TRANSFERS,))
     process = _process(web)
     before, most = process.memory_info().rss, 0
 
@@ -84,7 +86,7 @@ def test_a_large_upload_goes_to_disk_and_not_to_memory(web: WebProcess, ada: Use
 
 
 def test_an_upload_whose_client_goes_away_leaves_nothing(web: WebProcess, ada: User, program: httpx.Client):
-    make_group(web.db, ada, permissions=(Permission.TRANSFER,))
+    make_group(web.db, ada, permissions=(*TRANSFERS,))
     uploads = Path(web.server.log).parent / "uploads"
 
     def body() -> Iterator[bytes]:

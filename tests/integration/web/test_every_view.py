@@ -7,25 +7,29 @@ from streamlit.testing.v1 import AppTest
 
 from adit_core.db import Permission, User
 from adit_core.services.users import create_user
-from tests.rows import allow, make_group, make_job, make_server, make_user
+from tests.rows import TRANSFERS, allow, make_group, make_job, make_server, make_user
 from tests.web_pages import Dashboard
 from tests.web_process import PASSWORD
 
 HOME = "home"
 OPEN = (HOME, "jobs", "explorer", "profile")
 NEEDED = {
-    "selective": Permission.TRANSFER,
-    "batch": Permission.TRANSFER,
+    "selective": Permission.TRANSFER_SELECTED,
+    "batch": Permission.TRANSFER_BATCHES,
     "query": Permission.QUERY,
-    "mass": Permission.TRANSFER,
-    "upload": Permission.TRANSFER,
+    "mass": Permission.TRANSFER_MASSES,
+    "upload": Permission.UPLOAD,
     "review": Permission.REVIEW_HELD_INSTANCES,
 }
 OF_STAFF = ("users", "groups", "nodes", "profiles", "projects", "announcements", "audit")
 EVERYTHING = (*OPEN, *NEEDED, *OF_STAFF, "job")
 ROLES: dict[str, tuple[Permission, ...]] = {
     "nobody": (),
-    "who transfers": (Permission.TRANSFER, Permission.TRANSFER_UNPSEUDONYMIZED),
+    "who transfers": (*TRANSFERS, Permission.TRANSFER_UNPSEUDONYMIZED),
+    "who picks": (Permission.TRANSFER_SELECTED,),
+    "who has spreadsheets": (Permission.TRANSFER_BATCHES,),
+    "who chooses days": (Permission.TRANSFER_MASSES,),
+    "who uploads": (Permission.UPLOAD,),
     "who asks": (Permission.QUERY,),
     "who reviews": (Permission.REVIEW_HELD_INSTANCES,),
     "who may what no page needs": tuple({*Permission} - {*NEEDED.values()}),
@@ -71,6 +75,16 @@ def test_members_see_what_their_group_permits(dashboard: Dashboard, opened: Open
         **dict.fromkeys(OF_STAFF, "Only staff may do this."),
         "job": f"There is no job {job_id}.",
     }
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_the_menu_leads_to_what_a_group_permits_only(dashboard: Dashboard, opened: Open, role: str):
+    user = make_user(dashboard.db)
+    make_group(dashboard.db, user, permissions=ROLES[role])
+
+    links = {link.proto.page or HOME for link in opened(user, HOME).sidebar.get("page_link")}
+
+    assert links == {*OPEN} | {path for path, needed in NEEDED.items() if needed in ROLES[role]}
 
 
 def test_staff_see_everything(dashboard: Dashboard, opened: Open):

@@ -29,7 +29,17 @@ from adit_core.services.uploads import UploadLimits, files_below, receive_upload
 from deployments.demo.studies import write_study
 from tests.mass import add_mass_job, head, mass_options
 from tests.queries import submit
-from tests.rows import allow, load, make_folder, make_group, make_job, make_server, make_transfer, make_user
+from tests.rows import (
+    TRANSFERS,
+    allow,
+    load,
+    make_folder,
+    make_group,
+    make_job,
+    make_server,
+    make_transfer,
+    make_user,
+)
 from tests.web_pages import Dashboard, buttons, press, rows, said, select_rows, set_job, set_task, tables
 
 pytestmark = pytest.mark.parametrize("backend", ["sqlite"])  # the service is tested on both
@@ -321,7 +331,7 @@ def test_what_was_uploaded_is_looked_at_before_it_is_approved(
 ):
     (tmp_path / "export").mkdir()
     make_folder(dashboard.db, path=str(tmp_path / "export"))
-    allow_all = (Permission.TRANSFER, Permission.TRANSFER_UNPSEUDONYMIZED)
+    allow_all = (*TRANSFERS, Permission.TRANSFER_UNPSEUDONYMIZED)
     allow(
         *(dashboard.db, make_group(dashboard.db, owner, permissions=allow_all)),
         load(dashboard.db, DicomNode, 1),

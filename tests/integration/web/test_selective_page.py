@@ -13,7 +13,7 @@ from adit_core.services.projects import set_project_access
 from deployments.demo.studies import write_study
 from tests.factories import ct_study
 from tests.projects import make_project
-from tests.rows import allow, make_folder, make_group, make_user
+from tests.rows import TRANSFERS, allow, make_folder, make_group, make_user
 from tests.web_pages import Dashboard, buttons, press, rows, said, select_rows
 
 pytestmark = pytest.mark.parametrize("backend", ["sqlite"])
@@ -59,7 +59,7 @@ def scene(dashboard: Dashboard, tmp_path: Path) -> Scene:
     for spec in (HEAD, FOOT):
         write_study(spec, Path(source.path))
     ada = make_user(dashboard.db, "ada")
-    permissions = (Permission.TRANSFER, Permission.TRANSFER_UNPSEUDONYMIZED)
+    permissions = (*TRANSFERS, Permission.TRANSFER_UNPSEUDONYMIZED)
     group = make_group(dashboard.db, ada, permissions=permissions)
     allow(dashboard.db, group, source, as_source=True)
     allow(dashboard.db, group, destination, as_destination=True)
@@ -143,7 +143,7 @@ def test_a_project_pseudonymizes_and_takes_the_pseudonym_that_is_given(scene: Sc
 
 def test_who_may_not_transfer_with_names_is_not_offered_it(scene: Scene):
     bob = make_user(scene.dashboard.db, "bob")
-    group = make_group(scene.dashboard.db, bob, permissions=(Permission.TRANSFER,))
+    group = make_group(scene.dashboard.db, bob, permissions=(*TRANSFERS,))
     allow(scene.dashboard.db, group, scene.source, as_source=True)
     scene.user = bob
 
@@ -196,7 +196,7 @@ def test_who_may_transfer_nothing_is_told_so(dashboard: Dashboard):
 
 def test_who_may_read_no_archive_is_told_so(dashboard: Dashboard):
     bob = make_user(dashboard.db, "bob")
-    make_group(dashboard.db, bob, permissions=(Permission.TRANSFER,))
+    make_group(dashboard.db, bob, permissions=(*TRANSFERS,))
 
     page = dashboard.selective(bob)
 
@@ -220,6 +220,20 @@ def test_the_studies_go_into_an_archive_only_with_a_password_that_is_long_enough
     assert scene.dashboard.db.keyring.unseal(job.archive_password) == "gull harbour 19"
     shown = scene.dashboard.page(scene.user, "job", id=str(job.id))
     assert f"in the encrypted archive `job-{job.id}.7z`" in said(shown)
+
+
+def test_the_same_studies_with_another_password_are_another_order(scene: Scene):
+    page = select_rows(scene.found(description="*head*"), HEAD.study_instance_uid)
+    page.selectbox(key="project").select("")
+    page.selectbox(key="kept-as").select("One encrypted archive").run()
+    page.text_input(key="archive-password").set_value("gull harbour 19").run()
+    press(page, "Transfer")
+    page.text_input(key="archive-password").set_value("tern landing 20")
+    press(page, "Transfer")
+
+    unseal = scene.dashboard.db.keyring.unseal
+    passwords = [unseal(job.archive_password) for job in scene.jobs() if job.archive_password]
+    assert sorted(passwords) == ["gull harbour 19", "tern landing 20"]
 
 
 def test_images_become_volumes_and_get_the_trial_protocol_of_the_job(scene: Scene):

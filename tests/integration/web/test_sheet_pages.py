@@ -12,7 +12,6 @@ from streamlit.testing.v1 import AppTest
 from adit_core.db import (
     Job,
     JobKind,
-    Permission,
     QueryResult,
     QueryRow,
     RowStatus,
@@ -29,7 +28,7 @@ from adit_core.services.projects import ProjectChanges, add_project, set_project
 from deployments.demo.studies import write_study
 from tests.mass import head
 from tests.queries import sheet_of, submit
-from tests.rows import allow, make_folder, make_group, make_server, make_user
+from tests.rows import TRANSFERS, allow, make_folder, make_group, make_server, make_user
 from tests.web_pages import Dashboard, buttons, press, rows, said
 
 STUDY, OTHER = "1.2.840.1", "1.2.840.2"
@@ -198,7 +197,7 @@ def test_a_click_that_comes_twice_makes_one_job(dashboard: Dashboard, staff: Use
 def test_a_member_chooses_among_what_the_group_may_use(dashboard: Dashboard, staff: User, open_page: Open):
     db = dashboard.db
     member = make_user(db, "ada")
-    group = make_group(db, member, permissions=(Permission.TRANSFER,))
+    group = make_group(db, member, permissions=(*TRANSFERS,))
     allow(db, group, make_server(db, "Clinic"), as_source=True)
     allow(db, group, make_folder(db, "Trials"), as_destination=True)
     add_project(
@@ -331,7 +330,7 @@ def test_the_results_of_a_query_are_transferred(
 
 def test_the_results_of_others_are_not_handed_over(dashboard: Dashboard, open_page: Open, answered: int):
     member = make_user(dashboard.db, "ada")
-    make_group(dashboard.db, member, permissions=(Permission.TRANSFER,))
+    make_group(dashboard.db, member, permissions=(*TRANSFERS,))
     page = open_page("batch", member, **{"from": str(answered)})
 
     assert [box.value for box in page.error] == [f"There is no job {answered}."]
@@ -392,6 +391,27 @@ def test_a_list_and_a_range_may_go_into_an_archive(
     (job,) = jobs(dashboard.db)
     assert job.archive_password is not None
     assert dashboard.db.keyring.unseal(job.archive_password) == "gull harbour 19"
+
+
+@pytest.mark.parametrize("name", ["batch", "mass"])
+def test_the_same_order_with_another_password_is_another_job(
+    dashboard: Dashboard, staff: User, open_page: Open, name: str
+):
+    page = open_page(name, staff)
+    row = {"PatientID": "P1", "StudyInstanceUID": STUDY}
+    page = fill_mass(page) if name == "mass" else drop(page, sheet_of(row))
+    way = {"source": "PACS", "destination": "Research", "project": "", "kept-as": "One encrypted archive"}
+    page = choose(choose(page, destination="Research"), **way)
+    page.text_input(key="archive-password").set_value("gull harbour 19").run()
+    sheet = page.session_state["sheet"] if name == "batch" else None
+    press(page, "Transfer")
+    page.session_state["sheet"] = sheet  # as the second click found it
+    page.text_input(key="archive-password").set_value("tern landing 20")
+    press(page, "Transfer")
+
+    unseal = dashboard.db.keyring.unseal
+    passwords = [unseal(job.archive_password) for job in jobs(dashboard.db) if job.archive_password]
+    assert sorted(passwords) == ["gull harbour 19", "tern landing 20"]
 
 
 def test_filters_that_mean_nothing_are_named_as_the_form_does(staff: User, open_page: Open):

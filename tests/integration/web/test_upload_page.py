@@ -11,7 +11,7 @@ from adit_core.services.uploads import UploadLimits, files_below, receive_upload
 from deployments.demo.studies import write_study
 from tests.factories import ct_study
 from tests.look_pages import component_data, open_upload, tables
-from tests.rows import allow, load, make_folder, make_group, make_user
+from tests.rows import TRANSFERS, allow, load, make_folder, make_group, make_user
 from tests.web_pages import Dashboard, buttons, press, said
 
 HEAD = ct_study(3, rows=16, key="uploaded head")
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.parametrize("backend", ["sqlite"])  # the service is te
 def ada(dashboard: Dashboard) -> User:
     """A user who may transfer to a folder, without pseudonyms."""
     user = make_user(dashboard.db)
-    granted = (Permission.TRANSFER, Permission.TRANSFER_UNPSEUDONYMIZED)
+    granted = (*TRANSFERS, Permission.TRANSFER_UNPSEUDONYMIZED)
     allow(
         dashboard.db,
         make_group(dashboard.db, user, permissions=granted),
@@ -133,6 +133,22 @@ def test_a_preview_is_gone_once_something_else_is_chosen(
     assert "Studies that would be transferred" in tables(press(page, "Preview"))
 
     page.text_input("name").input("From a CD").run()
+
+    assert "Studies that would be transferred" not in tables(page)
+
+
+def test_a_preview_is_gone_once_the_archive_gets_another_password(
+    dashboard: Dashboard, ada: User, upload_id: str, tmp_path: Path
+):
+    _give_place(dashboard, tmp_path / "export")
+    page = open_upload(dashboard, ada, upload=upload_id)
+    page.selectbox("destination").select("Export").run()
+    page.selectbox("project").select("No, leave them as they are")
+    page.selectbox("kept-as").select("One encrypted archive").run()
+    page.text_input("archive-password").input("gull harbour 19").run()
+    assert "Studies that would be transferred" in tables(press(page, "Preview"))
+
+    page.text_input("archive-password").input("tern landing 20").run()
 
     assert "Studies that would be transferred" not in tables(page)
 
