@@ -17,13 +17,14 @@ from tests.faults.scene import INSTANCE_SIZE, Scene, Stage, open_stage
 from tests.servers import OrthancServer
 from tests.stack import running_stack
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(500)]
+pytestmark = [pytest.mark.system, pytest.mark.slow_faults, pytest.mark.timeout(500)]
 
 HOUR = timedelta(hours=1)
-STUDIES = 2
-_SLOWLY = INSTANCE_SIZE
-"""Bytes a second at which a study takes longer than it takes to begin the other jobs."""
-_PATIENCE = 120.0
+_MANY = 48
+"""How many instances a study has that must not end before the clock is put, however late that is."""
+_SLOWLY = INSTANCE_SIZE // 2
+"""Bytes a second at which it takes minutes."""
+_PATIENCE = 240.0
 
 UNDER_WAY = "a job is under way"
 KILLED = "a flow run has just been killed"
@@ -67,11 +68,12 @@ def stage_with_clock(
 
 def put(stage: Stage, clock: FakeClock, by: timedelta) -> Mapping[str, Timed]:
     """Put the clock while jobs are in all these states, by their words, and let them go on."""
-    paused = stage.scene(studies=STUDIES)
+    paused = stage.scene()
     paused.inbound.refuse()
     jobs = {PAUSED: submit(paused)}
     await_pause(paused)
-    scenes = {words: stage.scene(studies=STUDIES) for words in (UNDER_WAY, KILLED, SUBMITTED)}
+    scenes = {words: stage.scene(instances=_MANY) for words in (UNDER_WAY, KILLED)}
+    scenes[SUBMITTED] = stage.scene()
     for words in (UNDER_WAY, KILLED):
         scenes[words].inbound.throttle(_SLOWLY)
         jobs[words] = submit(scenes[words])
