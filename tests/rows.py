@@ -33,6 +33,8 @@ TRANSFERS = (
     Permission.UPLOAD,
 )
 """To have every kind of transfer done."""
+FORMS = (Permission.CONVERT_TO_NIFTI, Permission.MAKE_ARCHIVES)
+"""To have studies kept otherwise than as DICOM files."""
 
 
 def make_user(db: Database, username: str = "ada", *, staff: bool = False, active: bool = True) -> User:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 import pytest
-from sqlmodel import select
+from sqlmodel import col, select
 
 from adit_core.db import AuditEvent, Group, Job, JobKind, Permission, PseudonymProject, TokenScope, User
 from adit_core.db.engine import Database
@@ -121,7 +121,7 @@ def test_the_choice_is_audited(clinic: Clinic) -> None:
     choose_active_group(clinic.db, clinic.ada, "")
 
     with clinic.db.reading() as session:
-        chosen = select(AuditEvent).where(AuditEvent.action == "user changed").order_by(AuditEvent.id)
+        chosen = select(AuditEvent).where(AuditEvent.action == "user changed").order_by(col(AuditEvent.id))
         events = session.exec(chosen).all()
     assert [(event.actor, event.object_id, event.address) for event in events] == [
         ("ada", "ada", "10.0.0.1"),

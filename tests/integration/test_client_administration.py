@@ -9,6 +9,7 @@ from adit_core.client import AditClient, InvalidRequest, NotAllowed, NotFound, N
 from adit_core.db import TokenScope, User
 from adit_core.db.secrets import new_key
 from adit_core.services.tokens import create_token
+from adit_core.services.users import get_user
 from tests.rows import let_use_api
 from tests.web_process import PASSWORD, WebProcess, web_process
 
@@ -40,6 +41,7 @@ def test_an_account_is_added_changed_and_signs_in(adit: AditClient, web: WebProc
     changed = adit.change_user("ada", needs_approval=True, notify_by_email=True)
     adit.set_password("ada", PASSWORD[::-1])
 
+    let_use_api(web.db, get_user(web.db, "ada"))
     with pytest.raises(NotSignedIn):
         AditClient.sign_in(web.url, "ada", PASSWORD)
     with AditClient.sign_in(web.url, "ada", PASSWORD[::-1]) as ada:

@@ -10,8 +10,10 @@ from adit_core.db import AuditEvent, ExternalIdentity, User, WebSession
 from adit_core.db.audit import AuditAction
 from adit_core.db.engine import Database
 from adit_core.errors import InvalidInput, NotAllowed, NotFound
+from adit_core.services.active_group import active_group_of, choose_active_group, groups_of_user
 from adit_core.services.audit_seal import seal_events, verify_events
 from adit_core.services.external_sign_in import ExternalRules, sign_in_person
+from adit_core.services.groups import add_group
 from adit_core.services.identities import link_identity, list_identities, unlink_identity
 from adit_core.services.oidc_claims import Person
 from adit_core.services.secret_rotation import count_secrets, rotate_secrets
@@ -59,6 +61,20 @@ def test_a_new_person_gets_an_account_and_a_session_that_can_be_traced(database:
     assert link.last_used_at is not None
     seal_events(database)
     assert not verify_events(database).problem
+
+
+def test_who_loses_the_active_group_by_the_provider_works_for_all_that_are_left(database: Database):
+    add_group(database, "Radiology")
+    groups = {"pacs": frozenset({"Radiology"})}
+    _sign_in(database, replace(ADA, groups=frozenset({"pacs"})), groups=groups)
+    choose_active_group(database, get_user(database, "ada"), "Radiology")
+
+    _sign_in(database, replace(ADA, groups=frozenset({"pacs"})), groups=groups)
+    assert active_group_of(database, get_user(database, "ada")) == "Radiology"
+    _sign_in(database, replace(ADA, groups=frozenset()), groups=groups)
+
+    ada = get_user(database, "ada")
+    assert (ada.active_group_id, groups_of_user(database, ada)) == (None, [])
 
 
 def test_what_the_provider_said_is_sealed_and_given_back_at_the_end(database: Database):

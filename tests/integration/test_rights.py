@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from adit_core.db import DicomNode, Job, JobKind, Permission, StorageForm, TransferOptions, User
+from adit_core.db import DicomNode, Job, JobKind, NodeKind, Permission, StorageForm, TransferOptions, User
 from adit_core.db.engine import Database
 from adit_core.errors import NotAllowed
 from adit_core.services.projects import set_project_access
@@ -127,7 +127,10 @@ def test_what_is_kept_otherwise_than_as_files_takes_a_right(
 def test_a_job_or_its_destination_says_what_becomes_of_studies(
     storage: StorageForm, as_nifti: bool, in_archive: bool, form: StorageForm
 ) -> None:
-    node, options = DicomNode(storage=storage), TransferOptions(as_nifti=as_nifti)
+    node, options = (
+        DicomNode(kind=NodeKind.FOLDER, name="Export", storage=storage),
+        TransferOptions(as_nifti=as_nifti),
+    )
 
     assert form_of(node, options, in_archive=in_archive) is form
 

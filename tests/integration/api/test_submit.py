@@ -10,7 +10,7 @@ from adit_core.db import Job, Permission, Task, User
 from adit_core.db.engine import Database
 from tests.api import Api, ApiCaller
 from tests.queries import sheet_of
-from tests.rows import TRANSFERS, allow, load, make_folder, make_group, make_server
+from tests.rows import FORMS, TRANSFERS, allow, load, make_folder, make_group, make_server
 
 STUDIES = [{"patient_id": "P1", "study_instance_uid": "1.2.1"}]
 ROWS = [{"PatientID": "P1", "StudyInstanceUID": "1.2.1"}, {"PatientID": "P2", "StudyInstanceUID": "1.2.2"}]
@@ -26,7 +26,7 @@ ORDERS = {
 @pytest.fixture
 def caller(api: Api, ada: User) -> ApiCaller:
     """A program of Ada, who may transfer from the PACS to a folder, and ask the PACS."""
-    granted = (*TRANSFERS, Permission.TRANSFER_UNPSEUDONYMIZED, Permission.QUERY)
+    granted = (*TRANSFERS, *FORMS, Permission.TRANSFER_UNPSEUDONYMIZED, Permission.QUERY)
     group = make_group(api.db, ada, permissions=granted)
     allow(api.db, group, make_server(api.db), as_source=True)
     allow(api.db, group, make_folder(api.db), as_destination=True)

@@ -152,6 +152,14 @@ def test_only_staff_see_the_jobs_of_others(cli: CommandLine, job: Job) -> None:
     assert f"no job {job.id}" in cli.error("--user", "bob", "jobs", "show", job.id)["error"]
 
 
+def test_a_job_is_shown_with_the_group_that_it_is_for(cli: CommandLine, admin: User) -> None:
+    group = make_group(cli.db, admin)
+    job = make_job(cli.db, owner=admin, group_id=group.id)
+
+    assert cli.json("jobs", "show", job.id)["group"] == group.name
+    assert group.name in cli.run("jobs", "show", job.id).stdout
+
+
 def test_a_job_is_shown(cli: CommandLine, job: Job) -> None:
     assert cli.json("jobs", "show", job.id)["status"] == "PENDING"
     shown = cli.run("jobs", "show", job.id).stdout

@@ -3,7 +3,7 @@
 from adit_core.db import User
 from adit_core.services.tokens import TokenBearer, TokenState, find_bearer
 from tests.integration.cli.conftest import CommandLine
-from tests.rows import make_user
+from tests.rows import let_use_api, make_user
 
 
 def test_a_token_is_shown_once_and_used_from_then_on(cli: CommandLine, admin: User) -> None:
@@ -18,13 +18,22 @@ def test_a_token_is_shown_once_and_used_from_then_on(cli: CommandLine, admin: Us
 
 
 def test_people_get_the_bare_token(cli: CommandLine, admin: User) -> None:
-    make_user(cli.db, "ada")
+    let_use_api(cli.db, make_user(cli.db, "ada"))
 
     shown = cli.run("tokens", "create", "OHIF", "--scope", "dicomweb", "--for", "ada").stdout.strip()
 
     bearer = find_bearer(cli.db, shown)
     assert isinstance(bearer, TokenBearer)
     assert bearer.user.username == "ada"
+
+
+def test_no_token_is_made_for_who_may_not_use_the_api(cli: CommandLine, admin: User) -> None:
+    make_user(cli.db, "ada")
+
+    error = cli.error("tokens", "create", "OHIF", "--scope", "dicomweb", "--for", "ada")["error"]
+
+    assert "ada lacks the permission to use the API" in error
+    assert cli.json("tokens", "list", "--all") == []
 
 
 def test_a_token_is_revoked(cli: CommandLine, admin: User) -> None:

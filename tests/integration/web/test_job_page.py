@@ -10,8 +10,9 @@ from sqlmodel import select
 from adit_core.db import Job, JobKind, JobStatus, SeriesProgress, Task, TaskStatus
 from adit_core.services.job_actions import cancel_job
 from tests.mass import mass_options
-from tests.rows import load, make_job, make_user
+from tests.rows import load, make_group, make_job, make_user
 from tests.web_pages import Dashboard, buttons, press, rows, said, set_job, set_task
+from ui.components.sentences import verbatim
 
 
 @pytest.mark.parametrize("status", list(JobStatus))
@@ -49,6 +50,14 @@ def test_a_running_job_tells_how_far_it_is(dashboard: Dashboard):
     assert bar.value == 50
     pace = r"1 of 2 studies done · 50% · 5\.0 GB sent · \d\d\.\d MB/s · about \d+ \w+ left"
     assert re.fullmatch(pace, bar.text)
+
+
+def test_a_job_tells_for_which_group_it_is(dashboard: Dashboard):
+    ada = make_user(dashboard.db, "ada")
+    group = make_group(dashboard.db, ada)
+    job = make_job(dashboard.db, owner=ada, group_id=group.id)
+
+    assert f"by ada for {verbatim(group.name)}" in said(dashboard.job(ada, job.id))
 
 
 def test_all_series_of_a_job_are_listed_with_their_state(dashboard: Dashboard):

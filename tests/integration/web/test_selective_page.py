@@ -13,7 +13,7 @@ from adit_core.services.projects import set_project_access
 from deployments.demo.studies import write_study
 from tests.factories import ct_study
 from tests.projects import make_project
-from tests.rows import TRANSFERS, allow, make_folder, make_group, make_user
+from tests.rows import FORMS, TRANSFERS, allow, make_folder, make_group, make_user
 from tests.web_pages import Dashboard, buttons, press, rows, said, select_rows
 
 pytestmark = pytest.mark.parametrize("backend", ["sqlite"])
@@ -59,7 +59,7 @@ def scene(dashboard: Dashboard, tmp_path: Path) -> Scene:
     for spec in (HEAD, FOOT):
         write_study(spec, Path(source.path))
     ada = make_user(dashboard.db, "ada")
-    permissions = (*TRANSFERS, Permission.TRANSFER_UNPSEUDONYMIZED)
+    permissions = (*TRANSFERS, *FORMS, Permission.TRANSFER_UNPSEUDONYMIZED)
     group = make_group(dashboard.db, ada, permissions=permissions)
     allow(dashboard.db, group, source, as_source=True)
     allow(dashboard.db, group, destination, as_destination=True)
@@ -190,7 +190,7 @@ def test_what_the_archive_says_is_shown_as_a_sentence(scene: Scene):
 def test_who_may_transfer_nothing_is_told_so(dashboard: Dashboard):
     page = dashboard.selective(make_user(dashboard.db, "eve"))
 
-    assert "You lack the permission to transfer." in said(page)
+    assert "You lack the permission to transfer selected studies." in said(page)
     assert buttons(page) == set()
 
 

@@ -12,6 +12,7 @@ from streamlit.testing.v1 import AppTest
 from adit_core.db import (
     Job,
     JobKind,
+    Permission,
     QueryResult,
     QueryRow,
     RowStatus,
@@ -28,7 +29,7 @@ from adit_core.services.projects import ProjectChanges, add_project, set_project
 from deployments.demo.studies import write_study
 from tests.mass import head
 from tests.queries import sheet_of, submit
-from tests.rows import TRANSFERS, allow, make_folder, make_group, make_server, make_user
+from tests.rows import FORMS, TRANSFERS, allow, make_folder, make_group, make_server, make_user
 from tests.web_pages import Dashboard, buttons, press, rows, said
 
 STUDY, OTHER = "1.2.840.1", "1.2.840.2"
@@ -194,10 +195,30 @@ def test_a_click_that_comes_twice_makes_one_job(dashboard: Dashboard, staff: Use
     assert len(jobs(dashboard.db)) == 2, "who comes back later wants another one"
 
 
+@pytest.mark.parametrize(
+    ("granted", "kept"),
+    [
+        ((), []),
+        ((Permission.MAKE_ARCHIVES,), ["DICOM files", "One encrypted archive"]),
+        ((Permission.CONVERT_TO_NIFTI,), ["DICOM files", "NIfTI volumes"]),
+    ],
+)
+def test_only_what_the_group_permits_can_become_of_studies(
+    dashboard: Dashboard, open_page: Open, granted: tuple[Permission, ...], kept: list[str]
+):
+    member = make_user(dashboard.db, "ada")
+    group = make_group(dashboard.db, member, permissions=(Permission.TRANSFER_BATCHES, *granted))
+    allow(dashboard.db, group, make_folder(dashboard.db, "Trials"), as_destination=True)
+
+    page = drop(open_page("batch", member), sheet_of({"PatientID": "007", "StudyInstanceUID": STUDY}))
+
+    assert [list(box.options) for box in page.selectbox if box.label == "Kept as"] == ([kept] if kept else [])
+
+
 def test_a_member_chooses_among_what_the_group_may_use(dashboard: Dashboard, staff: User, open_page: Open):
     db = dashboard.db
     member = make_user(db, "ada")
-    group = make_group(db, member, permissions=(*TRANSFERS,))
+    group = make_group(db, member, permissions=(*TRANSFERS, *FORMS))
     allow(db, group, make_server(db, "Clinic"), as_source=True)
     allow(db, group, make_folder(db, "Trials"), as_destination=True)
     add_project(

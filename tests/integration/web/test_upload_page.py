@@ -23,7 +23,7 @@ pytestmark = pytest.mark.parametrize("backend", ["sqlite"])  # the service is te
 def ada(dashboard: Dashboard) -> User:
     """A user who may transfer to a folder, without pseudonyms."""
     user = make_user(dashboard.db)
-    granted = (*TRANSFERS, Permission.TRANSFER_UNPSEUDONYMIZED)
+    granted = (*TRANSFERS, Permission.TRANSFER_UNPSEUDONYMIZED, Permission.MAKE_ARCHIVES)
     allow(
         dashboard.db,
         make_group(dashboard.db, user, permissions=granted),
@@ -47,10 +47,12 @@ def test_the_browser_is_told_where_to_send_files_and_how_many(dashboard: Dashboa
     assert (told["mostFiles"], bool(told["csrfToken"])) == (dashboard.settings.upload_max_files, True)
 
 
-def test_who_may_not_transfer_is_told_so(dashboard: Dashboard):
-    page = open_upload(dashboard, make_user(dashboard.db, "eve"))
+def test_who_may_not_upload_is_told_so(dashboard: Dashboard):
+    eve = make_user(dashboard.db, "eve")
+    make_group(dashboard.db, eve, permissions=(*frozenset(TRANSFERS) - {Permission.UPLOAD},))
+    page = open_upload(dashboard, eve)
 
-    assert "You lack the permission to transfer. An administrator can give it" in said(page)
+    assert "You lack the permission to upload. An administrator can give it" in said(page)
     assert not page.get("bidi_component")
 
 
