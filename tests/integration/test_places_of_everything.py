@@ -60,9 +60,11 @@ class Site:
             "view": lambda: view_instance(db, staff, name, instance_result(STUDY, 0, 0)),
             "preview": lambda: preview_studies(db, request, JobKind.SELECTIVE_TRANSFER, [study]),
             "proxy": self._search_by_proxy,
-            "echo": lambda: echo_node(db, name),
-            "check": lambda: check_node(db, name),
         }
+
+    def checks(self) -> list[Callable[[], object]]:
+        """Return the ways to check it."""
+        return [lambda: echo_node(self.db, self.node.name), lambda: check_node(self.db, self.node.name)]
 
     def _search_by_proxy(self) -> object:
         access = enter(ProxyVisitor(self.db, self.staff), self.node.ae_title, SEARCH)
@@ -88,7 +90,7 @@ def site(database: Database, orthanc_source: OrthancServer, tmp_path: Path) -> I
 
 def test_no_more_use_an_archive_at_once_than_it_allows(site: Site) -> None:
     site.network.delay(0.02)
-    with ThreadPoolExecutor(18) as pool:
+    with ThreadPoolExecutor(14) as pool:
         done = [pool.submit(use) for use in [*site.uses().values()] * 2]
         for each in done:
             each.result(timeout=60)
@@ -111,7 +113,7 @@ def test_jobs_pages_programs_and_checks_together_use_an_archive_no_more_than_it_
         make_transfer(site.db, site.staff, site.node, export, [STUDY]),
         make_transfer(site.db, site.staff, incoming, site.node, outgoing),
     ]
-    uses = site.uses().values()
+    uses = [*site.uses().values(), *site.checks()]
     site.network.delay(0.02)
 
     with ThreadPoolExecutor(len(jobs) + len(uses)) as pool:
@@ -142,10 +144,11 @@ def execute(db: Database, job: Job) -> None:
 def test_who_finds_an_archive_full_is_told_so_after_a_short_while(site: Site) -> None:
     uses = site.uses()
     del uses["proxy"]  # programs are more patient, see test_node_places.py
-    with ExitStack() as taken, ThreadPoolExecutor(len(uses)) as pool:
+    asking = [*uses.values(), *site.checks()]
+    with ExitStack() as taken, ThreadPoolExecutor(len(asking)) as pool:
         for _ in range(MOST):
             taken.enter_context(places_at(site.db, [site.node], "test"))
-        refused = [pool.submit(use) for use in uses.values()]
+        refused = [pool.submit(ask) for ask in asking]
         for each in refused:
             with pytest.raises(NodeClosed, match="All 2 connections to ARCHIVE are in use; try again later"):
                 each.result(timeout=30)

@@ -157,9 +157,7 @@ def test_a_row_that_never_gets_an_answer_says_why(
     assert (job.status, job.message) == (JobStatus.WARNING, "1 of 5 rows failed.")
 
 
-def test_one_association_serves_a_chunk_and_ends_with_its_place(
-    database: Database, user: User, archive: Moody
-) -> None:
+def test_an_association_serves_one_chunk(database: Database, user: User, archive: Moody) -> None:
     job_id = ask(database, user, 45)
     job = perform(database, job_id)
     with database.reading() as session:

@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
+from threading import Thread
 from uuid import UUID
 
 import pytest
@@ -175,12 +177,25 @@ def test_a_server_that_is_not_there_is_named() -> None:
         PrefectLauncher().is_awaited(UNKNOWN_RUN)
 
 
-def test_a_server_that_refuses_is_named(server: SyncPrefectClient) -> None:
-    with (
-        temporary_settings({PREFECT_API_URL: f"{PREFECT_API_URL.value()}/nowhere"}),
-        pytest.raises(SchedulerUnavailable, match="answered with status 404"),
-    ):
-        PrefectLauncher().is_awaited(UNKNOWN_RUN)
+class _Refusing(BaseHTTPRequestHandler):
+    """What a server of Prefect answers that wants another password."""
+
+    def do_GET(self) -> None:
+        self.send_error(401)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - named by the library
+        pass
+
+
+def test_a_server_that_refuses_is_named() -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Refusing) as server:
+        Thread(target=server.serve_forever).start()
+        with (
+            temporary_settings({PREFECT_API_URL: f"http://127.0.0.1:{server.server_port}/api"}),
+            pytest.raises(SchedulerUnavailable, match="answered with status 401"),
+        ):
+            PrefectLauncher().is_awaited(UNKNOWN_RUN)
+        server.shutdown()
 
 
 def test_no_server_is_started_where_none_is_named() -> None:
