@@ -26,10 +26,10 @@ from adit_core.dicom.query import StudyResult
 from adit_core.dicom.references import StudyReference
 from adit_core.errors import AditError
 
-_PROGRESS_INTERVAL = 1.0
+_PROGRESS_INTERVAL = 2.0
 
 Progress = Callable[[StudyOutcome], None]
-"""Is called about once a second, and never concurrently, with the account so far."""
+"""Is called about every two seconds, and never concurrently, with the account so far."""
 
 
 @dataclass(frozen=True, slots=True)

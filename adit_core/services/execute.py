@@ -26,7 +26,7 @@ def execute_task(
 ) -> TaskOutcome:
     """Perform a task that the caller has claimed with `token`.
 
-    Progress is written to the database about once a second, and at the end.
+    Progress is written to the database about every two seconds, and at the end.
 
     Raises:
         AditError: It could not be begun, or what was done by then need not be told.

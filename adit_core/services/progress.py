@@ -40,7 +40,7 @@ def record_progress(
     """Write how far a task is, if it is still claimed with `token`; return whether it was.
 
     `series` are all that the source has of the study; of others that were expected nothing is planned any
-    more. Without any, they stay as they are. Made to be called about once a second.
+    more. Without any, they stay as they are. Made to be called about every two seconds.
     """
     with db.session() as session:
         held = session.exec(

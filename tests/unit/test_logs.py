@@ -27,6 +27,8 @@ import uvicorn.config
 logging.config.dictConfig(uvicorn.config.LOGGING_CONFIG)
 hand_on_to_root()
 from prefect.logging import get_logger
+from prefect.logging.configuration import setup_logging
+setup_logging()
 from pydicom import Dataset
 logging.getLogger("uvicorn.error").info("Started")
 logging.getLogger("uvicorn.access").info("GET /studies?PatientName={MARKER}")
@@ -37,6 +39,8 @@ warnings.warn("{MARKER}")
 dataset = Dataset()
 dataset.StudyInstanceUID = "{MARKER}"
 get_logger("worker").info("Prefect speaks")
+get_logger("task_runs").info("Finished in state Completed()")
+get_logger("task_runs").info("Task run failed")
 with about(job=3):
     try:
         raise ValueError("{MARKER}")
@@ -157,7 +161,12 @@ def test_a_form_or_level_that_does_not_exist_is_told(
 
 
 def test_all_that_a_process_logs_is_in_this_form_and_without_patient_data() -> None:
-    environment = {**os.environ, "PREFECT_API_URL": "", "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false"}
+    environment = {
+        **os.environ,
+        "PREFECT_API_URL": "",
+        "PREFECT_LOGGING_TO_API_ENABLED": "false",
+        "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false",
+    }
     environment.pop("PREFECT_LOGGING_SETTINGS_PATH", None)
     ended = subprocess.run(
         [sys.executable, "-c", PROCESS],
@@ -170,7 +179,8 @@ def test_all_that_a_process_logs_is_in_this_form_and_without_patient_data() -> N
     )
 
     lines = [json.loads(line) for line in ended.stderr.splitlines()]
-    assert [line["event"] for line in lines] == ["Started", "Prefect speaks", "Ours speaks"]
+    told = ["Started", "Prefect speaks", "Task run failed", "Ours speaks"]
+    assert [line["event"] for line in lines] == told
     assert lines[-1]["job"] == 3
     assert lines[-1]["exception"].startswith("ValueError < <string>:")
     assert MARKER not in ended.stderr + ended.stdout
