@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
@@ -243,6 +244,9 @@ def test_failed_studies_can_be_tried_again(cli: CommandLine, job: Job) -> None:
 
 
 def test_the_reconciler_says_that_it_needs_the_scheduler(cli: CommandLine) -> None:
+    assert cli.run("reconcile").exit_code == 0, "there is nothing to repair"
+    make_job(cli.db, flow_run_id=str(uuid4()))
+
     assert "make up" in cli.error("reconcile")["error"]
 
 
