@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from adit_core.db import User
+from adit_core.db import Permission, User
 from adit_core.db.engine import Database
 from adit_core.errors import InvalidInput, NotAllowed, NotFound, TooManyFailures
 from adit_core.services.own_account import (
@@ -17,6 +17,7 @@ from adit_core.services.sessions import Principal, SessionLimits, find_principal
 from adit_core.services.sign_in_throttle import PER_PLACE, SignInThrottle
 from adit_core.services.tokens import token_for_password
 from adit_core.services.users import check_password, create_user, get_user, set_password
+from tests.rows import make_group
 
 PASSWORD, OTHER = "correct horse battery staple", "another good password"
 LIMITS = SessionLimits(idle=timedelta(hours=1), length=timedelta(hours=12))
@@ -83,6 +84,7 @@ def test_an_open_session_does_not_let_anybody_guess_the_password(database: Datab
 
 
 def test_a_password_that_staff_chose_opens_no_api(database: Database, ada: User) -> None:
+    make_group(database, ada, permissions=(Permission.USE_API,))
     lifetime = timedelta(hours=1)
     with pytest.raises(NotAllowed, match="a password of your own"):
         token_for_password(database, "ada", PASSWORD, lifetime=lifetime)
