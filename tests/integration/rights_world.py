@@ -1,6 +1,5 @@
 """A small hospital with every kind of caller, and something of each kind that they may want."""
 
-import shutil
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import closing
@@ -106,18 +105,25 @@ class World:
 
     def keep(self) -> None:
         """Remember the database as it is."""
-        self.api.db.dispose()
-        with closing(sqlite3.connect(self.file)) as connection:
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        shutil.copy(self.file, self.file.with_suffix(".kept"))
+        _copy(self.file, self._kept)
 
     def restore(self) -> None:
         """Bring the database back to what was remembered."""
-        self.api.db.dispose()
-        for rest in ("-wal", "-shm"):
-            self.file.with_name(self.file.name + rest).unlink(missing_ok=True)
-        shutil.copy(self.file.with_suffix(".kept"), self.file)
+        _copy(self._kept, self.file)
         (self.file.parent / "uploaded").mkdir(exist_ok=True)
+
+    @property
+    def _kept(self) -> Path:
+        return self.file.with_suffix(".kept")
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy a database, while other threads may be using either: places at nodes are renewed by one."""
+    with (
+        closing(sqlite3.connect(source, timeout=30)) as old,
+        closing(sqlite3.connect(target, timeout=30)) as new,
+    ):
+        old.backup(new)
 
 
 def make_world(folder: Path) -> World:
