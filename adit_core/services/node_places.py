@@ -108,7 +108,8 @@ def _wait_for_turn(asker: Asker, check: Callable[[], None], deadline: float | No
     while True:
         try:
             reason: AditError | None = asker.take()
-            pause = asker.pause * random.uniform(0.75, 1.25)  # noqa: S311 - so that not all look at once
+            # So that not all look at the same moment.
+            pause = asker.pause * random.uniform(0.75, 1.25)  # noqa: S311 # nosec B311
         except DatabaseUnavailable as error:
             reason, pause = error, _AFTER_OUTAGE
         if reason is None:
