@@ -4,7 +4,6 @@ Whether it can is a matter of SOP class extended negotiation (PS3.4 C.5.1.1, PS3
 """
 
 from adit_core.dicom.association import Association
-from adit_core.dicom.contexts import message_proposals
 from adit_core.dicom.find import DimseSearcher
 from adit_core.dicom.node import ServerNode
 from adit_core.dicom.ports import FuzzySearcher
@@ -41,8 +40,7 @@ class DimseFuzzySearcher(DimseSearcher, FuzzySearcher):
         return self._has_refused
 
     def _open(self) -> Association:
-        proposals = message_proposals(self._find_class)
-        association = Association.open(self._node, proposals, extended={self._find_class: _FUZZY_ONLY})
+        association = Association.open(self._node, self.proposals, extended={self._find_class: _FUZZY_ONLY})
         answer = association.extended.get(self._find_class, b"")
         self._has_refused |= answer[_FUZZY] != b"\1"
         return association

@@ -75,9 +75,9 @@ class PrefectLauncher:
         """
         with _client() as client:
             state = _unfinished_state(client, flow_run_id)
+            if state is None:
+                return False
             now = _prefect_now(client)
-        if state is None:
-            return False
         due = state.state_details.scheduled_time or state.timestamp
         if due > now + _LEEWAY:
             return False

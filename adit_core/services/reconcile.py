@@ -106,9 +106,9 @@ def _repair(db: Database, launcher: Launcher, job_id: int, caps: _Caps, done: Re
     """Give a job whose run is gone a new one, unless nothing is left to do."""
     with db.reading() as session:
         seen = session.get_one(Job, job_id)
-        lives = _lives(session, seen)
-        is_from_before = _lives(session, seen, after=caps.lease)
-    if is_from_before:
+        now, until = shared_now(session), _last_sign(session, seen)
+    lives = until is not None and until >= now
+    if until is not None and until >= now + caps.lease:
         _shorten_signs(db, job_id, caps.lease)
     if seen.status not in OPEN_JOBS or lives or _is_awaited(seen, launcher):
         return
@@ -197,11 +197,16 @@ def _last_claim(session: Session, job_id: int) -> datetime | None:
     ).one_or_none()
 
 
-def _lives(session: Session, job: Job, *, after: timedelta = timedelta()) -> bool:
-    """Tell whether a claim on a task of the job, or the heartbeat of its execution, lasts, or will then."""
-    then = shared_now(session) + after
+def _lives(session: Session, job: Job) -> bool:
+    """Tell whether a claim on a task of the job, or the heartbeat of its execution, lasts."""
+    until = _last_sign(session, job)
+    return until is not None and until >= shared_now(session)
+
+
+def _last_sign(session: Session, job: Job) -> datetime | None:
+    """Return until when the claims and the heartbeat last; None if there are none."""
     signs = (_last_claim(session, job.id), job.running_until)
-    return any(until is not None and until >= then for until in signs)
+    return max((until for until in signs if until is not None), default=None)
 
 
 def _shorten_signs(db: Database, job_id: int, lease: timedelta) -> None:

@@ -395,15 +395,19 @@ def test_a_mass_transfer_is_filled_in_previewed_and_submitted(
     assert page.session_state["went to"] == job.id
 
 
+def ready_for_archive(page: AppTest, name: str) -> AppTest:
+    """Fill in all but the password of an archive."""
+    row = {"PatientID": "P1", "StudyInstanceUID": STUDY}
+    page = fill_mass(page) if name == "mass" else drop(page, sheet_of(row))
+    way = {"source": "PACS", "destination": "Research", "project": "", "kept-as": "One encrypted archive"}
+    return choose(choose(page, destination="Research"), **way)
+
+
 @pytest.mark.parametrize("name", ["batch", "mass"])
 def test_a_list_and_a_range_may_go_into_an_archive(
     dashboard: Dashboard, staff: User, open_page: Open, name: str
 ):
-    page = open_page(name, staff)
-    row = {"PatientID": "P1", "StudyInstanceUID": STUDY}
-    page = fill_mass(page) if name == "mass" else drop(page, sheet_of(row))
-    way = {"source": "PACS", "destination": "Research", "project": "", "kept-as": "One encrypted archive"}
-    page = choose(choose(page, destination="Research"), **way)
+    page = ready_for_archive(open_page(name, staff), name)
     assert "Choose a password for the archive to go on." in said(page)
     page.text_input(key="archive-password").set_value("gull harbour 19").run()
     assert "All go into **one encrypted archive**." in said(page)
@@ -418,11 +422,7 @@ def test_a_list_and_a_range_may_go_into_an_archive(
 def test_the_same_order_with_another_password_is_another_job(
     dashboard: Dashboard, staff: User, open_page: Open, name: str
 ):
-    page = open_page(name, staff)
-    row = {"PatientID": "P1", "StudyInstanceUID": STUDY}
-    page = fill_mass(page) if name == "mass" else drop(page, sheet_of(row))
-    way = {"source": "PACS", "destination": "Research", "project": "", "kept-as": "One encrypted archive"}
-    page = choose(choose(page, destination="Research"), **way)
+    page = ready_for_archive(open_page(name, staff), name)
     page.text_input(key="archive-password").set_value("gull harbour 19").run()
     sheet = page.session_state["sheet"] if name == "batch" else None
     press(page, "Transfer")
