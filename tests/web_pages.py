@@ -101,17 +101,12 @@ def _job_page() -> None:
 
 
 def _jobs_page() -> None:
-    import streamlit as st
-
     from ui import session
     from ui.components.sentences import errors_as_sentences
     from ui.views import jobs
 
-    def open_job(job_id: int) -> None:
-        st.session_state["went to"] = job_id
-
     with errors_as_sentences():
-        jobs.show(session.signed_in(), open_job=open_job)
+        jobs.show(session.signed_in())
 
 
 def _selective_page() -> None:

@@ -10,6 +10,7 @@ from ui import menu, session
 from ui.components.banner import show_banner
 from ui.components.forms import show_done
 from ui.components.sentences import errors_as_sentences
+from ui.components.way import show_way
 from ui.views import account_password
 
 _SIDEBAR_WIDTH = 220
@@ -25,5 +26,5 @@ with errors_as_sentences():
     show_done()
     if principal.must_choose_password:
         account_password.show_forced_change(principal)
-    else:
+    elif not show_way():
         page.run()

@@ -14,6 +14,7 @@ from adit_core.services.sessions import Principal
 from ui.admin_menu import Sections, admin_sections, show_sections
 from ui.components.sentences import verbatim
 from ui.components.sign_out import sign_out_form
+from ui.components.way import lead_to
 from ui.views import batch, explorer, home, job, jobs, mass, query, review, selective, upload
 
 _TRANSFERS: tuple[tuple[JobKind, ModuleType, str, str], ...] = (
@@ -27,10 +28,8 @@ _TRANSFERS: tuple[tuple[JobKind, ModuleType, str, str], ...] = (
 
 def chosen_page(principal: Principal) -> Page:
     """Show the menu, and return the page that the address names."""
-    ways = _Ways()
-    sections = {**_sections(principal, ways), **admin_sections(principal)}
+    sections = {**_sections(principal), **admin_sections(principal)}
     pages = [page for entries in sections.values() for page, _ in entries]
-    ways.pages = {page.url_path: page for page in pages}
     # Not with icons of the pages: Streamlit would fetch those from another host for the browser's tab.
     page = st.navigation(pages, position="hidden")
     with st.sidebar:
@@ -48,37 +47,38 @@ def _tell_group(principal: Principal) -> None:
         st.caption(f"Working for **{verbatim(group)}**", help="Another group is chosen in your profile.")
 
 
-class _Ways:
-    """Leads from page to page. The pages are entered once all of them have been made."""
-
-    pages: dict[str, Page]
-
-    def to_job(self, job_id: int) -> None:
-        st.switch_page(self.pages["job"], query_params={"id": str(job_id)})
-
-    def to_jobs(self) -> None:
-        st.switch_page(self.pages["jobs"])
-
-    def to_selective(self) -> None:
-        st.switch_page(self.pages["selective"])
-
-    def to_batch(self, query_id: int, source: str) -> None:
-        st.switch_page(self.pages["batch"], query_params={"from": str(query_id), "source": source})
+def _open_job(job_id: int) -> None:
+    lead_to("job", id=str(job_id))
 
 
-def _sections(principal: Principal, ways: _Ways) -> Sections:
+def _open_jobs() -> None:
+    lead_to("jobs")
+
+
+def _open_selective() -> None:
+    lead_to("selective")
+
+
+def _open_batch(query_id: int, source: str) -> None:
+    lead_to("batch", **{"from": str(query_id), "source": source})
+
+
+def _sections(principal: Principal) -> Sections:
     def leading_to_jobs(show: Callable[..., None]) -> Callable[[], None]:
-        return lambda: show(principal, open_job=ways.to_job)
+        return lambda: show(principal, open_job=_open_job)
 
     def show_home() -> None:
         starts = [page for page, _ in transfer if page.visibility == "visible"]
-        home.show(principal, open_job=ways.to_job, ways=starts)
+        home.show(principal, ways=starts)
+
+    def show_jobs() -> None:
+        jobs.show(principal)
 
     def show_job() -> None:
-        job.show(principal, open_jobs=ways.to_jobs, open_batch=ways.to_batch)
+        job.show(principal, open_jobs=_open_jobs, open_batch=_open_batch)
 
     def show_explorer() -> None:
-        explorer.show(principal, open_transfer=ways.to_selective)
+        explorer.show(principal, open_transfer=_open_selective)
 
     def show_review() -> None:
         review.show(principal)
@@ -100,7 +100,7 @@ def _sections(principal: Principal, ways: _Ways) -> Sections:
     return {
         "": [
             (_page(show_home, "Home", "home", default=True), "home"),
-            (_page(leading_to_jobs(jobs.show), "Jobs", "jobs"), "swap_horiz"),
+            (_page(show_jobs, "Jobs", "jobs"), "swap_horiz"),
             (_page(show_job, "Job", "job", hidden=True), ""),
         ],
         "Transfer": transfer,

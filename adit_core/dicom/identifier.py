@@ -17,7 +17,16 @@ from pydicom.dataset import Dataset
 from pydicom.filereader import read_dataset
 from pydicom.uid import ImplicitVRLittleEndian
 
-from adit_core.dicom.json_encoding import BINARY_NUMBERS, JsonDataSet, encodings_of, json_data_set, text_of
+from adit_core.dicom.elements import UNDEFINED, Damaged, Steps
+from adit_core.dicom.json_encoding import (
+    BINARY_NUMBERS,
+    SPECIFIC_CHARACTER_SET,
+    JsonDataSet,
+    encodings_named,
+    encodings_of,
+    json_data_set,
+    text_of,
+)
 from adit_core.dicom.node import QueryRoot, ServerNode
 from adit_core.dicom.part10 import LONG_VRS
 from adit_core.dicom.query import Keys
@@ -112,10 +121,21 @@ def encode_identifier(keys: Keys, transfer_syntax_uid: str) -> bytes:
 def decode_answer(encoded: bytes, transfer_syntax_uid: str, keywords: Iterable[str]) -> Answer:
     """Decode what the keys `keywords` were answered with.
 
+    Answers come by the thousand, so they are only stepped through; pydicom reads what is not as it should be.
+
     Raises:
         ValueError: This is no data set. The message holds nothing of it.
     """
-    return _decoded(encoded, transfer_syntax_uid, lambda data_set: read_values(data_set, keywords))
+    try:
+        steps = Steps(encoded, transfer_syntax_uid)
+        values = {
+            tag: b"" if length == UNDEFINED else steps.value(start, length) for tag, start, length in steps
+        }
+    except (Damaged, struct.error):
+        return _decoded(encoded, transfer_syntax_uid, lambda data_set: read_values(data_set, keywords))
+    with quiet_pydicom():
+        encodings = encodings_named(values.get(SPECIFIC_CHARACTER_SET, b""))
+        return Answer({keyword: text_of(values.get(_tag(keyword), b""), encodings) for keyword in keywords})
 
 
 def decode_json(encoded: bytes, transfer_syntax_uid: str) -> JsonDataSet:

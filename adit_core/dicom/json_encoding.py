@@ -8,7 +8,7 @@ several times as fast, which counts for every answer to every query.
 import base64
 import math
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from pydicom.charset import convert_encodings, decode_bytes, default_encoding
@@ -42,7 +42,7 @@ _NAME_GROUPS = ("Alphabetic", "Ideographic", "Phonetic")
 _LONGEST_INLINE = 1 << 10
 """Bytes of a binary value that are part of the metadata; longer ones are bulk data."""
 _AMBIGUOUS = {"OB or OW": "OW", "US or OW": "OW", "US or SS": "US", "US or SS or OW": "OW"}
-_SPECIFIC_CHARACTER_SET = 0x00080005
+SPECIFIC_CHARACTER_SET = 0x00080005
 _PIXEL_REPRESENTATION = 0x00280103
 _TEXT_DELIMITERS = frozenset(b"^=\\\r\n\f\t")
 """After which a value is back in its first character set (PS3.5 6.1.2.5.3)."""
@@ -71,10 +71,20 @@ def json_of_texts(texts: Mapping[str, str]) -> JsonDataSet:
 
 def encodings_of(data_set: Dataset) -> list[str]:
     """Return the codecs of the text of a data set, as its Specific Character Set says (PS3.3 C.12.1.1.2)."""
-    value = data_set.get_item(_SPECIFIC_CHARACTER_SET).value if _SPECIFIC_CHARACTER_SET in data_set else b""
+    value = data_set.get_item(SPECIFIC_CHARACTER_SET).value if SPECIFIC_CHARACTER_SET in data_set else b""
+    if isinstance(value, bytes):
+        return encodings_named(value)
     # pydicom decodes this element at once where it reads a whole file.
-    text = value.decode("ascii", "replace") if isinstance(value, bytes) else value or ""
-    names = text.split("\\") if isinstance(text, str) else map(str, text)
+    names = value.split("\\") if isinstance(value, str) else map(str, value or [""])
+    return _encodings(names)
+
+
+def encodings_named(value: bytes) -> list[str]:
+    """Return the codecs that a Specific Character Set names."""
+    return _encodings(value.decode("ascii", "replace").split("\\"))
+
+
+def _encodings(names: Iterable[str]) -> list[str]:
     return convert_encodings([name.strip("\0 ") for name in names])
 
 
@@ -104,7 +114,7 @@ class _Converter:
     def _element(
         self, data_set: Dataset, tag: BaseTag, encodings: list[str], path: str, depth: int
     ) -> JsonDataSet:
-        if tag == _SPECIFIC_CHARACTER_SET:
+        if tag == SPECIFIC_CHARACTER_SET:
             return {"vr": "CS", "Value": ["ISO_IR 192"]}
         element = data_set.get_item(tag)
         vr = self._vr(element)
@@ -147,7 +157,7 @@ def _vr_of(tag: BaseTag) -> str:
 
 
 def _encodings_of_item(item: Dataset, inherited: list[str]) -> list[str]:
-    return encodings_of(item) if _SPECIFIC_CHARACTER_SET in item else inherited
+    return encodings_of(item) if SPECIFIC_CHARACTER_SET in item else inherited
 
 
 def _is_signed(data_set: Dataset) -> bool:

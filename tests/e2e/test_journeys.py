@@ -20,7 +20,7 @@ from tests.e2e.conftest import Visit
 from tests.factories import instances_in, study
 from tests.fakes.launcher import FakeLauncher
 from tests.mass import head
-from tests.page_scenes import choose, settle, tick
+from tests.page_scenes import choose, go, settle, tick
 from tests.projects import files_below
 from tests.queries import perform
 from tests.rows import TRANSFERS, allow, load, make_folder, make_group, make_job, make_transfer
@@ -31,6 +31,11 @@ pytestmark = pytest.mark.system
 UNCHANGED = "None: with the patients' names"
 _MOST_STEPS = 60
 _MORE_THAN_A_LIST_SHOWS = 30
+_RENEW_ALL_THE_TIME = """
+const usual = window.setInterval;
+window.setInterval = (act, pause, ...rest) => usual(act, pause === 2000 ? 30 : pause, ...rest);
+"""
+"""Makes parts of pages that are renewed every two seconds be so every 30 ms."""
 _ROUND = 16
 """Pixels from the corner of a picture, which is rounded, to where it takes the mouse."""
 
@@ -187,6 +192,21 @@ def test_a_job_is_found_and_canceled_without_a_mouse(web: WebProcess, visit: Vis
 
     expect(page.get_by_text("The job was canceled.")).to_be_visible()
     assert load(web.db, Job, job.id).status is JobStatus.CANCELED
+
+
+def test_who_leaves_a_page_while_it_is_renewed_gets_to_the_next_one(web: WebProcess, visit: Visit):
+    user = web.add_user()
+    make_job(web.db, owner=user, name="Shoulders")
+    page = visit(user=user)
+    page.add_init_script(_RENEW_ALL_THE_TIME)
+    go(page, "/jobs")
+
+    for _ in range(4):
+        page.get_by_role("link", name="Shoulders").click()
+        expect(page.get_by_role("heading", name="Shoulders")).to_be_visible()
+        expect(page.get_by_role("button", name="Cancel job")).to_be_visible()
+        page.get_by_role("button", name="All jobs").click()
+        expect(page.get_by_role("heading", name="Jobs")).to_be_visible()
 
 
 def test_staff_tick_and_type_what_is_approved(web: WebProcess, visit: Visit):

@@ -181,6 +181,13 @@ def test_sequences_in_an_answer_do_no_harm():
     assert answer(undefined + raw(PATIENT_NAME, b"Doe "), "PatientName").text("PatientName") == "Doe"
 
 
+@pytest.mark.parametrize(("agreed", "sent"), [(EXPLICIT, IMPLICIT), (IMPLICIT, EXPLICIT)])
+def test_an_answer_in_another_syntax_than_agreed_is_read(agreed: str, sent: str):
+    encoded = encode(implicit=sent == IMPLICIT, StudyDate="20240131", PatientName="Doe^Jane", PatientID="1")
+    read = answer(encoded, "StudyDate", "PatientName", "PatientID", syntax=agreed)
+    assert read.texts_by_keyword == {"StudyDate": "20240131", "PatientName": "Doe^Jane", "PatientID": "1"}
+
+
 @pytest.mark.parametrize("length", [3, 9, 11])
 def test_what_breaks_off_is_read_so_far(length: int):
     encoded = raw(PATIENT_NAME, b"Doe^Jane") + raw(SERIES_NUMBER, b"12")[:length]

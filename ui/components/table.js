@@ -29,8 +29,15 @@ export default function ({ parentElement, data, setTriggerValue, setStateValue }
     const asksForTab = event.ctrlKey || event.metaKey || event.shiftKey || event.altKey;
     if (!link || asksForTab) return;
     event.preventDefault();
-    setTriggerValue("picked", link.dataset.row);
+    if (link.pathname === location.pathname) setTriggerValue("picked", link.dataset.row);
+    else leaveFor(link.href);
   };
+}
+
+// As the browser's buttons for back and forward do, which Streamlit listens to.
+function leaveFor(address) {
+  history.pushState({}, "", address);
+  dispatchEvent(new PopStateEvent("popstate", { state: {} }));
 }
 
 // What was pressed is meant, though something else may have come to its place before the button was let go.

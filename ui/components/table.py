@@ -55,7 +55,7 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """Words that lead to `href`. A plain click is handed to the page instead, as the key of the row."""
+    """Words that lead to `href`. A plain click on one within the page is handed to it: the key of the row."""
 
     value: str
     href: str
@@ -99,7 +99,7 @@ class Grid:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A row; `key` is what a click on one of its links answers. `details` are shown below it."""
+    """A row; `key` is what a click on a link within the page answers. `details` are shown below it."""
 
     key: str
     cells: tuple[Cell, ...]
@@ -109,7 +109,7 @@ class Row:
 
 
 def table(grid: Grid, *, key: str) -> str | None:
-    """Show a table, told from others by `key`; return the key of the row of which a link was just clicked."""
+    """Show a table, told from others by `key`; return the key of the row whose link within the page is clicked."""
     answer: Any = _render(key=key, data=asdict(grid), on_picked_change=_rerun_only)
     return answer.picked
 
@@ -119,7 +119,7 @@ class Choice:
     """What was done in a table with boxes."""
 
     picked: str | None
-    """The key of the row of which a link was just clicked."""
+    """The key of the row of which a link within the page was just clicked."""
     selected: tuple[str, ...]
     """The keys of the rows that are selected. That of a row in details is below that of its row."""
 

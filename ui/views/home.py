@@ -1,6 +1,6 @@
 """The first page: my jobs, what waits for me, and how the nodes are doing."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from html import escape
 
 import streamlit as st
@@ -38,8 +38,8 @@ _SPACE = {
 _MOST_NODES = 12
 
 
-def show(principal: Principal, *, open_job: Callable[[int], None], ways: Sequence[Page]) -> None:
-    """Show the page; `open_job` goes to a job, `ways` are where something new is started or found."""
+def show(principal: Principal, *, ways: Sequence[Page]) -> None:
+    """Show the page; `ways` are where something new is started or found."""
     st.title("Home", anchor=False)
     with st.container(horizontal=True):
         for way in ways:
@@ -52,7 +52,7 @@ def show(principal: Principal, *, open_job: Callable[[int], None], ways: Sequenc
         if is_live != any_open(jobs):
             renew_page()
         _show_attention(attention(connected().database, watcher.user))
-        _show_jobs(jobs, open_job)
+        _show_jobs(jobs)
         _show_nodes(node_reports(connected().database, watcher.user))
         if watcher.user.is_staff:
             _show_disks(disks(connected().database, watcher.user, connected().settings))
@@ -95,14 +95,12 @@ def _line(count: int, words: tuple[str, str], href: str) -> list[str]:
     return [f"<li>{link}</li>"] if count else []
 
 
-def _show_jobs(jobs: Sequence[JobView], open_job: Callable[[int], None]) -> None:
+def _show_jobs(jobs: Sequence[JobView]) -> None:
     st.header("My latest jobs", anchor=False)
     if not jobs:
         st.markdown("You have no jobs yet. Start one with a way above, such as a selective transfer.")
         return
-    picked = table(jobs_grid(jobs, all_users=False), key="latest-jobs")
-    if picked is not None:
-        open_job(int(picked))
+    table(jobs_grid(jobs, all_users=False), key="latest-jobs")
 
 
 def _show_nodes(reports: Sequence[NodeReport]) -> None:

@@ -1,6 +1,6 @@
 """The list of jobs, the newest first."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import streamlit as st
 
@@ -20,8 +20,8 @@ _PAGE_LENGTH = 25
 _RENEWAL = 2.0
 
 
-def show(principal: Principal, *, open_job: Callable[[int], None]) -> None:
-    """Show the user's jobs, or to staff who ask for it everybody's; `open_job` goes to the page of one."""
+def show(principal: Principal) -> None:
+    """Show the user's jobs, or to staff who ask for it everybody's."""
     st.title("Jobs", anchor=False)
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         text = _choose_text()
@@ -53,9 +53,7 @@ def show(principal: Principal, *, open_job: Callable[[int], None]) -> None:
         if not jobs:
             _explain_emptiness(filtered=any((statuses, kinds, owner, text, "before" in st.query_params)))
             return
-        picked = table(jobs_grid(jobs[:_PAGE_LENGTH], all_users=all_users), key="jobs")
-        if picked is not None:
-            open_job(int(picked))
+        table(jobs_grid(jobs[:_PAGE_LENGTH], all_users=all_users), key="jobs")
         _offer_pages(jobs)
 
     show_list()
