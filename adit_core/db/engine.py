@@ -23,6 +23,8 @@ from adit_core.db.secrets import Keyring
 from adit_core.errors import DatabaseUnavailable
 
 _NO_KEYS = Keyring()
+_QUERY_ONLY = "query_only"
+"""What a connection of SQLite was last used for: whether only for reading."""
 _BUSY_TIMEOUT = 30
 """Seconds that a process waits for a lock that another one holds."""
 
@@ -171,12 +173,11 @@ def _prepare_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    if connection.get_execution_options().get("read_only"):
-        connection.exec_driver_sql("PRAGMA query_only = ON")
-        connection.exec_driver_sql("BEGIN DEFERRED")
-    else:
-        connection.exec_driver_sql("PRAGMA query_only = OFF")
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+    is_reading = bool(connection.get_execution_options().get("read_only"))
+    if connection.info.get(_QUERY_ONLY) is not is_reading:
+        connection.exec_driver_sql(f"PRAGMA query_only = {'ON' if is_reading else 'OFF'}")
+        connection.info[_QUERY_ONLY] = is_reading
+    connection.exec_driver_sql(f"BEGIN {'DEFERRED' if is_reading else 'IMMEDIATE'}")
 
 
 @contextmanager

@@ -109,7 +109,10 @@ class Row:
 
 
 def table(grid: Grid, *, key: str) -> str | None:
-    """Show a table, told from others by `key`; return the key of the row whose link within the page is clicked."""
+    """Show a table, told from others by `key`.
+
+    Return the key of the row of which a link within the page was just clicked.
+    """
     answer: Any = _render(key=key, data=asdict(grid), on_picked_change=_rerun_only)
     return answer.picked
 
