@@ -77,8 +77,7 @@ def show(
             regions=_regions(blank),
             frame=frame - 1,
         )
-    write_file(output, picture)
-    present({"output": output}, lambda _: cell(f"Wrote {output}."), as_json=as_json)
+    write_file(output, picture, as_json=as_json)
 
 
 @app.command()

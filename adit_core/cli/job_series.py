@@ -35,8 +35,7 @@ def series(
         from adit_core.services.text_sheet import SheetFormat  # noqa: PLC0415
 
         content = export_series(db, user, job_id, SheetFormat.of_file(output.name))
-    write_file(output, content)
-    present({"output": output}, lambda _: cell(f"Wrote {output}."), as_json=as_json)
+    write_file(output, content, as_json=as_json)
 
 
 def _shown(every: list[JobSeries]) -> RenderableType:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -11,7 +12,7 @@ from rich.table import Table
 from adit_core.cli.command import new_app
 from adit_core.cli.job_preview import preview
 from adit_core.cli.job_series import series
-from adit_core.cli.output import AsJson, present, warn
+from adit_core.cli.output import AsJson, present, warn, write_file
 from adit_core.cli.query_results import results
 from adit_core.cli.wiring import acting_user, open_database, scheduler
 from adit_core.console import job_progress, outcomes_table, results_table, status_cell, watch_job
@@ -87,11 +88,23 @@ def show(
     ctx: typer.Context,
     job_id: JobId,
     tasks: Annotated[bool, typer.Option("--tasks", help="With every study.")] = False,
+    *,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="A file that ends in .xlsx or .csv.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show how a job is, with --tasks also what became of every study."""
+    """Show how a job is, with --tasks also what became of every study, or write that as a spreadsheet."""
     with open_database() as db:
         user = acting_user(ctx, db)
+        if output is not None:
+            # To import what writes spreadsheets takes longer than the rest of the command.
+            from adit_core.services.job_export import export_tasks  # noqa: PLC0415
+            from adit_core.services.text_sheet import SheetFormat  # noqa: PLC0415
+
+            content = export_tasks(db, user, job_id, SheetFormat.of_file(output.name))
+            write_file(output, content, as_json=as_json)
+            return
         job = show_job(db, user, job_id)
         if tasks:
             told = {"job": job, "tasks": _Tasks.of(db, user, job).lines() if as_json else ()}

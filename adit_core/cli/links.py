@@ -44,8 +44,7 @@ def export(
     form = SheetFormat.of_file(output.name)
     with open_database() as db:
         content = export_links(db, acting_user(ctx, db), project, form)
-    write_file(output, content)
-    present({"output": output}, lambda _: cell(f"Wrote {output}."), as_json=as_json)
+    write_file(output, content, as_json=as_json)
 
 
 @app.command()

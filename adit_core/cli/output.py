@@ -55,14 +55,15 @@ def report_misuse(message: str) -> None:
     _print_json(message, ())
 
 
-def write_file(path: Path, content: bytes) -> None:
-    """Write what a command was asked to write; raises InvalidInput if that cannot be done."""
+def write_file(path: Path, content: bytes, *, as_json: bool) -> None:
+    """Write what a command was asked to write, and say so; raises InvalidInput if that cannot be done."""
     try:
         path.write_bytes(content)
     except OSError as error:
         raise InvalidInput(
             InputProblem(f"{path} cannot be written: {error.strerror}.", field="output")
         ) from error
+    present({"output": path}, lambda _: cell(f"Wrote {path}."), as_json=as_json)
 
 
 def _print_json(message: str, problems: Sequence[InputProblem]) -> None:

@@ -8,7 +8,6 @@ import typer
 
 from adit_core.cli.output import AsJson, present, write_file
 from adit_core.cli.wiring import acting_user, open_database
-from adit_core.terminal import cell
 
 _STANDARD_OUTPUT = Path("-")
 
@@ -44,5 +43,4 @@ def results(
     if is_shown:
         sys.stdout.buffer.write(content)
         return
-    write_file(output, content)
-    present({"output": output}, lambda _: cell(f"Wrote {output}."), as_json=as_json)
+    write_file(output, content, as_json=as_json)

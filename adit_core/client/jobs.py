@@ -135,6 +135,10 @@ class Job:
         pages = self._connection.pages(f"/jobs/{self.id}/tasks", status=status, limit=1000)
         return Table(made(Task, told) for told in pages)
 
+    def export_tasks(self, path: Path | str) -> Path:
+        """Write the tasks, with what became of each, to a .csv or .xlsx file, and return its path."""
+        return self._write_sheet("tasks", path)
+
     def series(self, *, status: str | Sequence[str] | None = None) -> Table[JobSeries]:
         """Return the series of its studies, or of studies of some status, each with its state."""
         pages = self._connection.pages(f"/jobs/{self.id}/series", status=status, limit=1000)

@@ -45,8 +45,8 @@ def path_problems(path: str) -> list[InputProblem]:
 
 
 def max_associations_problems(number: int) -> list[InputProblem]:
-    """Return what is wrong with the number of studies that may be moved at the same time."""
+    """Return what is wrong with the number of places at a node."""
     if 1 <= number <= _MOST_ASSOCIATIONS:
         return []
-    message = f"Studies to be moved at the same time: from 1 to {_MOST_ASSOCIATIONS}."
+    message = f"Connections at the same time: from 1 to {_MOST_ASSOCIATIONS}."
     return [InputProblem(message, field="max_associations")]

@@ -58,7 +58,7 @@ def add_server(
         calling_ae_title: What we call ourselves to it.
         services: What it supports as a provider.
         query_root: The information model that it is asked in.
-        max_associations: How many studies may be moved from or to it at the same time.
+        max_associations: How many studies, searches and requests may use it at the same time.
         allows_direct_move: Whether sources may be asked to send straight to it, and it to destinations.
         connection_profile: The name of one; empty for the usual settings.
         actor: Who adds it.
@@ -112,7 +112,7 @@ def add_web_server(
         base_url: Of all its services, such as ``https://pacs.example.org/dicom-web``.
         prefixes: What follows the base URL for a service, where that is so.
         services: What it supports.
-        max_associations: How many studies may be moved from or to it at the same time.
+        max_associations: How many studies, searches and requests may use it at the same time.
         connection_profile: The name of one, with what proves who we are; empty for the usual settings.
         actor: Who adds it.
 

@@ -342,6 +342,8 @@ def test_staff_look_ahead_at_jobs_that_wait_for_approval(
     sheet = pd.read_csv(transfer.export_series(tmp_path / "series.csv"), dtype=str)
     assert set(sheet["State"]) == {"delivered"}
     assert set(sheet["StudyInstanceUID"]) == {study.study_instance_uid for study in studies}
+    sheet = pd.read_csv(transfer.export_tasks(tmp_path / "tasks.csv"), dtype=str)
+    assert list(sheet["StudyInstanceUID"]) == [task.study_instance_uid for task in transfer.tasks()]
 
 
 def test_a_mass_transfer_finds_its_studies(adit: AditClient, way: Way, tmp_path: Path):

@@ -210,6 +210,7 @@ CALLS: Mapping[str, Call] = {
     "Job.wait": lambda adit, _: job(adit).wait(timeout=10),
     "Job.tasks": lambda adit, _: job(adit).tasks(status="FAILURE"),
     "Job.series": lambda adit, _: job(adit).series(status="FAILURE"),
+    "Job.export_tasks": lambda adit, folder: job(adit).export_tasks(folder / "tasks.csv"),
     "Job.export_series": lambda adit, folder: job(adit).export_series(folder / "series.xlsx"),
     "Job.history": lambda adit, _: job(adit).history(task=1),
     "Job.results": lambda adit, _: job(adit).results(status="FOUND"),

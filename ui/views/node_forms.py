@@ -39,7 +39,7 @@ _LABELS = {
     "calling_ae_title": "Our AE title",
     "host": "Host",
     "port": "Port",
-    "max_associations": "Studies at the same time",
+    "max_associations": "Connections at the same time",
     "base_url": "Base URL",
     "qido_prefix": "Path of QIDO-RS",
     "wado_prefix": "Path of WADO-RS",
@@ -49,7 +49,9 @@ _LABELS = {
     "password": "Password of the archives",
 }
 _USUAL = "The usual settings"
-_AT_ONCE_HELP = "From or to it, over all workers; searches and requests of programs count as well."
+_AT_ONCE_HELP = (
+    "A study that is moved has one, of all workers together; searches and requests of programs count as well."
+)
 _TEMPLATE_HELP = "Keywords of attributes in braces, such as {PatientID}. Leave it empty for what is usual."
 
 
@@ -244,7 +246,7 @@ def _folder_fields(node: DicomNode) -> FolderSettings:
 
 def _at_once(node: DicomNode) -> int:
     return st.number_input(
-        "Studies at the same time", 1, 100, node.max_associations, step=1, help=_AT_ONCE_HELP, width=220
+        "Connections at the same time", 1, 100, node.max_associations, step=1, help=_AT_ONCE_HELP, width=220
     )
 
 

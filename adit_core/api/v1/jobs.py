@@ -19,7 +19,7 @@ from adit_core.api.v1.values import Given, Id, Page, Paged
 from adit_core.db import JobKind, JobStatus, RowStatus, TaskStatus
 from adit_core.services.action_rules import JobAction
 from adit_core.services.job_actions import JOB_ACTIONS, delete_job, verify_job
-from adit_core.services.job_export import export_series
+from adit_core.services.job_export import export_series, export_tasks
 from adit_core.services.job_history import history_of_job
 from adit_core.services.job_preview import preview_job
 from adit_core.services.job_series import list_series
@@ -157,6 +157,18 @@ def tasks(
         address=caller.address,
     )
     return paging.page([Task.model_validate(task) for task in found], lambda task: task.id)
+
+
+@router.get("/{job_id}/tasks/spreadsheet", response_class=Response, responses=_SHEETS)
+def export_of_tasks(
+    wiring: Wired,
+    caller: Reader,
+    job_id: JobId,
+    format: SheetFormat = SheetFormat.XLSX,  # noqa: A002
+) -> Response:
+    """Get the tasks of a job, with what became of each, as a spreadsheet."""
+    content = export_tasks(wiring.database, caller.user, job_id, format, address=caller.address)
+    return _sheet(content, f"job-{job_id}-tasks", format)
 
 
 @router.get("/{job_id}/series")

@@ -68,6 +68,7 @@ def test_staff_see_everybodys_jobs_if_they_ask(api: Api, ada: User, staff: User)
         ("GET", "/v1/jobs/{job}"),
         ("DELETE", "/v1/jobs/{job}"),
         ("GET", "/v1/jobs/{job}/tasks"),
+        ("GET", "/v1/jobs/{job}/tasks/spreadsheet"),
         ("GET", "/v1/jobs/{job}/series"),
         ("GET", "/v1/jobs/{job}/series/spreadsheet"),
         ("GET", "/v1/jobs/{job}/history"),
@@ -184,6 +185,23 @@ def test_staff_look_ahead_at_what_a_query_asks_before_they_approve_it(api: Api, 
         "asked": ["PatientID"],
         "sifted": ["Modality"],
     }
+
+
+def test_the_tasks_of_a_job_are_a_spreadsheet(api: Api, ada: User):
+    job = make_job(api.db, studies=2, owner=ada)
+    path = f"/v1/jobs/{job.id}/tasks/spreadsheet"
+    caller = api.caller(ada)
+
+    for form in SheetFormat:
+        answer = caller.get(f"{path}?format={form}")
+        assert answer.headers["content-disposition"] == f'attachment; filename="job-{job.id}-tasks.{form}"'
+        sheet = read_spreadsheet(answer.content, f"tasks.{form}")
+        told = [dict(zip(sheet.header, row, strict=True)) for row in sheet.rows.values()]
+        assert [(row["StudyInstanceUID"], row["Status"]) for row in told] == [
+            ("1.2.1", "PENDING"),
+            ("1.2.2", "PENDING"),
+        ]
+    assert caller.problem("GET", f"{path}?format=pdf")["status"] == 422
 
 
 def test_the_series_of_a_job_are_a_spreadsheet(api: Api, ada: User):

@@ -1,5 +1,6 @@
 """Submitting, following and changing jobs from the command line, without a scheduler."""
 
+import csv
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -184,6 +185,19 @@ def test_what_became_of_every_study_is_shown(cli: CommandLine, job: Job) -> None
     assert ["2", "studies", "6", "3", "1", "2", "3", "2.5"] in rows
     assert "row 3: 1.2.2: 1 of it was lost." in shown
     assert "P1" not in shown
+
+
+def test_what_became_of_every_study_is_a_spreadsheet(cli: CommandLine, job: Job, tmp_path: Path) -> None:
+    end_all(cli, job, (TaskStatus.SUCCESS, DELIVERED), (TaskStatus.FAILURE, FAILED))
+    path = tmp_path / "studies.csv"
+
+    assert cli.json("jobs", "show", job.id, "--output", path) == {"output": str(path)}
+
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        lines = list(csv.DictReader(file))
+    told = [(line["Row"], line["Status"], line["StudyInstanceUID"], line["Delivered"]) for line in lines]
+    assert told == [("2", "SUCCESS", "1.2.1", "2"), ("3", "FAILURE", "1.2.2", "1")]
+    assert ".xlsx or .csv" in cli.error("jobs", "show", job.id, "-o", "studies.pdf")["error"]
 
 
 @pytest.mark.parametrize(
