@@ -1,6 +1,6 @@
 # One command each. Every target builds the virtual environment first, if it is not up to date.
 .DEFAULT_GOAL := help
-.PHONY: help demo up test faults check audit docs bench bench-deid screenshots format lock env system
+.PHONY: help demo up test faults fuzz check audit docs bench bench-deid screenshots format lock env system
 
 PYTHON ?= python3
 VENV := .venv
@@ -28,6 +28,9 @@ check: docs
 
 faults: $(STAMP) system ## Break everything that can be broken, and write what came of it into docs/reliability.md.
 	ADIT_ALL_FAULTS=1 $(BIN)/pytest tests/faults tests/e2e/test_no_patient_data.py $(ARGS)
+
+fuzz: $(STAMP) system ## Send the API much more of what it does not expect than `make test` does.
+	ADIT_FUZZ_EXAMPLES=100 $(BIN)/pytest tests/integration/api/test_schema.py $(ARGS)
 
 check: $(STAMP) ## Lint, look for insecure code, check types and the direction of imports.
 	$(BIN)/ruff format --check .

@@ -106,7 +106,9 @@ def orthanc(
     archive = start_orthanc(folder, ae_title, peers, environment, settings)
     try:
         url = f"http://{HOST}:{archive.http_port}"
-        with httpx.Client(base_url=url, timeout=60, headers=UNCOMPRESSED) as rest:
+        # Orthanc may close a connection that was kept just when the next request goes out on it.
+        unkept = httpx.Limits(max_keepalive_connections=0)
+        with httpx.Client(base_url=url, timeout=60, headers=UNCOMPRESSED, limits=unkept) as rest:
             yield OrthancServer(archive, rest)
     finally:
         archive.server.kill()

@@ -19,6 +19,7 @@ from adit_core.services.sessions import SessionLimits, open_session
 from adit_core.services.users import create_user
 from adit_core.settings import Settings
 from deployments.demo.processes import HOST, Server, on_free_ports, start_server
+from tests.databases import new_database
 
 PASSWORD = "correct horse battery staple"
 COOKIE = "adit_session"
@@ -58,8 +59,7 @@ class WebProcess:
 @contextmanager
 def web_process(folder: Path, **settings: str) -> Iterator[WebProcess]:
     """Run the web process with these settings; its database and its log are in `folder`."""
-    db = Database(f"sqlite:///{folder / 'adit.sqlite'}", Keyring(key_file=folder / "secret.key"))
-    db.upgrade()
+    db = new_database(folder / "adit.sqlite", Keyring(key_file=folder / "secret.key"))
     environment = {
         "ADIT_DATA_DIR": str(folder),
         "ADIT_DATABASE_URL": str(db.url),

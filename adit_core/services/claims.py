@@ -65,7 +65,7 @@ def claim_task(db: Database, task_id: int, *, token: str, lease: float) -> Task 
         record_of_tasks(
             session, *free, at=now, message="Started.", status=TaskStatus.IN_PROGRESS, attempt=attempt
         )
-        claimed = session.exec(
+        task = session.exec(
             update(Task)
             .where(*free)
             .values(
@@ -75,13 +75,13 @@ def claim_task(db: Database, task_id: int, *, token: str, lease: float) -> Task 
                 claimed_until=now + timedelta(seconds=lease),
                 started_at=func.coalesce(Task.started_at, now),
             )
-        )
-        if claimed.rowcount == 0:
+            .returning(Task)
+        ).scalar_one_or_none()
+        if task is None:
             return None
         if job.status is not JobStatus.IN_PROGRESS:  # a claim changes nothing else of a job
             job.started_at = job.started_at or now
             settle_job(session, job)
-        task = session.get_one(Task, task_id)
         session.commit()
     return task
 

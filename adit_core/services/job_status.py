@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import func
+from sqlalchemy import ColumnElement, func
 from sqlmodel import Session, col, select
 
 from adit_core.db import Job, JobKind, JobStatus, Task, TaskStatus
@@ -114,20 +114,24 @@ def lock_job(session: Session, job_id: int) -> Job | None:
 
     Return the job as it is then; None if there is none.
     """
+    return _lock(session, col(Job.id) == job_id)
+
+
+def lock_job_of_task(session: Session, task_id: int) -> Job | None:
+    """Do what `lock_job` does for the job that a task belongs to; None if there is no such task."""
+    of_task = select(Task.job_id).where(Task.id == task_id).scalar_subquery()
+    return _lock(session, col(Job.id) == of_task)
+
+
+def _lock(session: Session, which: ColumnElement[bool]) -> Job | None:
     return session.exec(
         select(Job)
-        .where(Job.id == job_id)
+        .where(which)
         # SQLite has locked everything when the transaction began. On PostgreSQL, rows that refer to
         # the job may still be added.
         .with_for_update(key_share=True)
         .execution_options(populate_existing=True)
     ).one_or_none()
-
-
-def lock_job_of_task(session: Session, task_id: int) -> Job | None:
-    """Do what `lock_job` does for the job that a task belongs to; None if there is no such task."""
-    job_id = session.exec(select(Task.job_id).where(Task.id == task_id)).one_or_none()
-    return None if job_id is None else lock_job(session, job_id)
 
 
 def count_tasks(session: Session, job_id: int) -> dict[TaskStatus, int]:

@@ -145,8 +145,7 @@ def _close_series(session: Session, of_tasks: ColumnElement[bool]) -> None:
 
 
 def _audit_transfers(session: Session, job: Job, ended_at: datetime) -> None:
-    owner = session.get_one(User, job.owner_id)
-    for task in _delivered(session, job, ended_at):
+    for task, owner in _delivered(session, job, ended_at):
         audit.record(
             session,
             AuditAction.STUDY_TRANSFERRED,
@@ -181,9 +180,11 @@ def _audit_query(session: Session, job: Job) -> None:
     )
 
 
-def _delivered(session: Session, job: Job, ended_at: datetime) -> Sequence[Task]:
+def _delivered(session: Session, job: Job, ended_at: datetime) -> Sequence[tuple[Task, User]]:
+    """Return the tasks of which something was delivered, each with the owner of the job."""
     return session.exec(
-        select(Task)
+        select(Task, User)
+        .join(User, col(User.id) == job.owner_id)
         .where(
             Task.job_id == job.id,
             Task.kind == TaskKind.TRANSFER,

@@ -1,6 +1,5 @@
 """The database that a test of the services runs on, once SQLite and once PostgreSQL."""
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import pytest
 
 from adit_core.db.engine import Database
 from adit_core.db.secrets import Keyring, new_key
+from tests.databases import new_database
 from tests.servers import PostgresCluster
 
 
@@ -26,33 +26,20 @@ def database_url(backend: str, request: pytest.FixtureRequest, tmp_path: Path) -
 
 
 @pytest.fixture(scope="session")
-def file_with_tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database of SQLite with all tables, to be copied: that is quicker than to make them again."""
-    path = tmp_path_factory.mktemp("tables") / "adit.sqlite"
-    _make_tables(f"sqlite:///{path}")
-    return path
-
-
-@pytest.fixture(scope="session")
 def postgres_with_tables(postgres: PostgresCluster) -> str:
     """The URL of a database of PostgreSQL with all tables, to be copied."""
     url = postgres.create_database()
-    _make_tables(url)
-    return url
-
-
-def _make_tables(url: str) -> None:
     db = Database(url)
     db.upgrade()
     db.dispose()
+    return url
 
 
 @pytest.fixture
 def copied_url(backend: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """The URL of a database with all tables and no rows."""
     if backend == "sqlite":
-        path = shutil.copy(request.getfixturevalue("file_with_tables"), tmp_path / "adit.sqlite")
-        yield f"sqlite:///{path}"
+        yield new_database(tmp_path / "adit.sqlite").url
     else:
         cluster: PostgresCluster = request.getfixturevalue("postgres")
         url = cluster.create_database(like=request.getfixturevalue("postgres_with_tables"))

@@ -43,6 +43,7 @@ from adit_core.services.projects import set_project_access
 from adit_core.services.sessions import SessionLimits, find_principal, open_session, session_id_of
 from adit_core.services.tokens import NewToken, create_token, revoke_token
 from tests.api import Api, make_api
+from tests.databases import new_database
 from tests.integration.rights_bodies import PATIENT
 from tests.projects import make_project
 from tests.rights_table import (
@@ -129,8 +130,7 @@ def _copy(source: Path, target: Path) -> None:
 def make_world(folder: Path) -> World:
     """Make everything."""
     file = folder / "adit.sqlite"
-    db = Database(f"sqlite:///{file}", Keyring((new_key(),)))
-    db.upgrade()
+    db = new_database(file, Keyring((new_key(),)))
     world = World(make_api(db, folder, api_calls_per_minute=10**9), file)
     for name in ("export", "uploaded"):
         (folder / name).mkdir()

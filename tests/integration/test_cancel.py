@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from adit_core.db import DicomNode, Job, JobStatus, StorageForm, TaskStatus
-from adit_core.db.engine import Database
 from adit_core.db.secrets import Keyring, new_key
 from adit_core.services.nodes import add_folder, get_node
 from adit_core.services.storage import Storage
 from adit_core.services.task_actions import kill_task
 from deployments.demo.studies import write_study
 from tests.canceling import Site
+from tests.databases import new_database
 from tests.factories import large_study
 from tests.fault_proxy import FaultProxy
 from tests.rows import load, make_folder, make_server, make_user
@@ -31,8 +31,7 @@ PATIENCE = 5.0
 @pytest.fixture
 def site(orthanc_source: OrthancServer, tmp_path: Path) -> Iterator[Site]:
     orthanc_source.archive.load(write_study(STUDY, tmp_path / "study"))
-    database = Database(f"sqlite:///{tmp_path / 'adit.sqlite'}", Keyring((new_key(),)))
-    database.upgrade()
+    database = new_database(tmp_path / "adit.sqlite", Keyring((new_key(),)))
     folder = tmp_path / "arrivals"
     folder.mkdir()
     node = orthanc_source.archive.node

@@ -9,7 +9,6 @@ import pytest
 from sqlmodel import select
 
 from adit_core.db import DicomNode, Job, JobStatus, StorageForm, Task, TaskKind, TaskStatus
-from adit_core.db.engine import Database
 from adit_core.services.nodes import add_folder
 from adit_core.services.storage import Storage
 from adit_core.services.submit_mass import submit_mass_transfer
@@ -17,6 +16,7 @@ from adit_core.services.transfer_request import TransferRequest
 from adit_core.settings import Settings
 from deployments.demo.studies import write_study
 from tests.canceling import Site
+from tests.databases import new_database
 from tests.factories import ct_study, instances_in
 from tests.fault_proxy import FaultProxy
 from tests.mass import mass_options
@@ -35,8 +35,7 @@ PATIENCE = 5.0
 
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Site]:
-    database = Database(f"sqlite:///{tmp_path / 'adit.sqlite'}")
-    database.upgrade()
+    database = new_database(tmp_path / "adit.sqlite")
     (tmp_path / "arrivals").mkdir()
     yield Site(database, make_user(database, staff=True), tmp_path / "arrivals")
     database.dispose()

@@ -417,16 +417,18 @@ def test_a_server_that_is_away_is_said_to_be_away(dead_port: int):
         adit.upload(Path(__file__))
 
 
-def test_waiting_ends_with_the_token(stack: RunningStack, way: Way):
-    made = create_token(
-        stack.db, stack.user, name="short", scopes=frozenset(TokenScope), lifetime=timedelta(seconds=4)
-    )
+def test_waiting_ends_with_the_token(stack: RunningStack, adit: AditClient, way: Way):
     stack.stop("worker")
     try:
-        with AditClient(stack.stack.web_url, made.token) as adit:
-            job = adit.transfer(adit.find_studies(way["source"]), **way)
+        job = adit.transfer(adit.find_studies(way["source"]), **way)
+        lifetime = timedelta(seconds=6)
+        made = create_token(
+            stack.db, stack.user, name="short", scopes=frozenset(TokenScope), lifetime=lifetime
+        )
+        with AditClient(stack.stack.web_url, made.token) as watcher:
+            seen = watcher.job(job.id)
             with pytest.raises(Exception, match="expired"):
-                job.wait(timeout=60)
+                seen.wait(timeout=60)
     finally:
         stack.start("worker")
 

@@ -12,6 +12,7 @@ from adit_core.services.run_job import JobRun
 from adit_core.settings import Settings
 from deployments.demo.archives import Archive
 from deployments.demo.studies import write_study
+from tests.databases import new_database
 from tests.factories import ct_study, instances_in
 from tests.rows import make_folder, make_server, make_transfer, make_user
 from tests.servers import OrthancServer, ReceiverServer, dcmqrscp
@@ -23,8 +24,7 @@ STUDIES = (ct_study(5, key="first move"), ct_study(4, key="second move"))
 
 @pytest.fixture
 def db(tmp_path: Path) -> Iterator[Database]:
-    database = Database(f"sqlite:///{tmp_path / 'adit.sqlite'}")
-    database.upgrade()
+    database = new_database(tmp_path / "adit.sqlite")
     yield database
     database.dispose()
 

@@ -22,6 +22,7 @@ from adit_core.services.run_job import JobRun
 from adit_core.settings import Settings
 from deployments.demo.archives import Archive
 from deployments.demo.studies import Form, SeriesSpec, StudySpec, write_study
+from tests.databases import new_database
 from tests.factories import ct_study, instances_in, study
 from tests.fakes.launcher import FakeLauncher
 from tests.rows import load, make_folder, make_server, make_transfer, make_user
@@ -62,8 +63,7 @@ class Site:
 
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Site]:
-    database = Database(f"sqlite:///{tmp_path / 'adit.sqlite'}")
-    database.upgrade()
+    database = new_database(tmp_path / "adit.sqlite")
     arrivals = tmp_path / "arrivals"
     arrivals.mkdir()
     destination = make_folder(database, path=str(arrivals))

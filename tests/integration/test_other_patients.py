@@ -22,6 +22,7 @@ from adit_core.services.task_status import reset_tasks
 from adit_core.settings import Settings
 from deployments.demo.studies import StudySpec, write_study
 from tests import factories
+from tests.databases import new_database
 from tests.fakes.faulty import faulty_archive
 from tests.rows import make_folder, make_server, make_transfer, make_user
 from tests.servers import OrthancServer, receiver
@@ -131,8 +132,7 @@ def test_what_an_archive_sends_by_dicomweb_is_compared_as_well(
 
 @pytest.fixture
 def db(tmp_path: Path) -> Iterator[Database]:
-    database = Database(f"sqlite:///{tmp_path / 'adit.sqlite'}")
-    database.upgrade()
+    database = new_database(tmp_path / "adit.sqlite")
     yield database
     database.dispose()
 

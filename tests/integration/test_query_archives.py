@@ -12,6 +12,7 @@ from adit_core.services.query_results import all_rows
 from deployments.demo.archives import Archive
 from deployments.demo.specs import Form, SeriesSpec
 from deployments.demo.studies import write_study
+from tests.databases import new_database
 from tests.factories import ct_study, study
 from tests.queries import answers, lines, perform, submit
 from tests.rows import load, make_folder, make_server, make_user, make_web_server
@@ -55,8 +56,7 @@ STUDIES = (HEAD, CHEST, NAMESAKE)
 
 @pytest.fixture
 def db(tmp_path: Path) -> Iterator[Database]:
-    database = Database(f"sqlite:///{tmp_path / 'adit.sqlite'}")
-    database.upgrade()
+    database = new_database(tmp_path / "adit.sqlite")
     yield database
     database.dispose()
 

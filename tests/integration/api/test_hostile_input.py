@@ -16,10 +16,10 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from adit_core.api.paths import SIGN_IN_PATH
-from adit_core.db.engine import Database
 from adit_core.db.secrets import Keyring, new_key
 from deployments.demo.studies import write_study
 from tests.api import PROBLEM, Api, ApiCaller, make_api
+from tests.databases import new_database
 from tests.factories import ct_study
 from tests.rows import make_folder, make_server, make_user
 
@@ -66,8 +66,7 @@ def instance(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     """The API."""
     folder = tmp_path_factory.mktemp("hostile")
-    db = Database(f"sqlite:///{folder / 'adit.sqlite'}", Keyring((new_key(),)))
-    db.upgrade()
+    db = new_database(folder / "adit.sqlite", Keyring((new_key(),)))
     make_server(db, "PACS", port=1)
     make_folder(db, path=str(folder))
     yield make_api(db, folder, api_calls_per_minute=10**9)

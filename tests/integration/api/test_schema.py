@@ -1,5 +1,6 @@
 """Whatever is sent to the API, it never breaks, and answers as its OpenAPI document says (schemathesis)."""
 
+import os
 import re
 from collections.abc import Iterator
 from contextlib import suppress
@@ -20,6 +21,7 @@ from adit_core.services.sessions import SessionLimits, find_principal, open_sess
 from adit_core.settings import Settings
 from deployments.demo.studies import write_study
 from tests.api import Api, ApiCaller, make_api
+from tests.databases import new_database
 from tests.factories import ct_study
 from tests.fakes.faulty import faulty_archive
 from tests.fakes.launcher import FakeLauncher
@@ -28,9 +30,9 @@ from tests.web_process import COOKIE
 
 schemathesis = pytest.importorskip("schemathesis")
 
-pytestmark = pytest.mark.timeout(300)
-
-_EXAMPLES = 12
+_EXAMPLES = int(os.environ.get("ADIT_FUZZ_EXAMPLES", "4"))
+"""What is made up for each operation, rightly and wrongly: more of it by `make fuzz`."""
+pytestmark = pytest.mark.timeout(100 * _EXAMPLES)
 _API = create_api(Wiring(Settings(), Database("sqlite://"), FakeLauncher()))
 _SCHEMA = schemathesis.openapi.from_dict(_API.openapi())
 _ENDLESS = "GET /v1/jobs/{job_id}/progress"
@@ -60,8 +62,7 @@ _CHECKS = [
 def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     """The API with an archive that does not answer, one that takes what comes, and a folder with a study."""
     folder = tmp_path_factory.mktemp("schema")
-    db = Database(f"sqlite:///{folder / 'adit.sqlite'}", Keyring((new_key(),)))
-    db.upgrade()
+    db = new_database(folder / "adit.sqlite", Keyring((new_key(),)))
     make_server(db, "PACS", host="127.0.0.1", port=1)
     make_folder(db, path=str(folder / "studies"))
     write_study(_STUDY, folder / "studies")

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -20,6 +19,7 @@ from adit_core.services.claims import claim_task, finish_task
 from adit_core.services.database import configured_database
 from adit_core.services.progress import TaskCounts, record_progress
 from adit_core.settings import get_settings
+from tests.databases import new_database
 from tests.rows import make_user
 
 PROGRAM = Path(sys.executable).with_name("adit")
@@ -84,10 +84,10 @@ def empty_cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Comma
 
 
 @pytest.fixture
-def cli(empty_cli: CommandLine, file_with_tables: Path) -> CommandLine:
+def cli(empty_cli: CommandLine) -> CommandLine:
     """The command line with a database without rows."""
     empty_cli.data_dir.mkdir()
-    shutil.copy(file_with_tables, empty_cli.data_dir / "adit.sqlite")
+    new_database(empty_cli.data_dir / "adit.sqlite")
     return empty_cli
 
 
