@@ -32,7 +32,7 @@ schemathesis = pytest.importorskip("schemathesis")
 
 _EXAMPLES = int(os.environ.get("ADIT_FUZZ_EXAMPLES", "4"))
 """What is made up for each operation, rightly and wrongly: more of it by `make fuzz`."""
-pytestmark = pytest.mark.timeout(100 * _EXAMPLES)
+pytestmark = pytest.mark.timeout(75 * _EXAMPLES)
 _API = create_api(Wiring(Settings(), Database("sqlite://"), FakeLauncher()))
 _SCHEMA = schemathesis.openapi.from_dict(_API.openapi())
 _ENDLESS = "GET /v1/jobs/{job_id}/progress"
