@@ -8,8 +8,9 @@ import pytest
 
 from tests import servers, tls_servers
 from tests.certificates import Authority
-from tests.quick_python import collect_garbage_rarely, share_compiled_sql
+from tests.quick_python import collect_garbage_rarely, keep_files_in_memory, share_compiled_sql
 
+keep_files_in_memory()
 share_compiled_sql()
 
 

@@ -1,10 +1,15 @@
 """What makes a run of thousands of tests in one process quicker, and changes nothing that they test.
 
 Each test has a database of its own, and so an engine, which would compile every statement anew; and the
-garbage collector would look again and again at what lives as long as the run.
+garbage collector would look again and again at what lives as long as the run. The many small files that
+tests and their servers write, and wait for, would take most of the time on some disks.
 """
 
 import gc
+import os
+import shutil
+import tempfile
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, event
@@ -14,6 +19,9 @@ from sqlalchemy.util import LRUCache
 
 _STATEMENTS = 5000
 _GARBAGE_THRESHOLDS = (50_000, 20, 50)
+_MEMORY = Path("/dev/shm")  # noqa: S108 - a folder of our own is made in it
+_FILES_SIZE = 6 << 30
+"""How many bytes all files of a run may take, and more."""
 
 
 def share_compiled_sql() -> None:
@@ -34,6 +42,17 @@ def collect_garbage_rarely() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*_GARBAGE_THRESHOLDS)
+
+
+def keep_files_in_memory() -> None:
+    """Have temporary files, also of the processes that tests start, in a file system in memory that has room.
+
+    Where the environment says where they shall be, they are there.
+    """
+    if "TMPDIR" in os.environ or not _MEMORY.is_dir() or shutil.disk_usage(_MEMORY).free < _FILES_SIZE:
+        return
+    os.environ["TMPDIR"] = str(_MEMORY)
+    tempfile.tempdir = None  # it is asked for anew
 
 
 def _is_same_kind(one: object, other: object) -> bool:

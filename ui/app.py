@@ -26,5 +26,5 @@ with errors_as_sentences():
     show_done()
     if principal.must_choose_password:
         account_password.show_forced_change(principal)
-    elif not show_way():
+    elif not show_way(page.url_path):
         page.run()

@@ -4,10 +4,13 @@ import logging
 import re
 import ssl
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from http import HTTPStatus
+from http.client import RemoteDisconnected
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,6 +18,8 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager
 from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import ProtocolError
+from urllib3.response import HTTPResponse
 
 from adit_core.dicom.interruption import watch
 from adit_core.dicom.node import ConnectionProfile, DicomWebNode
@@ -45,6 +50,8 @@ class WebSession(requests.Session):
     status 401                            once, if there is another OAuth token to be had
     status 429, 503 with Retry-After      after that time, as long as it all takes no longer than the
                                           profile's busy timeout
+    closed connection, on which an        once: servers close what they kept open for the next
+    earlier request was answered          request when they like, so also while it is on its way
     ====================================  ===========================================================
     """
 
@@ -84,9 +91,14 @@ class WebSession(requests.Session):
         # dicomweb-client names the host without its port.
         request.headers.pop("Host", None)
         deadline = time.monotonic() + self._busy_timeout
-        response = super().send(request, **kwargs)
         if not _is_repeatable(request):
-            return response
+            return super().send(request, **kwargs)
+        try:
+            response = super().send(request, **kwargs)
+        except requests.ConnectionError as error:
+            if not _was_kept_too_long(error):
+                raise
+            response = super().send(request, **kwargs)
         if response.status_code == HTTPStatus.UNAUTHORIZED and self._renew_credentials(request):
             response.close()
             response = super().send(request, **kwargs)
@@ -163,19 +175,52 @@ class _Adapter(HTTPAdapter):
         return super().send(request, *args, **kwargs | {"timeout": self._timeouts})
 
 
+class _KeptTooLong(RemoteDisconnected):
+    """The server closed a connection on which it had answered before, and not this request."""
+
+
+class _KeptConnection(HTTPConnection):
+    """Knows whether it was kept after an answer, and says so if it is closed instead of giving the next."""
+
+    _answers = 0
+
+    def connect(self) -> None:
+        super().connect()
+        self._answers = 0
+
+    def request(self, *args: Any, **kwargs: Any) -> None:
+        with self._telling_kept_too_long():
+            super().request(*args, **kwargs)
+
+    def getresponse(self) -> HTTPResponse:
+        with self._telling_kept_too_long():
+            response = super().getresponse()
+        self._answers += 1
+        return response
+
+    @contextmanager
+    def _telling_kept_too_long(self) -> Iterator[None]:
+        try:
+            yield
+        except (RemoteDisconnected, ConnectionResetError) as error:
+            if not self._answers:
+                raise
+            raise _KeptTooLong(*error.args) from None
+
+
 def _pools(silence_timeout: float) -> dict[str, type[HTTPConnectionPool]]:
     """Return pools whose connections wait for a slow peer as long when they send as when they read.
 
     urllib3 sends with the timeout for connecting, and gives up on servers that index while they take in.
     """
 
-    class PlainConnection(HTTPConnection):
+    class PlainConnection(_KeptConnection, HTTPConnection):
         def connect(self) -> None:
             super().connect()
             self.sock.settimeout(silence_timeout)
             watch(self.sock)
 
-    class TlsConnection(HTTPSConnection):
+    class TlsConnection(_KeptConnection, HTTPSConnection):
         def connect(self) -> None:
             super().connect()
             self.sock.settimeout(silence_timeout)
@@ -227,6 +272,11 @@ def _origin(url: str) -> str:
 def _is_repeatable(request: requests.PreparedRequest) -> bool:
     """Tell whether the body can be sent a second time: not if it is an iterator."""
     return not hasattr(request.body, "__next__")
+
+
+def _was_kept_too_long(error: requests.ConnectionError) -> bool:
+    aborted = error.args[0] if error.args else None
+    return isinstance(aborted, ProtocolError) and isinstance(aborted.args[-1], _KeptTooLong)
 
 
 def _delay(response: requests.Response) -> float | None:

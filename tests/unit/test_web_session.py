@@ -168,6 +168,55 @@ def test_connection_is_used_again_and_a_closed_one_is_not():
     assert fake.connections == 2
 
 
+def part_of_an_answer(exchange: Exchange) -> None:
+    exchange.send(b"HT")
+    exchange.close()
+
+
+@pytest.mark.parametrize("end", [Exchange.close, Exchange.reset])
+def test_request_is_repeated_if_the_server_had_just_closed_the_kept_connection(
+    end: Callable[[Exchange], None],
+):
+    def gone(exchange: Exchange) -> None:
+        assert exchange.body == b"whole"
+        end(exchange)
+
+    with FakeWebPeer(ok, gone, ok) as fake, WebSession(fake.node()) as session:
+        for _ in range(2):
+            assert session.post(f"{fake.url}/studies", data=b"whole", stream=False).content == b"ok"
+    assert [exchange.body for exchange in fake.exchanges] == [b"whole"] * 3
+    assert fake.connections == 2
+
+
+@pytest.mark.parametrize(
+    ("scripts", "requests_sent"),
+    [
+        ((Exchange.close, ok), 1),  # a new connection
+        ((ok, Exchange.close, Exchange.close, ok), 3),
+        ((ok, part_of_an_answer, ok), 2),
+    ],
+)
+def test_request_is_not_repeated_if_the_server_broke_off_otherwise(
+    scripts: tuple[Script, ...], requests_sent: int
+):
+    def ask_twice() -> None:
+        for _ in range(2):
+            assert session.ask(f"{fake.url}/", accept="*/*").content == b"ok"
+
+    fake = FakeWebPeer(*scripts)
+    with fake, WebSession(fake.node()) as session, pytest.raises((ConnectionFailed, ProtocolError)):
+        ask_twice()
+    assert len(fake.exchanges) == requests_sent
+
+
+def test_request_is_not_repeated_if_its_body_cannot_be_sent_again():
+    with FakeWebPeer(ok, Exchange.close, ok) as fake, WebSession(fake.node()) as session:
+        assert session.ask(f"{fake.url}/", accept="*/*").content == b"ok"
+        with pytest.raises(requests.ConnectionError):
+            session.post(f"{fake.url}/studies", data=iter([b"once"]))
+    assert len(fake.exchanges) == 2
+
+
 def test_name_of_a_node_has_no_password_in_it():
     assert peer_name(DicomWebNode("a", "https://user:pw@host:8/dicom-web")) == "a (https://host:8/dicom-web)"
 
