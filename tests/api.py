@@ -18,6 +18,7 @@ from adit_core.services.sessions import SessionLimits, open_session
 from adit_core.services.tokens import create_token
 from adit_core.settings import Settings
 from tests.fakes.launcher import FakeLauncher
+from tests.quick_python import share_routes
 from tests.rows import let_use_api
 from tests.web_process import COOKIE
 
@@ -34,6 +35,7 @@ class Api:
 
     def __post_init__(self) -> None:
         self.app = create_app(Wiring(self.settings, self.db, self.launcher), Dashboard(_nowhere, _running))
+        share_routes(self.app)
 
     def caller(self, user: User, *scopes: TokenScope) -> "ApiCaller":
         """Return a program with a token of `user`, who may have one, with all scopes if none is named."""

@@ -12,16 +12,20 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from fastapi import FastAPI
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 from sqlalchemy.util import LRUCache
+from starlette.routing import BaseRoute, Mount
 
 _STATEMENTS = 5000
 _GARBAGE_THRESHOLDS = (50_000, 20, 50)
-_MEMORY = Path("/dev/shm")  # noqa: S108 - a folder of our own is made in it
+_MEMORY = Path("/dev/shm")
 _FILES_SIZE = 6 << 30
 """How many bytes all files of a run may take, and more."""
+
+_shared_routes: list[BaseRoute] = []
 
 
 def share_compiled_sql() -> None:
@@ -42,6 +46,17 @@ def collect_garbage_rarely() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*_GARBAGE_THRESHOLDS)
+
+
+def share_routes(app: FastAPI) -> None:
+    """Have all applications of one kind share the routes of the API that are mounted in them.
+
+    FastAPI takes the signatures of all of them apart when an application gets its first request.
+    """
+    (api,) = (route.app for route in app.routes if isinstance(route, Mount) and route.path == "/api")
+    assert isinstance(api, FastAPI)
+    _shared_routes.extend(() if _shared_routes else api.router.routes)
+    api.router.routes[:] = _shared_routes
 
 
 def keep_files_in_memory() -> None:

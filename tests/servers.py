@@ -376,6 +376,7 @@ class PostgresCluster:
     superuser: str
     host: str
     """Where the superuser needs no password; a folder with a socket, or this machine."""
+    _connection: psycopg.Connection | None = None
 
     @property
     def port(self) -> int:
@@ -384,6 +385,9 @@ class PostgresCluster:
 
     def end(self, how: signal.Signals) -> None:
         """End it: by SIGINT in order, by SIGQUIT at once, by SIGKILL as a crash does."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
         self.server.process.send_signal(how)
         self.server.process.wait()
 
@@ -411,8 +415,16 @@ class PostgresCluster:
         self._execute(f"DROP DATABASE IF EXISTS {url.rpartition('/')[2]} WITH (FORCE)")
 
     def _execute(self, statement: str) -> None:
-        with psycopg.connect(self._conninfo, autocommit=True) as connection:
-            connection.execute(statement.encode())
+        """Execute a statement by a connection that is kept: a new one costs more than many a statement."""
+        try:
+            self._connected().execute(statement.encode())
+        except psycopg.OperationalError:  # tests end connections
+            self._connected().execute(statement.encode())
+
+    def _connected(self) -> psycopg.Connection:
+        if self._connection is None or self._connection.closed:
+            self._connection = psycopg.connect(self._conninfo, autocommit=True)
+        return self._connection
 
     def wait_until_ready(self, patience: float = 30.0) -> None:
         """Wait until connections are not only taken but served: it "is starting up" for a moment."""

@@ -9,7 +9,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, expect
 
-from adit_core.db import JobStatus
+from adit_core.db import JobStatus, Permission
 from adit_core.services.jobs import list_jobs
 from adit_core.services.nodes import add_server
 from adit_core.services.sessions import SessionLimits, open_session
@@ -17,8 +17,9 @@ from adit_core.settings import Settings
 from deployments.demo.studies import write_study
 from tests.e2e.conftest import Conduct
 from tests.factories import ct_study
+from tests.rows import allow, make_group, make_user
 from tests.servers import OrthancServer
-from tests.stack import RunningStack, running_stack
+from tests.stack import RunningStack
 from tests.web_process import COOKIE
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(400)]
@@ -27,18 +28,19 @@ WANTED = ct_study(3, key="wanted", patient_id="0000815", description="CT head")
 OTHER = ct_study(2, key="other", patient_id="0000816", description="CT foot")
 
 
-@pytest.fixture(scope="module")
-def adit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
-    settings = {"ADIT_RECONCILE_INTERVAL": "3", "ADIT_SECURE_COOKIES": "0"}
-    with running_stack(tmp_path_factory.mktemp("stack"), settings) as stack:
-        stack.start("web")
-        await_web(stack.stack.web_url)
-        yield stack
+@pytest.fixture
+def url(adit: RunningStack) -> Iterator[str]:
+    """Where the stack's dashboard is."""
+    adit.start("web", environment={"ADIT_SECURE_COOKIES": "0"})
+    await_web(adit.stack.web_url)
+    yield adit.stack.web_url
+    adit.stop("web")
 
 
 def test_somebody_searches_selects_and_watches_the_transfer_to_its_end(
     *,
     adit: RunningStack,
+    url: str,
     orthanc_source: OrthancServer,
     orthanc_destination: OrthancServer,
     chromium: Browser,
@@ -46,16 +48,18 @@ def test_somebody_searches_selects_and_watches_the_transfer_to_its_end(
     tmp_path: Path,
 ) -> None:
     orthanc_source.archive.load(file for spec in (WANTED, OTHER) for file in write_study(spec, tmp_path))
-    for server in (orthanc_source, orthanc_destination):
+    user = make_user(adit.db, "selector")
+    group = make_group(adit.db, user, permissions=tuple(Permission))
+    for name, server in (("PACS", orthanc_source), ("Research", orthanc_destination)):
         node = server.archive.node
-        add_server(adit.db, node.name, ae_title=node.ae_title, host=node.host, port=node.port)
-    url = adit.stack.web_url
+        added = add_server(adit.db, name, ae_title=node.ae_title, host=node.host, port=node.port)
+        allow(adit.db, group, added, as_source=name == "PACS", as_destination=name == "Research")
     context = chromium.new_context(base_url=url, viewport={"width": 1280, "height": 900})
-    token = open_session(adit.db, adit.user, SessionLimits.of(Settings()), address="127.0.0.1")
+    token = open_session(adit.db, user, SessionLimits.of(Settings()), address="127.0.0.1")
     context.add_cookies([{"name": COOKIE, "value": token, "url": url}])
     page = context.new_page()
     conduct.watch(page, url)
-    page.goto("/selective?source=SOURCE")
+    page.goto("/selective?source=PACS")
 
     page.get_by_role("textbox", name="PatientID").fill("00008*")
     page.get_by_role("button", name="Search").click()
@@ -66,7 +70,7 @@ def test_somebody_searches_selects_and_watches_the_transfer_to_its_end(
     row.get_by_role("checkbox", name="Select study CT head").check()
     expect(page.get_by_role("checkbox", name=re.compile("Select series"))).to_be_disabled()
     expect(page.get_by_text("Selected: 1 study")).to_be_visible()
-    expect(page.get_by_role("combobox", name="Destination")).to_have_value("DESTINATION")
+    expect(page.get_by_role("combobox", name="Destination")).to_have_value("Research")
     expect(page.get_by_text("Choose a pseudonymization.")).to_be_visible()
     submit = page.get_by_role("button", name="Transfer", exact=True)
     submit.scroll_into_view_if_needed()  # a list that is open closes when the page is scrolled
@@ -78,7 +82,7 @@ def test_somebody_searches_selects_and_watches_the_transfer_to_its_end(
 
     expect(page).to_have_url(re.compile(r"/job\?id=\d+$"))
     expect(page.get_by_text("every image is accounted for")).to_be_visible(timeout=120_000)
-    (job,) = list_jobs(adit.db, adit.user)
+    (job,) = list_jobs(adit.db, user)
     assert job.status is JobStatus.SUCCESS
     assert orthanc_destination.contents().keys() == WANTED.sop_instance_uids()
     context.close()
