@@ -10,12 +10,15 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from threading import Thread
+from typing import Self
 
+from deployments.flow_run import ADDRESS
 from deployments.stack import HOME
 from deployments.stopping import told_to_stop
 
@@ -28,19 +31,61 @@ _PR_SET_PDEATHSIG = 1
 
 
 def run_worker(command: Sequence[str]) -> int:
-    """Run the worker until it ends, or until we are told to stop, and return its exit status."""
+    """Run the worker, and a server of its flow runs, until it ends or we are told to stop.
+
+    Returns the worker's exit status.
+    """
     stop = told_to_stop()
-    worker = subprocess.Popen(
-        command,
-        cwd=HOME,
-        stdout=subprocess.PIPE,
-        preexec_fn=_die_with_parent,  # noqa: PLW1509 - no threads yet
-    )
-    Thread(target=_log_prints, args=(worker,), name="prints", daemon=True).start()
-    while worker.poll() is None:
-        if stop.wait(_INTERVAL):
-            return _stop(worker)
-    return _exit_status(worker)
+    with _FlowRunServer() as server:
+        worker = subprocess.Popen(
+            command,
+            cwd=HOME,
+            stdout=subprocess.PIPE,
+            preexec_fn=_die_with_parent,  # noqa: PLW1509 - no threads yet
+        )
+        Thread(target=_log_prints, args=(worker,), name="prints", daemon=True).start()
+        while worker.poll() is None:
+            if stop.wait(_INTERVAL):
+                return _stop(worker)
+            server.keep_running()
+        return _exit_status(worker)
+
+
+class _FlowRunServer:
+    """The process that flow runs are forked from. They can do without, so it may be away for a while."""
+
+    _process: "subprocess.Popen[bytes] | None" = None
+
+    def __enter__(self) -> Self:
+        self._folder = tempfile.TemporaryDirectory(prefix="adit-worker-")
+        self._address = Path(self._folder.name) / "flow-runs"
+        if sys.platform == "linux":  # what it does needs Linux
+            os.environ[ADDRESS] = str(self._address)
+            self._start()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+        self._folder.cleanup()
+
+    def keep_running(self) -> None:
+        """Start it again if it has ended, but not all the time."""
+        if self._process is None or self._process.poll() is None:
+            return
+        if time.monotonic() > self._started_at + _PATIENCE:
+            _log.warning("The server of flow runs ended with status %s.", self._process.returncode)
+            self._start()
+
+    def _start(self) -> None:
+        self._address.unlink(missing_ok=True)
+        self._started_at = time.monotonic()
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "deployments.flow_run_server", self._address, "prefect.engine"],
+            cwd=HOME,
+            preexec_fn=_die_with_parent,  # noqa: PLW1509 - threads that only read
+        )
 
 
 def _log_prints(worker: "subprocess.Popen[bytes]") -> None:

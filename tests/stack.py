@@ -37,6 +37,8 @@ from tests.ports import kept_port
 
 _PATIENCE = 180.0
 _ENDING_PATIENCE = 20.0
+_FLOW_RUN = "deployments.flow_run"
+_SERVER = "deployments.flow_run_server"
 
 
 class RunningStack:
@@ -113,7 +115,9 @@ class RunningStack:
 
     def flow_runs(self) -> list[psutil.Process]:
         """The flow runs of this stack, wherever their worker is."""
-        return [process for process in psutil.process_iter() if self._is_flow_run(process)]
+        return [
+            process for process in psutil.process_iter() if self._is_ours(process, "deployments.flow_run")
+        ]
 
     def flow_runs_of(self, job_id: int) -> list[psutil.Process]:
         """The process of the present flow run of a job, if it runs."""
@@ -122,7 +126,13 @@ class RunningStack:
 
     def transfer_children(self) -> list[psutil.Process]:
         """The processes below flow runs that move studies, and the fork servers that they come from."""
-        return [child for run in self.flow_runs() for child in run.children(recursive=True)]
+        return [child for engine in self.engines() for child in engine.children(recursive=True)]
+
+    def engines(self) -> list[psutil.Process]:
+        """The forks of the flow run server whose deputies the flow runs are."""
+        forks = [process for process in psutil.process_iter() if self._is_ours(process, _SERVER)]
+        (server,) = (fork for fork in forks if fork.parent() not in forks)
+        return server.children()
 
     def finished(self, job_id: int) -> JobView:
         """Return the job once it has ended, which it must without any help."""
@@ -168,9 +178,10 @@ class RunningStack:
     def tasks(self, job_id: int) -> list[Task]:
         return list(list_tasks(self.db, self.user, job_id, limit=1000))
 
-    def _is_flow_run(self, process: psutil.Process) -> bool:
+    def _is_ours(self, process: psutil.Process, module: str) -> bool:
+        """Tell whether a process of this stack was started to run a module, or is a fork of such a one."""
         try:
-            if "deployments.flow_run" not in process.cmdline():
+            if module not in process.cmdline():
                 return False
             return process.environ().get("ADIT_DATA_DIR") == str(self.stack.data_dir)
         except psutil.Error:

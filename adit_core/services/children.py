@@ -8,6 +8,7 @@ a time, and die with their parent.
 import multiprocessing
 import os
 import signal
+import socket
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ from concurrent.futures import CancelledError
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import forkserver
+from multiprocessing.connection import arbitrary_address  # pyright: ignore[reportAttributeAccessIssue]
 from multiprocessing.connection import wait as wait_for_any
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from multiprocessing.process import BaseProcess
@@ -45,6 +47,31 @@ def start_fork_server() -> None:
     """
     forkserver.set_forkserver_preload([_PRELOADED])
     forkserver.ensure_running()
+
+
+def fork_fork_server() -> None:
+    """Make a fork of this process the one that children are forked from: it has imported all that they need.
+
+    Only while this process has one thread, and no child yet.
+    """
+    address = arbitrary_address("AF_UNIX")
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(address)
+    Path(address).chmod(0o600)
+    listener.listen()
+    alive, kept = os.pipe()  # it ends when the other end is closed, as by our death
+    pid = os.fork()
+    if not pid:
+        os.close(kept)
+        try:
+            forkserver.main(listener.fileno(), alive, preload=[])
+        finally:
+            os._exit(0)
+    os.close(alive)
+    listener.close()
+    vars(forkserver._forkserver).update(  # noqa: SLF001 - there is no other way to give it one that runs
+        _forkserver_address=address, _forkserver_alive_fd=kept, _forkserver_pid=pid
+    )
 
 
 class ChildPool:

@@ -49,7 +49,7 @@ def kill_flow_runs(adit: RunningStack) -> None:
 def kill_children(adit: RunningStack) -> None:
     for child in adit.transfer_children():
         with suppress(psutil.NoSuchProcess):  # it has ended by itself
-            if "forkserver" in " ".join(child.cmdline()) and child.children() == []:
+            if "deployments.flow_run_server" in child.cmdline() and child.children() == []:
                 child.kill()
 
 
@@ -139,7 +139,7 @@ def test_a_flow_run_that_comes_back_from_the_dead_disturbs_nothing(stage: Stage,
     scene = stage.scene(studies=STUDIES)
     scene.inbound.throttle(RATE)
     transfer = reach(HALF_WAY, scene)
-    frozen = adit.transfer_children() + adit.flow_runs()
+    frozen = adit.transfer_children() + adit.engines() + adit.flow_runs()
     for process in frozen:
         process.suspend()
     adit.wait_for_progress(transfer.job_id, lambda job: job.run_number > 1 and HALF_WAY.has_come(job))
