@@ -27,6 +27,8 @@ _log = logging.getLogger(__name__)
 _PATIENCE = 30.0
 """Seconds that flow runs get to hand back their studies."""
 _INTERVAL = 0.1
+_RESTART_INTERVAL = 30.0
+"""Seconds from one start of the server of flow runs to the next one, at least."""
 _PR_SET_PDEATHSIG = 1
 
 
@@ -74,7 +76,7 @@ class _FlowRunServer:
         """Start it again if it has ended, but not all the time."""
         if self._process is None or self._process.poll() is None:
             return
-        if time.monotonic() > self._started_at + _PATIENCE:
+        if time.monotonic() > self._started_at + _RESTART_INTERVAL:
             _log.warning("The server of flow runs ended with status %s.", self._process.returncode)
             self._start()
 

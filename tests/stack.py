@@ -126,13 +126,26 @@ class RunningStack:
 
     def transfer_children(self) -> list[psutil.Process]:
         """The processes below flow runs that move studies, and the fork servers that they come from."""
-        return [child for engine in self.engines() for child in engine.children(recursive=True)]
+        runs = [*self.flow_runs(), *self.engines()]
+        return [child for run in runs for child in run.children(recursive=True)]
+
+    def flow_run_server(self) -> psutil.Process:
+        """The process that flow runs are forked from; one that was killed is started again within 30 s."""
+        assert self.worker is not None
+        deadline = time.monotonic() + _PATIENCE
+        while True:
+            for child in psutil.Process(self.worker.pid).children():
+                if self._is_ours(child, _SERVER):
+                    return child
+            assert time.monotonic() < deadline, "there is no server of flow runs"
+            time.sleep(0.1)
 
     def engines(self) -> list[psutil.Process]:
-        """The forks of the flow run server whose deputies the flow runs are."""
+        """The forks of a flow run server whose deputies the flow runs are, also of one that was killed."""
         forks = [process for process in psutil.process_iter() if self._is_ours(process, _SERVER)]
-        (server,) = (fork for fork in forks if fork.parent() not in forks)
-        return server.children()
+        servers = [fork for fork in forks if self._is_ours(fork.parent(), "deployments.worker")]
+        engines = [fork for fork in forks if fork not in servers]
+        return [fork for fork in engines if fork.parent() not in engines]
 
     def finished(self, job_id: int) -> JobView:
         """Return the job once it has ended, which it must without any help."""
@@ -178,10 +191,10 @@ class RunningStack:
     def tasks(self, job_id: int) -> list[Task]:
         return list(list_tasks(self.db, self.user, job_id, limit=1000))
 
-    def _is_ours(self, process: psutil.Process, module: str) -> bool:
+    def _is_ours(self, process: psutil.Process | None, module: str) -> bool:
         """Tell whether a process of this stack was started to run a module, or is a fork of such a one."""
         try:
-            if module not in process.cmdline():
+            if process is None or module not in process.cmdline():
                 return False
             return process.environ().get("ADIT_DATA_DIR") == str(self.stack.data_dir)
         except psutil.Error:

@@ -49,8 +49,12 @@ def kill_flow_runs(adit: RunningStack) -> None:
 def kill_children(adit: RunningStack) -> None:
     for child in adit.transfer_children():
         with suppress(psutil.NoSuchProcess):  # it has ended by itself
-            if "deployments.flow_run_server" in child.cmdline() and child.children() == []:
+            if "resource_tracker" not in " ".join(child.cmdline()) and child.children() == []:
                 child.kill()
+
+
+def kill_flow_run_server(adit: RunningStack) -> None:
+    adit.flow_run_server().kill()
 
 
 def kill_worker(adit: RunningStack) -> None:
@@ -82,6 +86,7 @@ def kill_reconciler(adit: RunningStack) -> None:
 VICTIMS = (
     Victim("the flow run", kill_flow_runs),
     Victim("the children that move studies", kill_children),
+    Victim("the server of flow runs", kill_flow_run_server),
     Victim("the worker alone", kill_worker),
     Victim("the worker with its flow run", kill_worker_and_flow_runs, frozenset()),
     Victim("Prefect's server", kill_scheduler),

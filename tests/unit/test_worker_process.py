@@ -4,7 +4,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -38,7 +38,9 @@ flow_run.wait()
 """
 ENTRY_POINT = """
 import sys
+from deployments import worker_process
 from deployments.worker_process import run_worker
+worker_process._RESTART_INTERVAL = 0
 sys.exit(run_worker([sys.executable, "-c", *sys.argv[1:]]))
 """
 
@@ -62,6 +64,20 @@ def wait_until(is_so: Callable[[], bool], process: "subprocess.Popen[bytes] | No
         time.sleep(0.02)
 
 
+def children_of(process: "subprocess.Popen[bytes]") -> list[psutil.Process]:
+    return psutil.Process(process.pid).children()
+
+
+def servers_of(process: "subprocess.Popen[bytes]") -> list[psutil.Process]:
+    """Return the servers of flow runs that a process has started."""
+    found = []
+    for child in children_of(process):
+        with suppress(psutil.ZombieProcess):  # it has just been killed
+            if "deployments.flow_run_server" in child.cmdline():
+                found.append(child)
+    return found
+
+
 def test_flow_runs_hand_back_their_studies_before_the_worker_is_stopped(tmp_path: Path) -> None:
     with running_worker(tmp_path) as process:
         process.terminate()
@@ -71,9 +87,20 @@ def test_flow_runs_hand_back_their_studies_before_the_worker_is_stopped(tmp_path
 
 def test_a_worker_dies_with_its_parent_and_leaves_its_flow_runs_alone(tmp_path: Path) -> None:
     with running_worker(tmp_path) as process:
-        (worker,) = psutil.Process(process.pid).children()
+        (worker,) = set(children_of(process)) - set(servers_of(process))
         (flow_run,) = worker.children()
         process.kill()
         wait_until(lambda: not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE)
         assert flow_run.is_running()
         flow_run.kill()
+
+
+def test_a_server_of_flow_runs_runs_with_the_worker_and_is_started_again(tmp_path: Path) -> None:
+    with running_worker(tmp_path) as process:
+        (first,) = servers_of(process)
+        first.kill()
+        wait_until(lambda: [server.pid for server in servers_of(process)] not in ([], [first.pid]))
+        (second,) = servers_of(process)
+        process.terminate()
+        process.wait(20)
+        assert not second.is_running()
