@@ -66,29 +66,44 @@ class _Server:
         """Serve for ever; returns in the forks only, with what they are to do."""
         while True:
             for key, _ in self._selector.select():
-                if key.fileobj is self._listener:
-                    deputy, _ = self._listener.accept()
-                    # One that breaks off, or is killed, is nobody's trouble but its own.
-                    with suppress(OSError, ValueError):
-                        if (request := self._fork(deputy)) is not None:
-                            return request
-                else:
+                if key.fileobj is not self._listener:
                     self._tell_of_end(key.fd, *key.data)
+                elif (request := self._accept()) is not None:
+                    return request
+
+    def _accept(self) -> _Request | None:
+        deputy, _ = self._listener.accept()
+        try:
+            return self._fork(deputy)
+        except (
+            OSError,
+            ValueError,
+        ):  # who breaks off, or asks for something else, is not to stop others
+            deputy.close()
+            return None
 
     def _fork(self, deputy: socket.socket) -> _Request | None:
         deputy.settimeout(_PATIENCE)
         request = _receive(deputy)
         pid = os.fork()
         if not pid:
-            self._selector.close()
-            self._listener.close()
             deputy.close()
+            self._close()
             return request
         for file in request.files:
             os.close(file)
         self._selector.register(os.pidfd_open(pid), selectors.EVENT_READ, (pid, deputy))
         deputy.sendall(pid.to_bytes(4))
         return None
+
+    def _close(self) -> None:
+        """Close what is the server's: a deputy is to notice when the server has ended, not its forks."""
+        for key in self._selector.get_map().values():
+            if key.fileobj is not self._listener:
+                os.close(key.fd)
+                key.data[1].close()
+        self._selector.close()
+        self._listener.close()
 
     def _tell_of_end(self, pidfd: int, pid: int, deputy: socket.socket) -> None:
         _, status = os.waitpid(pid, 0)

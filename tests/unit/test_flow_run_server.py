@@ -88,16 +88,27 @@ def test_a_flow_run_dies_with_its_deputy_and_no_other_one_does(address: Path) ->
 
 def test_flow_runs_outlive_their_server_and_deputies_outlive_it_with_them(tmp_path: Path) -> None:
     with serving(tmp_path / "socket") as server:
-        deputy = start(tmp_path / "socket", DO="sleep")
-        flow_run = flow_run_of(deputy)
+        deputies = [start(tmp_path / "socket", DO="sleep") for _ in range(2)]
+        flow_runs = [flow_run_of(deputy) for deputy in deputies]
         server.kill()
         server.wait()
-    with deputy:
-        with pytest.raises(subprocess.TimeoutExpired):
-            deputy.wait(0.5)
-        assert flow_run.is_running()
-        flow_run.kill()
-        assert deputy.wait(_PATIENCE) == 0
+    with deputies[0], deputies[1]:
+        for deputy, flow_run in zip(deputies, flow_runs, strict=True):
+            with pytest.raises(subprocess.TimeoutExpired):
+                deputy.wait(0.5)
+            assert flow_run.is_running()
+            flow_run.kill()
+            assert deputy.wait(_PATIENCE) == 0  # although the other flow run goes on
+
+
+def test_who_asks_for_something_else_is_refused_and_others_are_served(address: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as stranger:
+        stranger.settimeout(_PATIENCE)
+        stranger.connect(str(address))
+        stranger.sendall((3).to_bytes(4) + b"{]}")
+        assert stranger.recv(4) == b""
+    with start(address, DO="end", STATUS="5") as deputy:
+        assert deputy.wait(_PATIENCE) == 5
 
 
 def test_a_flow_run_has_children_that_are_forks_of_its_own_fork(address: Path) -> None:
