@@ -8,6 +8,7 @@ association that asks for the study.
 import json
 import socket
 import ssl
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -29,6 +30,7 @@ from adit_core.dicom.ports import Closable
 from adit_core.errors import ConnectionFailed, OperationFailed, PeerBusy, ProtocolError
 
 _CONNECT_TIMEOUT = 10.0
+_RETRY_INTERVAL = 0.25
 _SILENCE_TIMEOUT = 30.0
 _LONGEST_HEAD = 1 << 14
 _END_OF_HEAD = b"\r\n\r\n"
@@ -46,6 +48,8 @@ class ReceiverAddress:
     token: str = field(repr=False)
     ca_file: str = ""
     """The certificates to trust if the URL says https; empty for those of the system."""
+    patience: float = 0.0
+    """Seconds for which it is tried again where nobody listens: a receiver may be about to start again."""
 
 
 class Subscription(Closable):
@@ -180,13 +184,26 @@ def _authorization(address: ReceiverAddress) -> dict[str, str]:
 def _connect(address: ReceiverAddress) -> socket.socket:
     url = urlsplit(address.url)
     try:
-        sock = socket.create_connection((url.hostname or "", _port(address)), _CONNECT_TIMEOUT)
+        sock = _connected(address)
         if url.scheme == "https":
             return _tls(address).wrap_socket(sock, server_hostname=url.hostname)
     except OSError as error:
         reason = error.strerror or str(error)
         raise ConnectionFailed(f"No connection to the receiver at {address.url}: {reason}") from error
     return sock
+
+
+def _connected(address: ReceiverAddress) -> socket.socket:
+    deadline = time.monotonic() + address.patience
+    while True:
+        try:
+            return socket.create_connection(
+                (urlsplit(address.url).hostname or "", _port(address)), _CONNECT_TIMEOUT
+            )
+        except ConnectionRefusedError:
+            if time.monotonic() >= deadline:
+                raise
+            time.sleep(_RETRY_INTERVAL)
 
 
 def _http_connection(address: ReceiverAddress) -> HTTPConnection:

@@ -68,8 +68,11 @@ def open_route(
         )
 
 
-def receiver_address(settings: Settings) -> ReceiverAddress | None:
-    """Return where the receiver of this worker is; None if there is none, for it has a token otherwise."""
+def receiver_address(settings: Settings, patience: float = 0.0) -> ReceiverAddress | None:
+    """Return where the receiver of this worker is; None if there is none, for it has a token otherwise.
+
+    One that is away is waited for during `patience` seconds: by jobs, not where somebody waits for an answer.
+    """
     if settings.receiver_token is None:
         return None
     return ReceiverAddress(
@@ -77,6 +80,7 @@ def receiver_address(settings: Settings) -> ReceiverAddress | None:
         url=settings.receiver_url,
         token=settings.receiver_token.get_secret_value(),
         ca_file=settings.receiver_ca_file,
+        patience=patience,
     )
 
 

@@ -48,6 +48,8 @@ from adit_core.settings import Settings
 _log = logging.getLogger(__name__)
 
 _PREPARATION_TIMEOUT = 60.0
+_PATIENCE_WITH_RECEIVER = 30.0
+"""Seconds that the receiver may take to start again before an attempt fails for want of it."""
 _POLL = 1.0
 """Seconds between looks at the claim, and so the longest time until a cancel is noticed."""
 
@@ -210,7 +212,7 @@ class _Attempt:
                 self._db.keyring,
                 self._task.id,
                 self._token,
-                Help(receiver_address(self._settings), self._direct_failed.is_set()),
+                Help(receiver_address(self._settings, _PATIENCE_WITH_RECEIVER), self._direct_failed.is_set()),
             )
             state = self._watch(call)
             if state is ClaimState.CANCEL_REQUESTED:

@@ -281,6 +281,19 @@ def test_a_receiver_that_is_not_there_is_told(tmp_path: Path) -> None:
         Subscription(ReceiverAddress("ADIT", "http://127.0.0.1:9", "token"), "1.2.3")
 
 
+def test_a_receiver_that_starts_again_is_waited_for(files: list[Path], tmp_path: Path) -> None:
+    with receiver(tmp_path / "receiver") as server:
+        store(server, files)
+        ports = server.server.port, int(server.address.url.rpartition(":")[2])
+    patient = replace(server.address, patience=60)
+    with ThreadPoolExecutor(1) as executor:
+        begun = executor.submit(Subscription, patient, STUDY.study_instance_uid)
+        with pytest.raises(TimeoutError):
+            begun.result(1)
+        with receiver(tmp_path / "receiver", ports=ports), begun.result(60) as subscription:
+            assert len(take_all(subscription)) == len(files)
+
+
 def test_a_receiver_that_ends_in_between_is_a_passing_condition(files: list[Path], tmp_path: Path) -> None:
     with receiver(tmp_path / "receiver") as server:
         store(server, files)
