@@ -160,7 +160,7 @@ class RunningStack:
         while not is_far_enough(job := show_job(self.db, self.user, job_id)):
             assert job.status in OPEN_JOBS, f"the job ended before it could be disturbed: {job}"
             assert time.monotonic() < deadline, f"the job does not get so far: {job}"
-            time.sleep(0.02)
+            time.sleep(0.05)
 
     def await_end_of_flow_runs(self, job: JobView) -> None:
         """Wait until Prefect, too, takes no run of the job to be under way."""
