@@ -3,7 +3,7 @@
 The queues of the pool `dicom`: `urgent` passes `default`, and has places of its own, so that long jobs do
 not block it; so has `housekeeping`, or there would be no backup as long as jobs hold all places. A worker
 with arguments serves these queues only. ``python -m deployments.worker urgent`` is for a machine that is
-kept free for urgent jobs, or has one worker of 100 MB more, so that they need not wait for one that is being
+kept free for urgent jobs, or has one worker of 250 MB more, so that they need not wait for one that is being
 restarted.
 
 With `PREFECT_WORKER_WEBSERVER_PORT` it answers there, at ``/health``, whether it still asks for work.
