@@ -12,7 +12,7 @@ from threading import Lock, Thread
 from typing import IO
 
 HALVES = {
-    "stack": ("tests/contract", "tests/faults", "tests/e2e"),  # what runs longest idly, for e2e, comes last
+    "stack": ("tests/faults", "tests/e2e", "tests/contract"),
     "others": ("tests/integration", "tests/unit"),
 }
 _printing = Lock()
