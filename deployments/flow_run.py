@@ -16,7 +16,6 @@ import socket
 import sys
 from contextlib import suppress
 from importlib import import_module
-from pathlib import Path
 from typing import NoReturn
 
 ADDRESS = "ADIT_FLOW_RUN_SERVER"
@@ -28,7 +27,7 @@ def main() -> None:
     if address := os.environ.get(ADDRESS):
         _deputize(address)
     # The directory that Prefect has made for this run is gone before the children are.
-    os.chdir(Path(__file__).resolve().parent.parent)
+    os.chdir(import_module("deployments.stack").HOME)
     gc.disable()
     import_module("adit_core.services.children").start_fork_server()
     # Bad settings: Prefect's engine meets them again, and tells of them.

@@ -27,7 +27,6 @@ from dataclasses import dataclass
 from importlib import import_module
 
 from adit_core.errors import AditError
-from deployments.stack import HOME
 
 _NEEDED = (
     "flows.housekeeping",
@@ -75,11 +74,8 @@ class _Server:
         deputy, _ = self._listener.accept()
         try:
             return self._fork(deputy)
-        except (
-            OSError,
-            ValueError,
-        ):  # who breaks off, or asks for something else, is not to stop others
-            deputy.close()
+        except (OSError, ValueError):
+            deputy.close()  # who breaks off, or asks for something else, is not to stop others
             return None
 
     def _fork(self, deputy: socket.socket) -> _Request | None:
@@ -116,7 +112,6 @@ class _Server:
 def main() -> None:
     """Listen at the path that is the first argument, and have flow runs run the module that is the second."""
     _, address, engine = sys.argv
-    os.chdir(HOME)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal, where the worker hears it and tells us
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(address)

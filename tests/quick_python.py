@@ -55,7 +55,8 @@ def share_routes(app: FastAPI) -> None:
     """
     (api,) = (route.app for route in app.routes if isinstance(route, Mount) and route.path == "/api")
     assert isinstance(api, FastAPI)
-    _shared_routes.extend(() if _shared_routes else api.router.routes)
+    if not _shared_routes:
+        _shared_routes.extend(api.router.routes)
     api.router.routes[:] = _shared_routes
 
 

@@ -115,9 +115,7 @@ class RunningStack:
 
     def flow_runs(self) -> list[psutil.Process]:
         """The flow runs of this stack, wherever their worker is."""
-        return [
-            process for process in psutil.process_iter() if self._is_ours(process, "deployments.flow_run")
-        ]
+        return [process for process in psutil.process_iter() if self._is_ours(process, _FLOW_RUN)]
 
     def flow_runs_of(self, job_id: int) -> list[psutil.Process]:
         """The process of the present flow run of a job, if it runs."""

@@ -179,14 +179,17 @@ class _KeptTooLong(RemoteDisconnected):
     """The server closed a connection on which it had answered before, and not this request."""
 
 
-class _KeptConnection(HTTPConnection):
-    """Knows whether it was kept after an answer, and says so if it is closed instead of giving the next."""
+class _Connection(HTTPConnection):
+    """Can be interrupted, and tells if it was kept after an answer but closed instead of giving the next."""
 
-    _answers = 0
+    silence_timeout: float
+    _has_answered = False
 
     def connect(self) -> None:
         super().connect()
-        self._answers = 0
+        self._has_answered = False
+        self.sock.settimeout(self.silence_timeout)
+        watch(self.sock)
 
     def request(self, *args: Any, **kwargs: Any) -> None:
         with self._telling_kept_too_long():
@@ -195,7 +198,7 @@ class _KeptConnection(HTTPConnection):
     def getresponse(self) -> HTTPResponse:
         with self._telling_kept_too_long():
             response = super().getresponse()
-        self._answers += 1
+        self._has_answered = True
         return response
 
     @contextmanager
@@ -203,28 +206,22 @@ class _KeptConnection(HTTPConnection):
         try:
             yield
         except (RemoteDisconnected, ConnectionResetError) as error:
-            if not self._answers:
+            if not self._has_answered:
                 raise
             raise _KeptTooLong(*error.args) from None
 
 
-def _pools(silence_timeout: float) -> dict[str, type[HTTPConnectionPool]]:
+def _pools(timeout: float) -> dict[str, type[HTTPConnectionPool]]:
     """Return pools whose connections wait for a slow peer as long when they send as when they read.
 
     urllib3 sends with the timeout for connecting, and gives up on servers that index while they take in.
     """
 
-    class PlainConnection(_KeptConnection, HTTPConnection):
-        def connect(self) -> None:
-            super().connect()
-            self.sock.settimeout(silence_timeout)
-            watch(self.sock)
+    class PlainConnection(_Connection):
+        silence_timeout = timeout
 
-    class TlsConnection(_KeptConnection, HTTPSConnection):
-        def connect(self) -> None:
-            super().connect()
-            self.sock.settimeout(silence_timeout)
-            watch(self.sock)
+    class TlsConnection(_Connection, HTTPSConnection):
+        silence_timeout = timeout
 
     class PlainPool(HTTPConnectionPool):
         ConnectionCls: Any = PlainConnection

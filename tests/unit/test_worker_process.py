@@ -39,9 +39,8 @@ flow_run.wait()
 ENTRY_POINT = """
 import sys
 from deployments import worker_process
-from deployments.worker_process import run_worker
 worker_process._RESTART_INTERVAL = 0
-sys.exit(run_worker([sys.executable, "-c", *sys.argv[1:]]))
+sys.exit(worker_process.run_worker([sys.executable, "-c", *sys.argv[1:]]))
 """
 
 
