@@ -7,11 +7,14 @@ in `PREFECT_HOME`, unless `PREFECT_SERVER_DATABASE_…` name another one.
 
 import os
 import sys
+from contextlib import nullcontext
+from importlib import import_module
 
 import uvicorn
 
 from adit_core.errors import AditError
 from adit_core.logs import configure_logs
+from deployments.garbage import garbage_collected_beside
 from deployments.stack import LOCALHOST
 
 _DEFAULTS = {
@@ -44,15 +47,22 @@ def main() -> None:
         configure_logs()
     except AditError as error:
         sys.exit(str(error))
-    uvicorn.run(
-        "prefect.server.api.server:create_app",
-        factory=True,
-        host=os.environ.get("ADIT_BIND", LOCALHOST),
-        port=int(os.environ.get("ADIT_PREFECT_PORT", "4200")),
-        timeout_graceful_shutdown=_PATIENCE,
-        log_config=None,
-        access_log=False,
-    )
+    with garbage_collected_beside() if _uses_sqlite() else nullcontext():
+        uvicorn.run(
+            "prefect.server.api.server:create_app",
+            factory=True,
+            host=os.environ.get("ADIT_BIND", LOCALHOST),
+            port=int(os.environ.get("ADIT_PREFECT_PORT", "4200")),
+            timeout_graceful_shutdown=_PATIENCE,
+            log_config=None,
+            access_log=False,
+        )
+
+
+def _uses_sqlite() -> bool:
+    # Imported only now, since it reads the environment.
+    settings = import_module("prefect.settings").get_current_settings()
+    return settings.server.database.connection_url.get_secret_value().startswith("sqlite")
 
 
 if __name__ == "__main__":

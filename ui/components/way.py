@@ -14,8 +14,9 @@ import streamlit as st
 from streamlit.components.v2 import component
 
 _render = component("adit_way", js=Path(__file__).with_suffix(".js").read_text(encoding="utf-8"))
-_WAY = "way"
-"""In the state of the browser's session: the :class:`_Way` that it is on."""
+_KEY = "way"
+_WAY = "way that the browser is on"
+"""In the state of its session: a :class:`_Way`. Streamlit keeps values of `_KEY` there, and forgets them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,5 +48,5 @@ def show_way(here: str) -> bool:
     if way.leaves != here:
         del st.session_state[_WAY]
         return False
-    _render(key="way", data={"address": way.address})
+    _render(key=_KEY, data={"address": way.address})
     return True
