@@ -1,6 +1,7 @@
 """Flow runs that are forked, and the deputies that Prefect's worker takes for them."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -56,6 +57,15 @@ def flow_run_of(deputy: "subprocess.Popen[str]") -> psutil.Process:
     return psutil.Process(int(deputy.stdout.readline()))
 
 
+def await_request(deputy: "subprocess.Popen[str]") -> None:
+    """Wait until a deputy has sent its request to a server that has no time for it."""
+    process = psutil.Process(deputy.pid)
+    deadline = time.monotonic() + _PATIENCE
+    while not process.net_connections("unix") or process.status() != psutil.STATUS_SLEEPING:
+        assert time.monotonic() < deadline, "there is no request"
+        time.sleep(0.02)
+
+
 @pytest.mark.parametrize("status", [0, 3])
 def test_the_deputy_ends_with_the_status_of_its_flow_run(address: Path, status: int) -> None:
     with start(address, DO="end", STATUS=str(status)) as deputy:
@@ -84,6 +94,20 @@ def test_a_flow_run_dies_with_its_deputy_and_no_other_one_does(address: Path) ->
         assert another.is_running()
         other.kill()
         another.wait(_PATIENCE)
+
+
+def test_a_flow_run_whose_deputy_died_before_the_server_had_time_for_it_does_nothing(tmp_path: Path) -> None:
+    with serving(tmp_path / "socket") as server, start(tmp_path / "socket", DO="end", STATUS="0") as first:
+        assert first.wait(_PATIENCE) == 0  # the server has imported what it needs
+        server.send_signal(signal.SIGSTOP)
+        with start(tmp_path / "socket", DO="sleep") as deputy:
+            await_request(deputy)
+            deputy.kill()
+            server.send_signal(signal.SIGCONT)
+            with start(tmp_path / "socket", DO="end", STATUS="0") as next_one:
+                assert next_one.wait(_PATIENCE) == 0
+            assert deputy.stdout is not None
+            assert deputy.stdout.read() == ""
 
 
 def test_flow_runs_outlive_their_server_and_deputies_outlive_it_with_them(tmp_path: Path) -> None:
