@@ -36,8 +36,11 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _PRELOADED = "adit_core.services.child_server"
-_TIDYING_TIME = 0.5
-"""Seconds after which a call that is killed is ended by force."""
+_TIDYING_TIME = 2.0
+"""Seconds after which a call that is killed is ended by force, less than the 3 after which pebble kills it.
+
+Half a second of it is for an archive that has to end what it is doing.
+"""
 
 
 def start_fork_server() -> None:
@@ -141,7 +144,7 @@ class ChildCall(Generic[T]):
         return True
 
     def kill(self) -> None:
-        """End the call and its child: it has half a second to remove what it has half done."""
+        """End the call and its child: it has two seconds to remove what it has half done."""
         self._future.cancel()
 
     def result(self) -> T:

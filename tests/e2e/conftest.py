@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
 import pytest
@@ -14,9 +15,11 @@ from tests.web_process import COOKIE, WebProcess, web_process
 
 expect.set_options(timeout=20_000)
 
-# Without these, Chromium asks hosts on the internet for updates, or refuses to run as root.
+# Without these, Chromium asks hosts on the internet for updates, refuses to run as root, or compiles the
+# dashboard anew for each page.
 _OPTIONS = [
     "--no-sandbox",
+    "--process-per-site",
     "--disable-gpu",
     "--disable-quic",
     "--no-first-run",
@@ -103,24 +106,58 @@ def conduct() -> Iterator[Conduct]:
 Visit = Callable[..., Page]
 
 
-@pytest.fixture
-def visit(chromium: Browser, web: WebProcess, conduct: Conduct) -> Iterator[Visit]:
-    """Opens a page of the dashboard in a browser of its own, in which `user` is signed in."""
-    contexts: list[BrowserContext] = []
+class Browsers:
+    """Browsers that tests have one after another, each as if it were new, but that it knows the dashboard.
 
-    def visit(path: str = "/", *, user: User | None = None, width: int = 1280) -> Page:
-        context = chromium.new_context(
-            base_url=web.url, viewport={"width": width, "height": 900}, timezone_id="Europe/Berlin"
+    What Chromium has compiled of the dashboard it keeps as long as one page of it is open.
+    """
+
+    def __init__(self, chromium: Browser, url: str) -> None:
+        self._chromium = chromium
+        self._url = url
+        self._free: list[tuple[BrowserContext, Page]] = []
+
+    @contextmanager
+    def one(self) -> Iterator[BrowserContext]:
+        """Take a browser that nobody has."""
+        context, kept = self._free.pop() if self._free else self._new()
+        yield context
+        for page in context.pages:
+            if page is not kept:
+                page.close()
+        kept.evaluate("() => localStorage.clear()")
+        context.clear_cookies()
+        self._free.append((context, kept))
+
+    def _new(self) -> tuple[BrowserContext, Page]:
+        context = self._chromium.new_context(
+            base_url=self._url, viewport={"width": 1280, "height": 900}, timezone_id="Europe/Berlin"
         )
-        contexts.append(context)
-        if user is not None:
-            with web.browser(user) as browser:
-                context.add_cookies([{"name": COOKIE, "value": browser.cookies[COOKIE], "url": web.url}])
-        page = context.new_page()
-        conduct.watch(page, web.url)
-        page.goto(path)
-        return page
+        kept = context.new_page()
+        kept.goto("/api/health/live")
+        return context, kept
 
-    yield visit
-    for context in contexts:
-        context.close()
+
+@pytest.fixture(scope="module")
+def browsers(chromium: Browser, web: WebProcess) -> Browsers:
+    """The browsers of the tests of a module, which end with Chromium."""
+    return Browsers(chromium, web.url)
+
+
+@pytest.fixture
+def visit(browsers: Browsers, web: WebProcess, conduct: Conduct) -> Iterator[Visit]:
+    """Opens a page of the dashboard in a browser of its own, in which `user` is signed in."""
+    with ExitStack() as taken:
+
+        def visit(path: str = "/", *, user: User | None = None, width: int = 1280) -> Page:
+            context = taken.enter_context(browsers.one())
+            if user is not None:
+                with web.browser(user) as browser:
+                    context.add_cookies([{"name": COOKIE, "value": browser.cookies[COOKIE], "url": web.url}])
+            page = context.new_page()
+            page.set_viewport_size({"width": width, "height": 900})
+            conduct.watch(page, web.url)
+            page.goto(path)
+            return page
+
+        yield visit

@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from tests import pictures
 from tests.accessibility import serious_findings
-from tests.e2e.conftest import Conduct
+from tests.e2e.conftest import Browsers, Conduct
 from tests.page_scenes import PAGES, SIGN_IN, show
 from tests.scenery import Scenery, conceal_addresses, set_up
 from tests.servers import OrthancServer
@@ -44,15 +44,12 @@ def scenery(
 
 
 @pytest.fixture(scope="module")
-def browser(web: WebProcess, scenery: Scenery, chromium: Browser) -> Iterator[BrowserContext]:
+def browser(web: WebProcess, scenery: Scenery, browsers: Browsers) -> Iterator[BrowserContext]:
     """A browser in which a member of staff is signed in."""
-    context = chromium.new_context(
-        base_url=web.url, viewport={"width": pictures.WIDTH, "height": 900}, timezone_id="Europe/Berlin"
-    )
-    with web.browser(scenery.user) as signed_in:
-        context.add_cookies([{"name": COOKIE, "value": signed_in.cookies[COOKIE], "url": web.url}])
-    yield context
-    context.close()
+    with browsers.one() as context:
+        with web.browser(scenery.user) as signed_in:
+            context.add_cookies([{"name": COOKIE, "value": signed_in.cookies[COOKIE], "url": web.url}])
+        yield context
 
 
 @pytest.fixture
@@ -60,6 +57,7 @@ def page(browser: BrowserContext, web: WebProcess, conduct: Conduct, name: str) 
     if name == SIGN_IN:
         browser.clear_cookies()
     page = browser.new_page()
+    page.set_viewport_size({"width": pictures.WIDTH, "height": 900})
     conduct.watch(page, web.url)
     yield page
     page.close()

@@ -35,6 +35,7 @@ def write_half_a_file(path: str, half: str) -> None:
     try:
         sleep_after_telling(path)
     finally:
+        time.sleep(1)  # an archive takes so long to end what it is doing, on a busy machine
         Path(half).unlink()
 
 
