@@ -317,7 +317,7 @@ def direct_move(stage: Stage) -> KindJob:
     scene.destination = stage.server(destination, scene.outbound, allows_direct_move=True)
     stage.source.know(destination.ae_title, scene.outbound.port)
     stage.destination.know(node.ae_title, node.port)
-    scene.outbound.throttle(_MOVING)
+    scene.outbound.throttle(_MOVING // 2)
     transfer = scene.submit()
 
     def check() -> None:
