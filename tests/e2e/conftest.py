@@ -112,15 +112,19 @@ class Browsers:
     What Chromium has compiled of the dashboard it keeps as long as one page of it is open.
     """
 
-    def __init__(self, chromium: Browser, url: str) -> None:
+    def __init__(self, chromium: Browser, web: WebProcess) -> None:
         self._chromium = chromium
-        self._url = url
+        self._web = web
         self._free: list[tuple[BrowserContext, Page]] = []
 
     @contextmanager
-    def one(self) -> Iterator[BrowserContext]:
-        """Take a browser that nobody has."""
+    def one(self, user: User | None = None) -> Iterator[BrowserContext]:
+        """Take a browser that nobody has, in which `user` is signed in."""
         context, kept = self._free.pop() if self._free else self._new()
+        if user is not None:
+            with self._web.browser(user) as browser:
+                token = browser.cookies[COOKIE]
+            context.add_cookies([{"name": COOKIE, "value": token, "url": self._web.url}])
         yield context
         for page in context.pages:
             if page is not kept:
@@ -131,7 +135,7 @@ class Browsers:
 
     def _new(self) -> tuple[BrowserContext, Page]:
         context = self._chromium.new_context(
-            base_url=self._url, viewport={"width": 1280, "height": 900}, timezone_id="Europe/Berlin"
+            base_url=self._web.url, viewport={"width": 1280, "height": 900}, timezone_id="Europe/Berlin"
         )
         kept = context.new_page()
         kept.goto("/api/health/live")
@@ -141,7 +145,7 @@ class Browsers:
 @pytest.fixture(scope="module")
 def browsers(chromium: Browser, web: WebProcess) -> Browsers:
     """The browsers of the tests of a module, which end with Chromium."""
-    return Browsers(chromium, web.url)
+    return Browsers(chromium, web)
 
 
 @pytest.fixture
@@ -150,11 +154,7 @@ def visit(browsers: Browsers, web: WebProcess, conduct: Conduct) -> Iterator[Vis
     with ExitStack() as taken:
 
         def visit(path: str = "/", *, user: User | None = None, width: int = 1280) -> Page:
-            context = taken.enter_context(browsers.one())
-            if user is not None:
-                with web.browser(user) as browser:
-                    context.add_cookies([{"name": COOKIE, "value": browser.cookies[COOKIE], "url": web.url}])
-            page = context.new_page()
+            page = taken.enter_context(browsers.one(user)).new_page()
             page.set_viewport_size({"width": width, "height": 900})
             conduct.watch(page, web.url)
             page.goto(path)

@@ -16,7 +16,7 @@ from tests.e2e.conftest import Browsers, Conduct
 from tests.page_scenes import PAGES, SIGN_IN, show
 from tests.scenery import Scenery, conceal_addresses, set_up
 from tests.servers import OrthancServer
-from tests.web_process import COOKIE, WebProcess, web_process
+from tests.web_process import WebProcess, web_process
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(400)]
 
@@ -44,11 +44,9 @@ def scenery(
 
 
 @pytest.fixture(scope="module")
-def browser(web: WebProcess, scenery: Scenery, browsers: Browsers) -> Iterator[BrowserContext]:
+def browser(scenery: Scenery, browsers: Browsers) -> Iterator[BrowserContext]:
     """A browser in which a member of staff is signed in."""
-    with browsers.one() as context:
-        with web.browser(scenery.user) as signed_in:
-            context.add_cookies([{"name": COOKIE, "value": signed_in.cookies[COOKIE], "url": web.url}])
+    with browsers.one(scenery.user) as context:
         yield context
 
 
