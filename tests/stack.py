@@ -86,6 +86,16 @@ class RunningStack:
             ending.kill()
             ending.wait()
 
+    @contextmanager
+    def suspended(self, process: str) -> Iterator[None]:
+        """Have a process do nothing while the block runs."""
+        sleeper = psutil.Process(self.processes[process].pid)
+        sleeper.suspend()
+        try:
+            yield
+        finally:
+            sleeper.resume()
+
     def end(self) -> None:
         """End all processes; they may have been ended before."""
         # Prefect's server last: the others would wait for it.

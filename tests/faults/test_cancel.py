@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -64,8 +65,9 @@ def slow_destination(scene: Scene) -> None:
     scene.outbound.throttle(_SLOWLY, after=_FAST)
 
 
+BEFORE_IT_BEGINS = Stop("cancel before the job has begun", lambda _: None, lambda _: True)
 STOPS = (
-    Stop("cancel before the job has begun", lambda _: None, lambda _: True),
+    BEFORE_IT_BEGINS,
     Stop(
         "cancel while the source is asked for what it has",
         lambda scene: scene.inbound.stall(),
@@ -97,8 +99,10 @@ def canceled(stage_of_module: Stage) -> dict[str, Transfer]:
     done: dict[str, Transfer] = {}
     for stop, scene in zip(STOPS, scenes, strict=True):
         stop.prepare(scene)
-        waiting[stop] = scene.submit()
-        done |= _cancel_what_has_come(waiting)  # at once: the first job must not have begun
+        # It begins within a second, and a busy machine may take longer to submit and to cancel it.
+        with stage_of_module.adit.suspended("worker") if stop is BEFORE_IT_BEGINS else nullcontext():
+            waiting[stop] = scene.submit()
+            done |= _cancel_what_has_come(waiting)
     deadline = time.monotonic() + _PATIENCE
     while waiting:
         assert time.monotonic() < deadline, f"never came: {[stop.fault for stop in waiting]}"

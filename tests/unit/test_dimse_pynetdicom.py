@@ -12,6 +12,7 @@ from pynetdicom import evt
 from pynetdicom.dsutils import encode as encode_data_set
 from pynetdicom.events import Event
 
+from adit_core.dicom import association
 from adit_core.dicom.dimse import DimseDestination, DimseSearcher, DimseSource, echo
 from adit_core.dicom.ports import Delivery, InstanceHeader, RetrieveRequest, SeriesPart
 from adit_core.dicom.query import InstanceResult, StudyQuery
@@ -19,6 +20,8 @@ from adit_core.dicom.references import InstanceReference
 from adit_core.errors import AssociationRejected
 from tests.fakes.ports import CT, MR, SERIES, STUDY, RecordingInlet, instance
 from tests.fakes.provider import SYNTAXES, data_set, provider
+
+_PATIENCE = 30.0
 
 
 def header_of(event: Event) -> InstanceHeader:
@@ -123,7 +126,8 @@ def test_hundreds_of_studies_are_found():
     assert studies == [f"1.2.{number}" for number in range(500)]
 
 
-def test_query_that_is_left_early_is_canceled():
+def test_query_that_is_left_early_is_canceled(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(association, "_CANCEL_TIME", _PATIENCE)  # both sides share an interpreter here
     canceled, released = Flag(), Flag()
 
     def find(event: Event) -> Iterator[Any]:
@@ -142,8 +146,8 @@ def test_query_that_is_left_early_is_canceled():
     ):
         for _ in searcher.find_studies(StudyQuery()):
             break
-        assert canceled.wait(10)
-        assert released.wait(10)
+        assert canceled.wait(_PATIENCE)
+        assert released.wait(_PATIENCE)
 
 
 def test_query_that_goes_on_after_a_cancel_is_aborted():
@@ -161,4 +165,4 @@ def test_query_that_goes_on_after_a_cancel_is_aborted():
     ):
         for _ in searcher.find_studies(StudyQuery()):
             break
-        assert aborted.wait(10)
+        assert aborted.wait(_PATIENCE)
