@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import event
+from sqlalchemy import Engine, event
 
 from adit_core.db.engine import Database
 
@@ -56,12 +56,21 @@ def watched(database: Database, *classes: type) -> Iterator[Statements]:
     def count(target: object, _context: object) -> None:
         statements.loaded[type(target).__name__] += 1
 
-    event.listen(database.engine, "before_cursor_execute", note)
+    engines = _engines(database)
+    for engine in engines:
+        event.listen(engine, "before_cursor_execute", note)
     for each in classes:
         event.listen(each, "load", count)
     try:
         yield statements
     finally:
-        event.remove(database.engine, "before_cursor_execute", note)
+        for engine in engines:
+            event.remove(engine, "before_cursor_execute", note)
         for each in classes:
             event.remove(each, "load", count)
+
+
+def _engines(database: Database) -> list[Engine]:
+    """Return those that have to be listened to; one that was made from the other tells what both do."""
+    both = [database.engine, database.reading_engine]
+    return both if database.engine.dialect.name == "sqlite" else both[:1]

@@ -23,8 +23,6 @@ from adit_core.db.secrets import Keyring
 from adit_core.errors import DatabaseUnavailable
 
 _NO_KEYS = Keyring()
-_QUERY_ONLY = "query_only"
-"""What a connection of SQLite was last used for: whether only for reading."""
 _BUSY_TIMEOUT = 30
 """Seconds that a process waits for a lock that another one holds."""
 
@@ -38,10 +36,7 @@ _POSTGRESQL_DEFAULTS = {
     "tcp_user_timeout": "60000",
     "options": f"-c lock_timeout={_BUSY_TIMEOUT}s -c idle_in_transaction_session_timeout=60s",
 }
-_READ_ONLY: dict[str, dict[str, Any]] = {
-    "sqlite": {"read_only": True},  # see _begin_sqlite; a transaction sees one moment anyway
-    "postgresql": {"postgresql_readonly": True, "isolation_level": "REPEATABLE READ"},
-}
+_READ_ONLY = {"postgresql_readonly": True, "isolation_level": "REPEATABLE READ"}
 
 # SQLite reports what was asked wrongly (a table that does not exist, say) by the same class of error as
 # what is out of order.
@@ -57,9 +52,9 @@ class Database:
     def __init__(self, url: str, keyring: Keyring = _NO_KEYS) -> None:
         self.url = url
         self.keyring = keyring
-        self.engine = _create_engine(make_url(url))
-        self._read_only = self.engine.execution_options(**_READ_ONLY[self.engine.dialect.name])
-        finalize(self, self.engine.dispose)
+        self.engine, self.reading_engine = _create_engines(make_url(url))
+        for engine in (self.engine, self.reading_engine):
+            finalize(self, engine.dispose)
         _databases.add(self)
 
     def __repr__(self) -> str:
@@ -87,7 +82,7 @@ class Database:
         Raises:
             DatabaseUnavailable: The database does not answer.
         """
-        with _outages_translated(), Session(self._read_only, expire_on_commit=False) as session:
+        with _outages_translated(), Session(self.reading_engine, expire_on_commit=False) as session:
             yield session
 
     def upgrade(self) -> None:
@@ -113,18 +108,20 @@ class Database:
 
         if _is_missing_file(self.engine.url):
             return False  # SQLite would make an empty file of it
-        with _outages_translated(), self._read_only.connect() as connection:
+        with _outages_translated(), self.reading_engine.connect() as connection:
             return migrations.is_current(connection)
 
     def dispose(self) -> None:
         """Close all connections that are not in use. The database can be used again afterwards."""
         self.engine.dispose()
+        self.reading_engine.dispose()
 
     def _leave_connections_to_parent(self) -> None:
         # Closing a connection of SQLite in a forked child would release locks of the parent, so it is
         # kept and never used (https://www.sqlite.org/howtocorrupt.html, 2.6).
-        _pools_of_parent.append(self.engine.pool)
-        self.engine.dispose(close=False)
+        for engine in (self.engine, self.reading_engine):
+            _pools_of_parent.append(engine.pool)
+            engine.dispose(close=False)
 
 
 _databases: WeakSet[Database] = WeakSet()
@@ -139,15 +136,13 @@ def _after_fork() -> None:
 os.register_at_fork(after_in_child=_after_fork)
 
 
-def _create_engine(url: URL) -> Engine:
+def _create_engines(url: URL) -> tuple[Engine, Engine]:
+    """Return an engine that may write, and one that only reads and sees one moment in a transaction."""
     # Parameters may be patient data, and the text of an error ends up in logs.
     if url.get_backend_name() == "sqlite":
-        engine = create_engine(url, hide_parameters=True, connect_args={"timeout": _BUSY_TIMEOUT})
-        event.listen(engine, "connect", _prepare_sqlite)
-        event.listen(engine, "begin", _begin_sqlite)
-        return engine
+        return _create_sqlite_engine(url, read_only=False), _create_sqlite_engine(url, read_only=True)
     defaults = {name: value for name, value in _POSTGRESQL_DEFAULTS.items() if name not in url.query}
-    return create_engine(
+    engine = create_engine(
         url,
         hide_parameters=True,
         connect_args=defaults,
@@ -155,6 +150,17 @@ def _create_engine(url: URL) -> Engine:
         # Conditional updates rely on it: they look again at a row that they had to wait for.
         isolation_level="READ COMMITTED",
     )
+    return engine, engine.execution_options(**_READ_ONLY)
+
+
+def _create_sqlite_engine(url: URL, *, read_only: bool) -> Engine:
+    # Each has connections of its own: one that changes sides forgets what it has compiled of statements.
+    engine = create_engine(url, hide_parameters=True, connect_args={"timeout": _BUSY_TIMEOUT})
+    event.listen(engine, "connect", _prepare_sqlite)
+    if read_only:
+        event.listen(engine, "connect", _forbid_writing)
+    event.listen(engine, "begin", _begin_reading if read_only else _begin_writing)
+    return engine
 
 
 def _is_missing_file(url: URL) -> bool:
@@ -172,12 +178,16 @@ def _prepare_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
     connection.execute("PRAGMA synchronous = NORMAL")
 
 
-def _begin_sqlite(connection: Connection) -> None:
-    is_reading = bool(connection.get_execution_options().get("read_only"))
-    if connection.info.get(_QUERY_ONLY) is not is_reading:
-        connection.exec_driver_sql(f"PRAGMA query_only = {'ON' if is_reading else 'OFF'}")
-        connection.info[_QUERY_ONLY] = is_reading
-    connection.exec_driver_sql(f"BEGIN {'DEFERRED' if is_reading else 'IMMEDIATE'}")
+def _forbid_writing(connection: sqlite3.Connection, _record: Any) -> None:
+    connection.execute("PRAGMA query_only = ON")
+
+
+def _begin_reading(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN DEFERRED")
+
+
+def _begin_writing(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import inspect, text
+from sqlalchemy import event, inspect, text
 from sqlalchemy.exc import InternalError, OperationalError, StatementError
 from sqlmodel import select
 
@@ -129,6 +129,20 @@ def test_a_reading_session_sees_one_moment(database: Database) -> None:
         assert session.exec(select(User)).all() == []
         make_user(database, "ada")
         assert session.exec(select(User)).all() == []
+
+
+def test_reading_and_writing_in_turn_changes_no_settings_of_connections(database: Database) -> None:
+    # SQLite compiles all statements of a connection anew after each change of a setting.
+    made: list[str] = []
+    for engine in (database.engine, database.reading_engine):
+        event.listen(engine, "before_cursor_execute", lambda *call: made.append(call[2]))
+
+    for name in ("ada", "bob"):
+        make_user(database, name)
+        with database.reading() as session:
+            assert session.exec(select(User.username).where(User.username == name)).one() == name
+
+    assert [each for each in made if each.startswith(("PRAGMA", "SET"))] == []
 
 
 def test_foreign_keys_hold(database: Database) -> None:

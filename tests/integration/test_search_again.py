@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import event
 from sqlmodel import col, update
 
 from adit_core.db import Job, JobStatus, SeriesProgress, Task, TaskKind, TaskStatus, User
@@ -27,6 +26,7 @@ from tests.factories import instances_in, study
 from tests.fakes.launcher import FakeLauncher
 from tests.mass import head, mass_options, tasks_of
 from tests.rows import load, make_folder, make_job, make_user
+from tests.statements import watched
 
 
 def growing(instances: int) -> StudySpec:
@@ -178,12 +178,13 @@ def test_pages_of_series_end_with_a_study_and_read_no_more_than_they_show(databa
         session.exec(update(Task).where(col(Task.id) > 20).values(status=TaskStatus.FAILURE))
         session.commit()
     owner = load(database, User, job.owner_id)
-    statements: list[str] = []
-    event.listen(database.engine, "before_cursor_execute", lambda *call: statements.append(call[2]))
 
-    first = list_series(database, owner, job.id, limit=10)
+    with watched(database) as statements:
+        first = list_series(database, owner, job.id, limit=10)
 
-    of_parts = [each for each in statements if each.startswith("SELECT") and "audit_event" not in each]
+    of_parts = [
+        each for each, _ in statements.made if each.startswith("SELECT") and "audit_event" not in each
+    ]
     assert len(of_parts) == 3
     assert ([each.task_id for each in first.series[-2:]], len(first.series)) == ([10, 10], 20)
     assert first.next_after == 10
