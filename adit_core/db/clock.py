@@ -1,13 +1,19 @@
 """The clock that all processes share, by which claims and signs of life are timed."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import ColumnElement, func, literal
+from sqlalchemy import ColumnElement, bindparam, func
 from sqlmodel import Session, select
 
 from adit_core.db.columns import UtcDateTime, utc_now
+
+CLOCKS: Mapping[str, ColumnElement[datetime]] = {
+    "postgresql": func.clock_timestamp(),
+    "sqlite": bindparam("now", callable_=utc_now, type_=UtcDateTime),
+}
+"""By the database's dialect, what `shared_now` says as a column: for those who ask for more than that."""
 
 
 def shared_now(session: Session) -> datetime:
@@ -18,13 +24,6 @@ def shared_now(session: Session) -> datetime:
     if session.get_bind().dialect.name == "postgresql":
         return session.exec(select(func.clock_timestamp())).one()
     return utc_now()
-
-
-def clock_of(session: Session) -> ColumnElement[datetime]:
-    """Return what `shared_now` says as a column, for those who ask for something else as well."""
-    if session.get_bind().dialect.name == "postgresql":
-        return func.clock_timestamp()
-    return literal(utc_now(), UtcDateTime())
 
 
 class ClockWatch:

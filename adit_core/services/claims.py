@@ -6,19 +6,20 @@ Times are those of the database's clock. Should that be put forward, claims run 
 take over, the tokens keep that safe; should it be put back, the reconciler shortens claims to their lease.
 """
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 
-from sqlalchemy import ColumnElement, and_, func, or_
+from sqlalchemy import BindParameter, ColumnElement, and_, bindparam, func, or_
 from sqlmodel import col, select, update
 
 from adit_core.db import Job, JobStatus, Task, TaskKind, TaskStatus
 from adit_core.db.clock import shared_now
+from adit_core.db.columns import UtcDateTime
 from adit_core.db.engine import Database
-from adit_core.services.history import record_of_tasks
+from adit_core.services.history import happening, record_of
 from adit_core.services.job_status import OPEN_TASKS, lock_job_of_task, settle_job, settle_job_after_success
 from adit_core.services.progress import TaskCounts
-from adit_core.services.task_status import end_tasks, put_back_tasks
+from adit_core.services.task_status import Ending, put_back_tasks
 
 
 class ClaimState(StrEnum):
@@ -54,29 +55,16 @@ def claim_task(db: Database, task_id: int, *, token: str, lease: float) -> Task 
 
     Return None if it has ended, if somebody else has it, or if its job is being canceled or is not approved.
     """
-    attempt = col(Task.attempts) + 1
     with db.session() as session:
         job = lock_job_of_task(session, task_id)
         if job is None or job.cancel_requested or job.status is JobStatus.UNVERIFIED:
             return None
         now = shared_now(session)  # not before the lock, which may have been waited for
-        run_out = and_(col(Task.status) == TaskStatus.IN_PROGRESS, col(Task.claimed_until) < now)
-        free = (col(Task.id) == task_id, or_(col(Task.status) == TaskStatus.PENDING, run_out))
-        record_of_tasks(
-            session, *free, at=now, message="Started.", status=TaskStatus.IN_PROGRESS, attempt=attempt
-        )
-        task = session.exec(
-            update(Task)
-            .where(*free)
-            .values(
-                status=TaskStatus.IN_PROGRESS,
-                attempts=attempt,
-                claim_token=token,
-                claimed_until=now + timedelta(seconds=lease),
-                started_at=func.coalesce(Task.started_at, now),
-            )
-            .returning(Task)
-        ).scalar_one_or_none()
+        free = {"task": task_id, "moment": now}
+        event = happening(at=now, message="Started.", status=TaskStatus.IN_PROGRESS)
+        session.exec(_RECORD_CLAIM, params={**free, **event})
+        claim = {**free, "token": token, "until": now + timedelta(seconds=lease)}
+        task = session.exec(_CLAIM, params=claim).scalar_one_or_none()
         if task is None:
             return None
         if job.status is not JobStatus.IN_PROGRESS:  # a claim changes nothing else of a job
@@ -91,14 +79,9 @@ def renew_claim(db: Database, task_id: int, *, token: str, lease: float) -> Clai
 
     A claim that has run out can still be renewed as long as nobody else has taken the task.
     """
-    cancel_requested = select(Job.cancel_requested).where(Job.id == Task.job_id).scalar_subquery()
     with db.session() as session:
-        row = session.exec(
-            update(Task)
-            .where(col(Task.id) == task_id, *held_with(token))
-            .values(claimed_until=shared_now(session) + timedelta(seconds=lease))
-            .returning(cancel_requested, col(Task.kill_requested))
-        ).one_or_none()
+        until = shared_now(session) + timedelta(seconds=lease)
+        row = session.exec(_RENEW, params={"task": task_id, "token": token, "until": until}).one_or_none()
         session.commit()
     if row is None:
         return ClaimState.LOST
@@ -130,8 +113,8 @@ def finish_task(
         job = lock_job_of_task(session, task_id)
         if job is None:
             return False
-        mine = (col(Task.id) == task_id, *held_with(token))
-        if not end_tasks(session, job, *mine, status=status, message=message, counts=counts):
+        mine = {"task": task_id, "token": token}
+        if not _END.apply(session, job, status=status, message=message, counts=counts, **mine):
             return False
         job.idle_runs = 0
         if status is TaskStatus.SUCCESS:
@@ -174,12 +157,48 @@ def hand_back_task(
     return True
 
 
-def held_with(token: str) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+def held_with(token: str | BindParameter[str]) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
     """Return the conditions that a task is claimed with `token`."""
     return (
         col(Task.claim_token) == token,
         col(Task.status) == TaskStatus.IN_PROGRESS,
     )
+
+
+_MOMENT: BindParameter[datetime] = bindparam("moment", type_=UtcDateTime)
+_NEXT_ATTEMPT = col(Task.attempts) + 1
+_MINE = (col(Task.id) == bindparam("task"), *held_with(bindparam("token")))
+_FREE = (
+    col(Task.id) == bindparam("task"),
+    or_(
+        col(Task.status) == TaskStatus.PENDING,
+        and_(col(Task.status) == TaskStatus.IN_PROGRESS, col(Task.claimed_until) < _MOMENT),
+    ),
+)
+_RECORD_CLAIM = record_of(*_FREE, attempt=_NEXT_ATTEMPT)
+_CLAIM = (
+    update(Task)
+    .where(*_FREE)
+    .values(
+        status=TaskStatus.IN_PROGRESS,
+        attempts=_NEXT_ATTEMPT,
+        claim_token=bindparam("token"),
+        claimed_until=bindparam("until"),
+        started_at=func.coalesce(Task.started_at, _MOMENT),
+    )
+    .returning(Task)
+    .execution_options(synchronize_session=False)
+)
+_RENEW = (
+    update(Task)
+    .where(*_MINE)
+    .values(claimed_until=bindparam("until"))
+    .returning(
+        select(Job.cancel_requested).where(Job.id == Task.job_id).scalar_subquery(), col(Task.kill_requested)
+    )
+    .execution_options(synchronize_session=False)
+)
+_END = Ending(*_MINE)
 
 
 def _check_account(status: TaskStatus, counts: TaskCounts | None) -> None:

@@ -1,12 +1,15 @@
 """The history of a job: what happened to it and its tasks, in order, and who wanted it."""
 
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import ColumnElement, literal
+from sqlalchemy import ColumnElement, Insert, bindparam
 from sqlmodel import Session, col, insert, select
 
 from adit_core.db import Job, JobEvent, JobStatus, Task, TaskStatus, User
-from adit_core.db.columns import UtcDateTime, storable
+from adit_core.db.columns import Table, storable
+
+_EVENTS = Table.metadata.tables["job_event"]
 
 
 def record_of_job(
@@ -27,7 +30,6 @@ def record_of_tasks(
     at: datetime,
     message: str,
     status: TaskStatus | None = None,
-    attempt: ColumnElement[int] | None = None,
     actor: User | None = None,
 ) -> None:
     """Add what is about to happen to the tasks that fulfil `conditions`.
@@ -40,17 +42,38 @@ def record_of_tasks(
         at: When.
         message: What, in words.
         status: The status that it leads to.
-        attempt: The attempt that it happens in, the one that is counted now by default.
         actor: The user who wants it.
     """
+    event = happening(at=at, message=message, status=status, actor=actor)
+    session.exec(record_of(*conditions), params=event)
+
+
+def record_of(*conditions: ColumnElement[bool], attempt: ColumnElement[int] | None = None) -> Insert:
+    """Return the statement that does what `record_of_tasks` does; its parameters are a `happening`.
+
+    It happens in this `attempt`, the one that is counted now by default.
+    """
+    columns = ["at", "job_id", "task_id", "attempt", "actor", "status", "message"]
+    told = {name: bindparam(f"event_{name}", type_=_EVENTS.c[name].type) for name in columns}
     happened = select(  # pyright: ignore[reportCallIssue] - more columns than its overloads have
-        literal(at, UtcDateTime),
+        told["at"],
         Task.job_id,
         Task.id,
         col(Task.attempts) if attempt is None else attempt,
-        literal(actor and actor.username),
-        literal(status and status.value),
-        literal(storable(message)),
+        told["actor"],
+        told["status"],
+        told["message"],
     ).where(*conditions)
-    columns = ["at", "job_id", "task_id", "attempt", "actor", "status", "message"]
-    session.exec(insert(JobEvent).from_select(columns, happened, include_defaults=False))
+    return insert(_EVENTS).from_select(columns, happened, include_defaults=False)
+
+
+def happening(
+    *, at: datetime, message: str, status: TaskStatus | None = None, actor: User | None = None
+) -> dict[str, Any]:
+    """Return the parameters of a statement that `record_of` has made."""
+    return {
+        "event_at": at,
+        "event_actor": actor and actor.username,
+        "event_status": status and status.value,
+        "event_message": storable(message),
+    }

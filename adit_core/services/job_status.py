@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, func
+from sqlalchemy import ColumnElement, bindparam, func
 from sqlmodel import Session, col, select
+from sqlmodel.sql.expression import SelectOfScalar
 
 from adit_core.db import Job, JobKind, JobStatus, Task, TaskStatus
 from adit_core.db.columns import utc_now
@@ -24,6 +25,12 @@ OPEN_TASKS = frozenset({TaskStatus.PENDING, TaskStatus.IN_PROGRESS})
 """A task that has one of these has not ended."""
 OPEN_JOBS = frozenset({JobStatus.PENDING, JobStatus.IN_PROGRESS, JobStatus.CANCELING})
 """A job that has one of these has tasks that have not ended."""
+
+_OPEN_TASK = (
+    select(Task.id)
+    .where(col(Task.job_id) == bindparam("of_job"), col(Task.status).in_(OPEN_TASKS))
+    .limit(1)
+)
 
 TaskNumbers = Mapping[TaskStatus, int]
 """How many tasks have which status; a status that no task has may be left out."""
@@ -114,24 +121,25 @@ def lock_job(session: Session, job_id: int) -> Job | None:
 
     Return the job as it is then; None if there is none.
     """
-    return _lock(session, col(Job.id) == job_id)
+    return session.exec(_LOCK, params={"job": job_id}).one_or_none()
 
 
 def lock_job_of_task(session: Session, task_id: int) -> Job | None:
     """Do what `lock_job` does for the job that a task belongs to; None if there is no such task."""
-    of_task = select(Task.job_id).where(Task.id == task_id).scalar_subquery()
-    return _lock(session, col(Job.id) == of_task)
+    return session.exec(_LOCK_OF_TASK, params={"task": task_id}).one_or_none()
 
 
-def _lock(session: Session, which: ColumnElement[bool]) -> Job | None:
-    return session.exec(
-        select(Job)
-        .where(which)
-        # SQLite has locked everything when the transaction began. On PostgreSQL, rows that refer to
-        # the job may still be added.
-        .with_for_update(key_share=True)
-        .execution_options(populate_existing=True)
-    ).one_or_none()
+def _locking(which: ColumnElement[bool]) -> SelectOfScalar[Job]:
+    # SQLite has locked everything when the transaction began. On PostgreSQL, rows that refer to the job may
+    # still be added.
+    locking = select(Job).where(which).with_for_update(key_share=True)
+    return locking.execution_options(populate_existing=True)
+
+
+_LOCK = _locking(col(Job.id) == bindparam("job"))
+_LOCK_OF_TASK = _locking(
+    col(Job.id) == select(Task.job_id).where(col(Task.id) == bindparam("task")).scalar_subquery()
+)
 
 
 def count_tasks(session: Session, job_id: int) -> dict[TaskStatus, int]:
@@ -198,8 +206,7 @@ def settle_job_after_success(session: Session, job: Job) -> None:
 
 def has_open_tasks(session: Session, job_id: int) -> bool:
     """Tell whether a task of a job has not ended, without counting them."""
-    open_tasks = select(Task.id).where(Task.job_id == job_id, col(Task.status).in_(OPEN_TASKS))
-    return session.exec(open_tasks.limit(1)).first() is not None
+    return session.exec(_OPEN_TASK, params={"of_job": job_id}).first() is not None
 
 
 def _ended_at(job: Job, status: JobStatus, now: datetime) -> datetime | None:

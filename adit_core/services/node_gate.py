@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
+from sqlalchemy import bindparam
 from sqlmodel import Session, col, select
 
 from adit_core.db import DicomNode, DiskReading, Job, NodeHealth, NodePolicy
@@ -68,17 +69,19 @@ class NodeState:
         )
 
 
+_STATES = (
+    select(DicomNode, NodePolicy, NodeHealth, DiskReading)
+    .outerjoin(NodePolicy, col(NodePolicy.node_id) == col(DicomNode.id))
+    .outerjoin(NodeHealth, col(NodeHealth.node_id) == col(DicomNode.id))
+    .outerjoin(DiskReading, col(DiskReading.node_id) == col(DicomNode.id))
+    .where(col(DicomNode.id).in_(bindparam("node_ids", expanding=True)))
+    .order_by(col(DicomNode.id))
+)
+
+
 def node_states(session: Session, node_ids: Iterable[int | None]) -> list[NodeState]:
     """Return the state of each of these nodes."""
-    rows = session.exec(
-        select(DicomNode, NodePolicy, NodeHealth, DiskReading)
-        .outerjoin(NodePolicy, col(NodePolicy.node_id) == col(DicomNode.id))
-        .outerjoin(NodeHealth, col(NodeHealth.node_id) == col(DicomNode.id))
-        .outerjoin(DiskReading, col(DiskReading.node_id) == col(DicomNode.id))
-        .where(col(DicomNode.id).in_(list(node_ids)))
-        .order_by(col(DicomNode.id))
-    )
-    return [NodeState(*row) for row in rows]
+    return [NodeState(*row) for row in session.exec(_STATES, params={"node_ids": list(node_ids)})]
 
 
 def require_open(db: Database, node_id: int, *, now: Clock = utc_now) -> None:

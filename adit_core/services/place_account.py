@@ -15,11 +15,11 @@ from operator import attrgetter
 from typing import Self
 from uuid import uuid4
 
-from sqlalchemy import Delete
+from sqlalchemy import bindparam
 from sqlmodel import Session, col, delete, insert, select, update
 
 from adit_core.db import DicomNode, NodeHealth, NodePlace, Precedence
-from adit_core.db.clock import clock_of, shared_now
+from adit_core.db.clock import CLOCKS, shared_now
 from adit_core.db.columns import storable
 from adit_core.db.engine import Database
 from adit_core.errors import NodeClosed, NotFound
@@ -36,6 +36,27 @@ _LEEWAY = timedelta(seconds=5)
 """For SQLite, which asks each process for the time before it has the lock."""
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.03, 0.25
 """Seconds. Between them, who is next looks again after a tenth of the time in which nothing has changed."""
+
+
+_TAKE_TURNS = (
+    select(DicomNode.id)
+    .where(col(DicomNode.id).in_(bindparam("node_ids", expanding=True)))
+    .order_by(col(DicomNode.id))
+    .with_for_update(key_share=True)
+)
+_READ = {
+    dialect: select(clock, DicomNode, NodeHealth, NodePlace)
+    .outerjoin(NodeHealth, col(NodeHealth.node_id) == col(DicomNode.id))
+    .outerjoin(NodePlace, col(NodePlace.node_id) == col(DicomNode.id))
+    .execution_options(populate_existing=True)
+    for dialect, clock in CLOCKS.items()
+}
+_ENTER = insert(NodePlace)
+_REMOVE = (
+    delete(NodePlace)
+    .where(col(NodePlace.asker).in_(bindparam("askers", expanding=True)))
+    .execution_options(synchronize_session=False)
+)
 
 
 class Asker:
@@ -60,12 +81,7 @@ class Asker:
         """
         with self.db.session() as session:
             # Those who look at the same node do so one after the other.
-            session.exec(
-                select(DicomNode.id)
-                .where(col(DicomNode.id).in_(self._node_ids))
-                .order_by(col(DicomNode.id))
-                .with_for_update(key_share=True)
-            ).all()
+            session.exec(_TAKE_TURNS, params={"node_ids": list(self._node_ids)}).all()
             account = _Account.of_the_living(session)
             self._asked_at = self._asked_at or account.now
             reason = self._why_not(account)
@@ -90,11 +106,11 @@ class Asker:
             }
             for node_id in sorted(self._node_ids)
         ]
-        session.exec(insert(NodePlace).values(rows))
+        session.execute(_ENTER, rows)
 
     def enter_again(self, session: Session, now: datetime) -> None:
         """Write the asker, who has places, into the account once more, unless a node has been deleted."""
-        session.exec(_of(self.id))
+        _remove(session, [self.id])
         known = session.exec(select(DicomNode.id).where(col(DicomNode.id).in_(self._node_ids)))
         if self.is_entered_by(known.all()):
             self.enter(session, now, now + LEASE)
@@ -137,7 +153,7 @@ class Asker:
         self, session: Session, mine: Collection[int], taken_at: datetime | None, until: datetime
     ) -> None:
         if mine:
-            session.exec(_of(self.id))
+            _remove(session, [self.id])
         self.enter(session, taken_at, until)
 
     def _nodes_in(self, account: "_Account") -> list[int]:
@@ -168,12 +184,7 @@ class _Account:
 
     @classmethod
     def _read(cls, session: Session) -> Self:
-        rows = session.exec(
-            select(clock_of(session), DicomNode, NodeHealth, NodePlace)
-            .outerjoin(NodeHealth, col(NodeHealth.node_id) == col(DicomNode.id))
-            .outerjoin(NodePlace, col(NodePlace.node_id) == col(DicomNode.id))
-            .execution_options(populate_existing=True)
-        ).all()
+        rows = session.exec(_READ[session.get_bind().dialect.name]).all()
         if not rows:
             raise NotFound("All nodes have been deleted.")
         now = rows[0][0]
@@ -211,14 +222,14 @@ def _use(places: Sequence[NodePlace]) -> NodeUse:
     )
 
 
-def _of(*asker_ids: str) -> Delete:
-    return delete(NodePlace).where(col(NodePlace.asker).in_(asker_ids))
+def _remove(session: Session, asker_ids: Collection[str]) -> None:
+    session.exec(_REMOVE, params={"askers": list(asker_ids)})
 
 
 def give_back(db: Database, asker_ids: Collection[str]) -> None:
     """Remove askers from the account, whether they have places or wait for some."""
     with db.session() as session:
-        session.exec(_of(*asker_ids))
+        _remove(session, asker_ids)
         session.commit()
 
 

@@ -1,9 +1,10 @@
 """How far a task and its series are."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 
-from sqlmodel import Session, col, update
+from sqlalchemy import bindparam
+from sqlmodel import col, update
 
 from adit_core.db import SeriesProgress, Task, TaskStatus
 from adit_core.db.engine import Database
@@ -34,6 +35,29 @@ class TaskCounts:
         return self.planned == self.delivered + self.filtered + self.failed
 
 
+# Statements of what is done for each study are made once: to make one takes longer than to execute it.
+_RECORD = (
+    update(Task)
+    .where(
+        col(Task.id) == bindparam("of_task"),
+        col(Task.claim_token) == bindparam("token"),
+        col(Task.status) == TaskStatus.IN_PROGRESS,
+    )
+    .values({field.name: bindparam(f"now_{field.name}") for field in fields(TaskCounts)})
+    .execution_options(synchronize_session=False)
+)
+_EXPECT_NO_OTHERS = (
+    update(SeriesProgress)
+    .where(
+        col(SeriesProgress.task_id) == bindparam("of_task"),
+        col(SeriesProgress.series_instance_uid).not_in(bindparam("known", expanding=True)),
+        col(SeriesProgress.planned) > 0,
+    )
+    .values(planned=0, delivered=0, filtered=0, message="The source does not have it any more.")
+    .execution_options(synchronize_session=False)
+)
+
+
 def record_progress(
     db: Database, task_id: int, *, token: str, series: Sequence[SeriesProgress], counts: TaskCounts
 ) -> bool:
@@ -43,32 +67,13 @@ def record_progress(
     more. Without any, they stay as they are. Made to be called about every two seconds.
     """
     with db.session() as session:
-        held = session.exec(
-            update(Task)
-            .where(
-                col(Task.id) == task_id,
-                col(Task.claim_token) == token,
-                col(Task.status) == TaskStatus.IN_PROGRESS,
-            )
-            .values(asdict(counts))
-        )
+        now = {f"now_{name}": number for name, number in asdict(counts).items()}
+        held = session.exec(_RECORD, params={"of_task": task_id, "token": token, **now})
         if held.rowcount == 0:
             return False
         upsert(session, series, key=("task_id", "series_instance_uid"))
         if series:
-            _expect_no_others(session, task_id, series)
+            known = [entry.series_instance_uid for entry in series]
+            session.exec(_EXPECT_NO_OTHERS, params={"of_task": task_id, "known": known})
         session.commit()
     return True
-
-
-def _expect_no_others(session: Session, task_id: int, series: Sequence[SeriesProgress]) -> None:
-    known = [entry.series_instance_uid for entry in series]
-    session.exec(
-        update(SeriesProgress)
-        .where(
-            col(SeriesProgress.task_id) == task_id,
-            col(SeriesProgress.series_instance_uid).not_in(known),
-            col(SeriesProgress.planned) > 0,
-        )
-        .values(planned=0, delivered=0, filtered=0, message="The source does not have it any more.")
-    )

@@ -5,23 +5,36 @@ from. The caller has locked the job (`job_status.lock_job`) and settles it after
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, case, func
+from sqlalchemy import ColumnElement, bindparam, case, func
 from sqlmodel import Session, col, delete, select, update
 
 from adit_core.db import DicomNode, Job, JobKind, QueryRow, SeriesProgress, Task, TaskKind, TaskStatus, User
 from adit_core.db.audit import AuditAction
 from adit_core.db.columns import storable, utc_now
 from adit_core.services import audit
-from adit_core.services.history import record_of_tasks
+from adit_core.services.history import happening, record_of, record_of_tasks
 from adit_core.services.job_status import OPEN_TASKS, has_open_tasks
 from adit_core.services.progress import TaskCounts
 from adit_core.services.query_rows import forget_answers
 
 _UNCLAIMED: dict[str, Any] = {"claim_token": None, "claimed_until": None, "kill_requested": False}
+_ENDED_NOW = (col(Task.job_id) == bindparam("of_job"), col(Task.ended_at) == bindparam("end_at"))
+_CLOSE_SERIES = (
+    update(SeriesProgress)
+    .where(col(SeriesProgress.task_id).in_(select(Task.id).where(*_ENDED_NOW)))
+    .values(failed=col(SeriesProgress.planned) - col(SeriesProgress.delivered) - col(SeriesProgress.filtered))
+    .execution_options(synchronize_session=False)
+)
+_DELIVERED = (
+    select(Task, User)
+    .join(User, col(User.id) == bindparam("owner"))
+    .where(*_ENDED_NOW, Task.kind == TaskKind.TRANSFER, Task.delivered > 0)
+    .execution_options(populate_existing=True)
+)
 
 
 def end_tasks(
@@ -33,36 +46,71 @@ def end_tasks(
     counts: TaskCounts | None = None,
     actor: User | None = None,
 ) -> int:
-    """End open tasks of `job` and return how many were ended; `actor` is the user who wants it.
+    """End those open tasks of `job` that fulfil `conditions`, and return how many; see `Ending`."""
+    ending = Ending(*conditions)
+    return ending.apply(session, job, status=status, message=message, counts=counts, actor=actor)
 
-    Without `counts`, the account is closed as it was recorded last: what was neither delivered nor
-    filtered has failed. The audit trail is told of every study of which something was delivered, and of
-    a query once none of its tasks is open.
-    """
-    now = utc_now()
-    undelivered = col(Task.planned) - col(Task.delivered) - col(Task.filtered)
-    account = asdict(counts) if counts else {"failed": undelivered}
-    chosen = (col(Task.job_id) == job.id, col(Task.status).in_(OPEN_TASKS), *conditions)
-    record_of_tasks(session, *chosen, at=now, message=message, status=status, actor=actor)
-    ended = session.exec(
-        update(Task)
-        .where(*chosen)
-        .values(
-            status=status,
-            message=storable(message),
-            ended_at=now,
-            **account,
-            **_UNCLAIMED,
+
+class Ending:
+    """The end of open tasks that fulfil some conditions; its statements are made once."""
+
+    def __init__(self, *conditions: ColumnElement[bool]) -> None:
+        chosen = (col(Task.job_id) == bindparam("of_job"), col(Task.status).in_(OPEN_TASKS), *conditions)
+        self._record = record_of(*chosen)
+        end = (
+            update(Task)
+            .where(*chosen)
+            .values(
+                status=bindparam("end_status"),
+                message=bindparam("end_message"),
+                ended_at=bindparam("end_at"),
+                **_UNCLAIMED,
+            )
+            .execution_options(synchronize_session=False)
         )
-        .execution_options(synchronize_session=False)
-    )
-    if ended.rowcount:
-        tasks = select(Task.id).where(Task.job_id == job.id, Task.ended_at == now)
-        _close_series(session, col(SeriesProgress.task_id).in_(tasks))
-        _audit_transfers(session, job, now)
-        if job.kind is JobKind.BATCH_QUERY:
-            _audit_query(session, job)
-    return ended.rowcount
+        undelivered = col(Task.planned) - col(Task.delivered) - col(Task.filtered)
+        self._end_as_recorded = end.values(failed=undelivered)
+        self._end_with_account = end.values(
+            {field.name: bindparam(f"end_{field.name}") for field in fields(TaskCounts)}
+        )
+
+    def apply(
+        self,
+        session: Session,
+        job: Job,
+        *,
+        status: TaskStatus,
+        message: str,
+        counts: TaskCounts | None = None,
+        actor: User | None = None,
+        **parameters: Any,
+    ) -> int:
+        """End the tasks of `job` and return how many were ended; `actor` is the user who wants it.
+
+        Without `counts`, the account is closed as it was recorded last: what was neither delivered nor
+        filtered has failed. The audit trail is told of every study of which something was delivered, and of
+        a query once none of its tasks is open. `parameters` are those of the conditions.
+        """
+        now = utc_now()
+        chosen = {"of_job": job.id, **parameters}
+        event = happening(at=now, message=message, status=status, actor=actor)
+        session.exec(self._record, params={**chosen, **event})
+        ended = session.exec(
+            self._end_with_account if counts else self._end_as_recorded,
+            params={
+                **chosen,
+                "end_status": status,
+                "end_message": storable(message),
+                "end_at": now,
+                **({f"end_{name}": number for name, number in asdict(counts).items()} if counts else {}),
+            },
+        )
+        if ended.rowcount:
+            session.exec(_CLOSE_SERIES, params={"of_job": job.id, "end_at": now})
+            _audit_transfers(session, job, now)
+            if job.kind is JobKind.BATCH_QUERY:
+                _audit_query(session, job)
+        return ended.rowcount
 
 
 def put_back_tasks(
@@ -134,16 +182,6 @@ def reset_tasks(
     return reset.rowcount
 
 
-def _close_series(session: Session, of_tasks: ColumnElement[bool]) -> None:
-    accounted = col(SeriesProgress.delivered) + col(SeriesProgress.filtered)
-    session.exec(
-        update(SeriesProgress)
-        .where(of_tasks)
-        .values(failed=col(SeriesProgress.planned) - accounted)
-        .execution_options(synchronize_session=False)
-    )
-
-
 def _audit_transfers(session: Session, job: Job, ended_at: datetime) -> None:
     for task, owner in _delivered(session, job, ended_at):
         audit.record(
@@ -182,14 +220,5 @@ def _audit_query(session: Session, job: Job) -> None:
 
 def _delivered(session: Session, job: Job, ended_at: datetime) -> Sequence[tuple[Task, User]]:
     """Return the tasks of which something was delivered, each with the owner of the job."""
-    return session.exec(
-        select(Task, User)
-        .join(User, col(User.id) == job.owner_id)
-        .where(
-            Task.job_id == job.id,
-            Task.kind == TaskKind.TRANSFER,
-            Task.ended_at == ended_at,
-            Task.delivered > 0,
-        )
-        .execution_options(populate_existing=True)
-    ).all()
+    chosen = {"of_job": job.id, "owner": job.owner_id, "end_at": ended_at}
+    return session.exec(_DELIVERED, params=chosen).all()
