@@ -3,7 +3,8 @@
 from collections.abc import Callable, Mapping
 from functools import cache
 
-from sqlmodel import select
+from sqlalchemy import bindparam
+from sqlmodel import col, select
 
 from adit_core.db import Job, Task, TaskKind
 from adit_core.db.engine import Database
@@ -19,6 +20,9 @@ _WORK: Mapping[TaskKind, Callable[[Work], TaskOutcome]] = {
     TaskKind.DISCOVERY: execute_discovery,
     TaskKind.QUERY: execute_query,
 }
+_TASK_AND_JOB = (
+    select(Task, Job).join(Job, col(Job.id) == col(Task.job_id)).where(col(Task.id) == bindparam("task"))
+)
 
 
 def execute_task(
@@ -34,8 +38,7 @@ def execute_task(
     """
     db = _database(database_url, keyring)
     with db.reading() as session:
-        task = session.get_one(Task, task_id)
-        job = session.get_one(Job, task.job_id)
+        task, job = session.exec(_TASK_AND_JOB, params={"task": task_id}).one()
     with about(job=task.job_id, task=task_id):
         return _WORK[task.kind](Work(db, job, task, token, assistance))
 

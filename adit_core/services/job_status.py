@@ -27,9 +27,7 @@ OPEN_JOBS = frozenset({JobStatus.PENDING, JobStatus.IN_PROGRESS, JobStatus.CANCE
 """A job that has one of these has tasks that have not ended."""
 
 _OPEN_TASK = (
-    select(Task.id)
-    .where(col(Task.job_id) == bindparam("of_job"), col(Task.status).in_(OPEN_TASKS))
-    .limit(1)
+    select(Task.id).where(col(Task.job_id) == bindparam("of_job"), col(Task.status).in_(OPEN_TASKS)).limit(1)
 )
 
 TaskNumbers = Mapping[TaskStatus, int]

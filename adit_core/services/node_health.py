@@ -13,6 +13,7 @@ What was written down of a time that is still to come says nothing: the clock wa
 
 from datetime import datetime, timedelta
 
+from sqlalchemy import bindparam
 from sqlmodel import Session, col, select, update
 
 from adit_core.db import DicomNode, NodeHealth
@@ -30,6 +31,7 @@ _RECOVERY_STEP = timedelta(seconds=30)
 """Without a busy answer, after which one more study is let in."""
 _DISAGREEMENT = timedelta(minutes=1)
 """How far the clocks of machines may be apart."""
+_FAILURES = select(NodeHealth.failures).where(col(NodeHealth.node_id) == bindparam("node"))
 
 
 def record_failure(db: Database, node_id: int, reason: str, *, began: datetime, now: datetime) -> bool:
@@ -53,8 +55,8 @@ def record_failure(db: Database, node_id: int, reason: str, *, began: datetime, 
 def record_answer(db: Database, node_id: int) -> None:
     """Remember that a node has answered, which ends a pause; costs a look if there was nothing wrong."""
     with db.reading() as session:
-        health = session.get(NodeHealth, node_id)
-    if health is None or not health.failures:
+        failures = session.exec(_FAILURES, params={"node": node_id}).first()
+    if not failures:
         return
     with db.session() as session:
         session.exec(

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from sqlalchemy import bindparam
 from sqlmodel import col, select, update
 
 from adit_core.db import ApiToken, Permission, TokenScope, User
@@ -30,6 +31,7 @@ _MARK = "adit_"
 _PREFIX_LENGTH = len(_MARK) + 6
 _WRITE_INTERVAL = timedelta(minutes=1)
 _MAX_NAME_LENGTH = 150
+_BEARER = select(ApiToken, User).join(User).where(col(ApiToken.token_hash) == bindparam("digest"))
 
 
 class TokenState(StrEnum):
@@ -173,9 +175,8 @@ def find_bearer(db: Database, token: str, *, address: str = "") -> TokenBearer |
     Raises:
         NotAllowed: The user may not use the API any more.
     """
-    chosen = select(ApiToken, User).join(User).where(ApiToken.token_hash == _digest(token))
     with db.reading() as session:
-        found = session.exec(chosen).first()
+        found = session.exec(_BEARER, params={"digest": _digest(token)}).first()
     if found is None:
         return None
     row, user = found
