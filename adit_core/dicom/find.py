@@ -36,6 +36,7 @@ from adit_core.dicom.results import (
     PATIENT_KEYS,
     SERIES_KEYS,
     STUDY_KEYS,
+    UID_KEYS,
     identity,
     instance_result,
     is_of_series,
@@ -180,11 +181,11 @@ class DimseSearcher(Searcher):
 
         yield from self._results(keys, read)
 
-    def find_instances(self, series: SeriesReference) -> Iterator[InstanceResult]:
+    def find_instances(self, series: SeriesReference, *, uids_only: bool = False) -> Iterator[InstanceResult]:
         """Yield the instances of one series, as they come. Closing the iterator early ends the query."""
         keys = {
             **unique_keys(self._node, "IMAGE", series.study),
-            **_keys("IMAGE", INSTANCE_KEYS),
+            **_keys("IMAGE", UID_KEYS if uids_only else INSTANCE_KEYS),
             "SeriesInstanceUID": series.series_instance_uid,
         }
 

@@ -102,7 +102,12 @@ class FolderSearcher(_FolderAdapter):
             if query.matches(series):
                 yield series
 
-    def find_instances(self, series: SeriesReference) -> Iterator[InstanceResult]:
+    def find_instances(
+        self,
+        series: SeriesReference,
+        *,
+        uids_only: bool = False,  # noqa: ARG002 - the index knows the rest as well
+    ) -> Iterator[InstanceResult]:
         """Yield the instances of one series."""
         for answer in self._instances(series):
             yield instance_result(answer, series)

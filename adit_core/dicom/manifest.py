@@ -79,7 +79,7 @@ def found_in(searcher: Searcher, series: Iterable[SeriesReference]) -> frozenset
     return frozenset(
         instance.reference.sop_instance_uid
         for reference in series
-        for instance in searcher.find_instances(reference)
+        for instance in searcher.find_instances(reference, uids_only=True)
     )
 
 

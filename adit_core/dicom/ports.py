@@ -56,8 +56,11 @@ class Searcher(Closable, Protocol):
         """Yield series of one study that fulfil `query`."""
         ...
 
-    def find_instances(self, series: SeriesReference) -> Iterator[InstanceResult]:
-        """Yield the instances of one series."""
+    def find_instances(self, series: SeriesReference, *, uids_only: bool = False) -> Iterator[InstanceResult]:
+        """Yield the instances of one series; with `uids_only` no more may be told than their references.
+
+        To look up the SOP class of each instance takes some archives longer than to find it (Orthanc).
+        """
         ...
 
     def find_data_sets(self, query: AttributeQuery) -> Iterator[JsonDataSet]:

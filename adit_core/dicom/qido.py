@@ -32,6 +32,7 @@ from adit_core.dicom.results import (
     PATIENT_KEYS,
     SERIES_KEYS,
     STUDY_KEYS,
+    UID_KEYS,
     identity,
     instance_result,
     is_of_series,
@@ -141,7 +142,7 @@ class WebSearcher(FuzzySearcher):
         fields = ("StudyInstanceUID", *SERIES_KEYS, *dict(query.further))
         yield from self._results(_unless_unknown(search), fields, filters, read)
 
-    def find_instances(self, series: SeriesReference) -> Iterator[InstanceResult]:
+    def find_instances(self, series: SeriesReference, *, uids_only: bool = False) -> Iterator[InstanceResult]:
         """Yield the instances of one series, page by page."""
         uids = (url_part(series.study.study_instance_uid), url_part(series.series_instance_uid))
 
@@ -152,7 +153,7 @@ class WebSearcher(FuzzySearcher):
             is_meant = self._has_uid(answer, "SOPInstanceUID") and is_of_series(answer, series)
             return instance_result(answer, series) if is_meant else None
 
-        fields = ("StudyInstanceUID", "SeriesInstanceUID", *INSTANCE_KEYS)
+        fields = ("StudyInstanceUID", "SeriesInstanceUID", *(UID_KEYS if uids_only else INSTANCE_KEYS))
         yield from self._results(_unless_unknown(search), fields, {}, read)
 
     def find_data_sets(self, query: AttributeQuery) -> Iterator[JsonDataSet]:

@@ -26,7 +26,8 @@ SERIES_KEYS = (
     "NumberOfSeriesRelatedInstances",
     "InstitutionName",
 )
-INSTANCE_KEYS = ("SOPInstanceUID", "SOPClassUID", "InstanceNumber")
+UID_KEYS = ("SOPInstanceUID",)
+INSTANCE_KEYS = (*UID_KEYS, "SOPClassUID", "InstanceNumber")
 
 
 def is_of_study(answer: Answer, study: StudyReference) -> bool:

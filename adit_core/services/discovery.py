@@ -14,6 +14,7 @@ from sqlmodel import col
 
 from adit_core.db import DicomNode, Job, NodePolicy, Task, TaskStatus
 from adit_core.db.mass import MassTransferOptions
+from adit_core.dicom.manifest import found_in
 from adit_core.dicom.ports import Searcher
 from adit_core.dicom.query import SeriesQuery, SeriesResult, StudyResult
 from adit_core.dicom.references import is_valid_uid
@@ -149,9 +150,7 @@ class Discovery:
         """Return a series with its number of instances, which not every archive tells."""
         if series.number_of_instances is not None:
             return series
-        return replace(
-            series, number_of_instances=sum(1 for _ in self.searcher.find_instances(series.reference))
-        )
+        return replace(series, number_of_instances=len(found_in(self.searcher, [series.reference])))
 
 
 def _order(job: Job, task: Task) -> tuple[MassTransferOptions, Period]:

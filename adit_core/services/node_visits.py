@@ -211,9 +211,9 @@ class VisitingSearcher(Searcher):
         """Yield series as the archive sends them."""
         return self._asked(self._searcher.find_series(query))
 
-    def find_instances(self, series: SeriesReference) -> Iterator[InstanceResult]:
+    def find_instances(self, series: SeriesReference, *, uids_only: bool = False) -> Iterator[InstanceResult]:
         """Yield instances as the archive sends them."""
-        return self._asked(self._searcher.find_instances(series))
+        return self._asked(self._searcher.find_instances(series, uids_only=uids_only))
 
     def find_data_sets(self, query: AttributeQuery) -> Iterator[JsonDataSet]:
         """Yield what the archive answers, as it comes."""

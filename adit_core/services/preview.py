@@ -17,6 +17,7 @@ from adit_core.db import JobKind, MassTransferOptions, NodePolicy, Partition
 from adit_core.db.audit import AuditAction
 from adit_core.db.engine import Database
 from adit_core.deid.subject import Subject
+from adit_core.dicom.manifest import found_in
 from adit_core.dicom.node import FolderNode, QueryRoot
 from adit_core.dicom.ports import Destination, ExpectedSeries, ExpectedStudy, Searcher
 from adit_core.dicom.query import SeriesQuery, SeriesResult, StudyQuery, StudyResult
@@ -243,7 +244,7 @@ class _Questions:
         uid = series.reference.series_instance_uid
         number = series.number_of_instances
         if number is None:
-            number = sum(1 for _ in self.searcher.find_instances(series.reference))
+            number = len(found_in(self.searcher, [series.reference]))
         return SeriesPreview(uid, series.modality, series.series_number, number, reasons.get(uid, ""))
 
     def _held(

@@ -217,6 +217,14 @@ def test_instances_are_told_with_their_class_and_number(archive: SourceUnderTest
     )
 
 
+def test_the_uids_of_instances_can_be_asked_for_alone(archive: SourceUnderTest):
+    archive.holding(CT, MR)
+    with archive.searcher() as searcher:
+        instances = searcher.find_instances(factories.series_reference(MR, 0), uids_only=True)
+        found = {one.reference for one in instances}
+    assert found == {factories.instance_result(MR, 0, index).reference for index in range(3)}
+
+
 def test_instances_of_all_forms_and_transfer_syntaxes_are_found(archive: SourceUnderTest):
     spec = factories.mixed_study(size=32, key="mixed to be found")
     archive.holding(spec)

@@ -167,7 +167,12 @@ class FakeSearcher(_Closable):
             if query.matches(series):
                 yield series
 
-    def find_instances(self, series: SeriesReference) -> Iterator[InstanceResult]:
+    def find_instances(
+        self,
+        series: SeriesReference,
+        *,
+        uids_only: bool = False,  # noqa: ARG002
+    ) -> Iterator[InstanceResult]:
         faults = self._archive.faults
         found = [
             held.instance

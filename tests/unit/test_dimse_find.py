@@ -339,6 +339,22 @@ def test_pending_answer_without_a_data_set_is_told():
         found(fake)
 
 
+def test_what_archives_have_to_look_up_is_not_asked_for_if_only_uids_are_wanted():
+    asked: list[Received] = []
+
+    def script(peer: Conversation) -> None:
+        peer.accept()
+        asked.append(answer(peer, encode(SeriesInstanceUID="1.2.3.1", SOPInstanceUID="1.2.3.1.1")))
+        peer.release()
+
+    with FakePeer(script) as fake, DimseSearcher(fake.node()) as searcher:
+        (instance,) = searcher.find_instances(SERIES, uids_only=True)
+
+    assert (instance.reference.sop_instance_uid, instance.sop_class_uid) == ("1.2.3.1.1", "")
+    keys = {element.keyword for element in asked[0].decoded()}
+    assert keys == {"QueryRetrieveLevel", "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"}
+
+
 def test_archive_without_c_find_is_told():
     def script(peer: Conversation) -> None:
         peer.accept(refuse=lambda _class, _syntax: True)
