@@ -16,7 +16,7 @@ from adit_core.db import Job, JobStatus, Task, TaskKind, TaskStatus
 from adit_core.db.clock import shared_now
 from adit_core.db.columns import UtcDateTime
 from adit_core.db.engine import Database
-from adit_core.services.history import happening, record_of
+from adit_core.services.history import happening, record, record_of
 from adit_core.services.job_status import OPEN_TASKS, lock_job_of_task, settle_job, settle_job_after_success
 from adit_core.services.progress import TaskCounts
 from adit_core.services.task_status import Ending, put_back_tasks
@@ -62,7 +62,7 @@ def claim_task(db: Database, task_id: int, *, token: str, lease: float) -> Task 
         now = shared_now(session)  # not before the lock, which may have been waited for
         free = {"task": task_id, "moment": now}
         event = happening(at=now, message="Started.", status=TaskStatus.IN_PROGRESS)
-        session.exec(_RECORD_CLAIM, params={**free, **event})
+        record(session, _RECORD_CLAIM, {**free, **event})
         claim = {**free, "token": token, "until": now + timedelta(seconds=lease)}
         task = session.exec(_CLAIM, params=claim).scalar_one_or_none()
         if task is None:

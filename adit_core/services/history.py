@@ -1,5 +1,6 @@
 """The history of a job: what happened to it and its tasks, in order, and who wanted it."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -44,12 +45,11 @@ def record_of_tasks(
         status: The status that it leads to.
         actor: The user who wants it.
     """
-    event = happening(at=at, message=message, status=status, actor=actor)
-    session.exec(record_of(*conditions), params=event)
+    record(session, record_of(*conditions), happening(at=at, message=message, status=status, actor=actor))
 
 
 def record_of(*conditions: ColumnElement[bool], attempt: ColumnElement[int] | None = None) -> Insert:
-    """Return the statement that does what `record_of_tasks` does; its parameters are a `happening`.
+    """Return a statement for `record`, which does what `record_of_tasks` does, for those who do it often.
 
     It happens in this `attempt`, the one that is counted now by default.
     """
@@ -70,10 +70,16 @@ def record_of(*conditions: ColumnElement[bool], attempt: ColumnElement[int] | No
 def happening(
     *, at: datetime, message: str, status: TaskStatus | None = None, actor: User | None = None
 ) -> dict[str, Any]:
-    """Return the parameters of a statement that `record_of` has made."""
+    """Return what `record` is told of."""
     return {
         "event_at": at,
         "event_actor": actor and actor.username,
         "event_status": status and status.value,
         "event_message": storable(message),
     }
+
+
+def record(session: Session, statement: Insert, parameters: Mapping[str, Any]) -> None:
+    """Add what `statement` says: a `happening`, and whatever its conditions name."""
+    session.flush()  # what happened before comes before it
+    session.exec(statement, params=parameters)

@@ -16,7 +16,7 @@ from adit_core.db import DicomNode, Job, JobKind, QueryRow, SeriesProgress, Task
 from adit_core.db.audit import AuditAction
 from adit_core.db.columns import storable, utc_now
 from adit_core.services import audit
-from adit_core.services.history import happening, record_of, record_of_tasks
+from adit_core.services.history import happening, record, record_of, record_of_tasks
 from adit_core.services.job_status import OPEN_TASKS, has_open_tasks
 from adit_core.services.progress import TaskCounts
 from adit_core.services.query_rows import forget_answers
@@ -94,7 +94,7 @@ class Ending:
         now = utc_now()
         chosen = {"of_job": job.id, **parameters}
         event = happening(at=now, message=message, status=status, actor=actor)
-        session.exec(self._record, params={**chosen, **event})
+        record(session, self._record, {**chosen, **event})
         ended = session.exec(
             self._end_with_account if counts else self._end_as_recorded,
             params={
