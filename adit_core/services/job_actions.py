@@ -26,7 +26,7 @@ from adit_core.services.job_status import OPEN_JOBS, count_tasks, lock_job, sett
 from adit_core.services.launching import Launcher, launch_job
 from adit_core.services.maintenance import require_no_maintenance
 from adit_core.services.rights import require_again
-from adit_core.services.task_status import end_tasks, reset_tasks
+from adit_core.services.task_status import Ending, reset_tasks
 
 _STARTING_TIME = timedelta(seconds=30)
 """How long a flow run that is starting may take to notice that its job was canceled."""
@@ -85,10 +85,9 @@ def cancel_job(db: Database, launcher: Launcher, user: User, job_id: int, *, add
     """
     with _acting(db, user, job_id, JobAction.CANCEL, address) as acting:
         acting.job.cancel_requested = True
-        end_tasks(
+        Ending(col(Task.status) == TaskStatus.PENDING).apply(
             acting.session,
             acting.job,
-            col(Task.status) == TaskStatus.PENDING,
             status=TaskStatus.CANCELED,
             message="Canceled before it started.",
             actor=user,
@@ -277,10 +276,9 @@ def _refuse_others(acting: _Acting, approved: Collection[int]) -> None:
     require_tasks(job, tasks, approved)
     if others := tasks.difference(approved):
         session.execute(update(Task), [{"id": task_id, "refused": True} for task_id in others])
-        end_tasks(
+        Ending(col(Task.refused).is_(True)).apply(
             session,
             job,
-            col(Task.refused).is_(True),
             status=TaskStatus.CANCELED,
             message="Not approved.",
             actor=acting.user,

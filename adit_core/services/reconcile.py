@@ -16,7 +16,7 @@ from adit_core.db.engine import Database
 from adit_core.services.job_status import OPEN_JOBS, OPEN_TASKS, lock_job, settle_job
 from adit_core.services.launching import Launcher, launch_job
 from adit_core.services.leftover_runs import end_leftover_runs
-from adit_core.services.task_status import end_tasks, put_back_tasks
+from adit_core.services.task_status import Ending, put_back_tasks
 
 
 @dataclass(slots=True)
@@ -156,7 +156,7 @@ def _close_run(session: Session, job: Job, caps: _Caps, done: Reconciled) -> Non
     ================================ ======================
     """
     if job.cancel_requested:
-        done.tasks_ended += end_tasks(session, job, status=TaskStatus.CANCELED, message="Canceled.")
+        done.tasks_ended += Ending().apply(session, job, status=TaskStatus.CANCELED, message="Canceled.")
         return
     if job.flow_run_id is not None:
         job.run_number += 1
@@ -166,15 +166,13 @@ def _close_run(session: Session, job: Job, caps: _Caps, done: Reconciled) -> Non
         message = (
             f"Given up: the job was run {job.idle_runs} times in a row without a study coming to an end."
         )
-        done.tasks_ended += end_tasks(session, job, status=TaskStatus.FAILURE, message=message)
+        done.tasks_ended += Ending().apply(session, job, status=TaskStatus.FAILURE, message=message)
         return
     in_progress = col(Task.status) == TaskStatus.IN_PROGRESS
     used_up = col(Task.attempts) >= caps.attempts
-    done.tasks_ended += end_tasks(
+    done.tasks_ended += Ending(in_progress, used_up).apply(
         session,
         job,
-        in_progress,
-        used_up,
         status=TaskStatus.FAILURE,
         message=f"The worker died during this study, in the last of {caps.attempts} attempts.",
     )

@@ -37,20 +37,6 @@ _DELIVERED = (
 )
 
 
-def end_tasks(
-    session: Session,
-    job: Job,
-    *conditions: ColumnElement[bool],
-    status: TaskStatus,
-    message: str,
-    counts: TaskCounts | None = None,
-    actor: User | None = None,
-) -> int:
-    """End those open tasks of `job` that fulfil `conditions`, and return how many; see `Ending`."""
-    ending = Ending(*conditions)
-    return ending.apply(session, job, status=status, message=message, counts=counts, actor=actor)
-
-
 class Ending:
     """The end of open tasks that fulfil some conditions; its statements are made once."""
 
@@ -128,11 +114,10 @@ def put_back_tasks(
     """
     in_progress = col(Task.status) == TaskStatus.IN_PROGRESS
     if job.cancel_requested:
-        return end_tasks(
-            session, job, in_progress, *conditions, status=TaskStatus.CANCELED, message=message, counts=counts
-        )
-    to_kill = (in_progress, col(Task.kill_requested).is_(True), *conditions)
-    killed = end_tasks(session, job, *to_kill, status=TaskStatus.FAILURE, message="Killed.", counts=counts)
+        ending = Ending(in_progress, *conditions)
+        return ending.apply(session, job, status=TaskStatus.CANCELED, message=message, counts=counts)
+    to_kill = Ending(in_progress, col(Task.kill_requested).is_(True), *conditions)
+    killed = to_kill.apply(session, job, status=TaskStatus.FAILURE, message="Killed.", counts=counts)
     chosen = (col(Task.job_id) == job.id, in_progress, *conditions)
     record_of_tasks(session, *chosen, at=utc_now(), message=message, status=TaskStatus.PENDING)
     put_back = session.exec(

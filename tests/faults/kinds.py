@@ -40,7 +40,7 @@ from tests.factories import dataset_hash, hashes, instances_in, study
 from tests.fault_proxy import FaultProxy
 from tests.faults.moments import RATE
 from tests.faults.outcome import Hashes, Transfer
-from tests.faults.scene import ROWS, Scene, Stage
+from tests.faults.scene import INSTANCE_SIZE, ROWS, Scene, Stage
 from tests.mass import mass_options
 from tests.queries import answers, query_of
 from tests.volumes import read_volume, recorded_instances
@@ -317,7 +317,8 @@ def direct_move(stage: Stage) -> KindJob:
     scene.destination = stage.server(destination, scene.outbound, allows_direct_move=True)
     stage.source.know(destination.ae_title, scene.outbound.port)
     stage.destination.know(node.ae_title, node.port)
-    scene.outbound.throttle(_MOVING // 2)
+    # What has been sent directly is seen when a study has ended only, so the last one takes its time.
+    scene.outbound.throttle(INSTANCE_SIZE // 2, after=(STUDIES - 1) * _INSTANCES * INSTANCE_SIZE)
     transfer = scene.submit()
 
     def check() -> None:
