@@ -9,7 +9,7 @@ take over, the tokens keep that safe; should it be put back, the reconciler shor
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from sqlalchemy import BindParameter, ColumnElement, and_, bindparam, func, or_
+from sqlalchemy import BindParameter, and_, bindparam, func, or_
 from sqlmodel import col, select, update
 
 from adit_core.db import Job, JobStatus, Task, TaskKind, TaskStatus
@@ -18,7 +18,7 @@ from adit_core.db.columns import UtcDateTime
 from adit_core.db.engine import Database
 from adit_core.services.history import happening, record, record_of
 from adit_core.services.job_status import OPEN_TASKS, lock_job_of_task, settle_job, settle_job_after_success
-from adit_core.services.progress import TaskCounts
+from adit_core.services.progress import TaskCounts, held_with
 from adit_core.services.task_status import Ending, put_back_tasks
 
 
@@ -155,14 +155,6 @@ def hand_back_task(
         settle_job(session, job)
         session.commit()
     return True
-
-
-def held_with(token: str | BindParameter[str]) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
-    """Return the conditions that a task is claimed with `token`."""
-    return (
-        col(Task.claim_token) == token,
-        col(Task.status) == TaskStatus.IN_PROGRESS,
-    )
 
 
 _MOMENT: BindParameter[datetime] = bindparam("moment", type_=UtcDateTime)

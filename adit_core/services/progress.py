@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 
-from sqlalchemy import bindparam
-from sqlmodel import col, update
+from sqlalchemy import BindParameter, ColumnElement, bindparam
+from sqlmodel import Session, col, update
 
 from adit_core.db import SeriesProgress, Task, TaskStatus
 from adit_core.db.engine import Database
@@ -34,16 +34,28 @@ class TaskCounts:
         """True if every planned instance is accounted for."""
         return self.planned == self.delivered + self.filtered + self.failed
 
+    def parameters(self) -> dict[str, int]:
+        """Return the parameters of a statement that sets `ACCOUNT`."""
+        return {ACCOUNT[name].key: number for name, number in asdict(self).items()}
+
+
+ACCOUNT = {field.name: bindparam(f"counted_{field.name}") for field in fields(TaskCounts)}
+"""What the account of a task is set to by a statement that is made once."""
+
+
+def held_with(token: str | BindParameter[str]) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    """Return the conditions that a task is claimed with `token`."""
+    return (
+        col(Task.claim_token) == token,
+        col(Task.status) == TaskStatus.IN_PROGRESS,
+    )
+
 
 # Statements of what is done for each study are made once: to make one takes longer than to execute it.
 _RECORD = (
     update(Task)
-    .where(
-        col(Task.id) == bindparam("of_task"),
-        col(Task.claim_token) == bindparam("token"),
-        col(Task.status) == TaskStatus.IN_PROGRESS,
-    )
-    .values({field.name: bindparam(f"now_{field.name}") for field in fields(TaskCounts)})
+    .where(col(Task.id) == bindparam("of_task"), *held_with(bindparam("token")))
+    .values(ACCOUNT)
     .execution_options(synchronize_session=False)
 )
 _EXPECT_NO_OTHERS = (
@@ -67,9 +79,7 @@ def record_progress(
     more. Without any, they stay as they are. Made to be called about every two seconds.
     """
     with db.session() as session:
-        now = {f"now_{name}": number for name, number in asdict(counts).items()}
-        held = session.exec(_RECORD, params={"of_task": task_id, "token": token, **now})
-        if held.rowcount == 0:
+        if not record_counts(session, task_id, token=token, counts=counts):
             return False
         upsert(session, series, key=("task_id", "series_instance_uid"))
         if series:
@@ -77,3 +87,9 @@ def record_progress(
             session.exec(_EXPECT_NO_OTHERS, params={"of_task": task_id, "known": known})
         session.commit()
     return True
+
+
+def record_counts(session: Session, task_id: int, *, token: str, counts: TaskCounts) -> bool:
+    """Write the account of a task, if it is still claimed with `token`; return whether it was."""
+    held = session.exec(_RECORD, params={"of_task": task_id, "token": token, **counts.parameters()})
+    return held.rowcount > 0

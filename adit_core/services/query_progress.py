@@ -1,15 +1,13 @@
 """Writing down what rows of a batch query were answered."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 
 from sqlmodel import Session, col, update
 
-from adit_core.db import QueryResult, QueryRow, Task
+from adit_core.db import QueryResult, QueryRow
 from adit_core.db.columns import storable
 from adit_core.db.engine import Database
-from adit_core.services.claims import held_with
-from adit_core.services.progress import TaskCounts
+from adit_core.services.progress import TaskCounts, record_counts
 from adit_core.services.query_answer import Answer, Finding
 
 
@@ -18,10 +16,7 @@ def record_answers(
 ) -> bool:
     """Write answers by the ids of their rows if the task is claimed with `token`; tell whether it is."""
     with db.session() as session:
-        held = session.exec(
-            update(Task).where(col(Task.id) == task_id, *held_with(token)).values(asdict(counts))
-        )
-        if held.rowcount == 0:
+        if not record_counts(session, task_id, token=token, counts=counts):
             return False
         for row_id, answer in answers.items():
             _write(session, row_id, answer)

@@ -5,7 +5,7 @@ from. The caller has locked the job (`job_status.lock_job`) and settles it after
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
@@ -18,7 +18,7 @@ from adit_core.db.columns import storable, utc_now
 from adit_core.services import audit
 from adit_core.services.history import happening, record, record_of, record_of_tasks
 from adit_core.services.job_status import OPEN_TASKS, has_open_tasks
-from adit_core.services.progress import TaskCounts
+from adit_core.services.progress import ACCOUNT, TaskCounts
 from adit_core.services.query_rows import forget_answers
 
 _UNCLAIMED: dict[str, Any] = {"claim_token": None, "claimed_until": None, "kill_requested": False}
@@ -56,9 +56,7 @@ class Ending:
         )
         undelivered = col(Task.planned) - col(Task.delivered) - col(Task.filtered)
         self._end_as_recorded = end.values(failed=undelivered)
-        self._end_with_account = end.values(
-            {field.name: bindparam(f"end_{field.name}") for field in fields(TaskCounts)}
-        )
+        self._end_with_account = end.values(ACCOUNT)
 
     def apply(
         self,
@@ -88,7 +86,7 @@ class Ending:
                 "end_status": status,
                 "end_message": storable(message),
                 "end_at": now,
-                **({f"end_{name}": number for name, number in asdict(counts).items()} if counts else {}),
+                **(counts.parameters() if counts else {}),
             },
         )
         if ended.rowcount:
