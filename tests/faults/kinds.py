@@ -38,7 +38,7 @@ from deployments.demo.specs import Form, SeriesSpec, StudySpec
 from tests.archives import extract
 from tests.factories import dataset_hash, hashes, instances_in, study
 from tests.fault_proxy import FaultProxy
-from tests.faults.moments import RATE
+from tests.faults.moments import SLOWLY
 from tests.faults.outcome import Hashes, Transfer
 from tests.faults.scene import INSTANCE_SIZE, ROWS, Scene, Stage
 from tests.mass import mass_options
@@ -49,7 +49,8 @@ STUDIES = 5
 """One more than are moved at a time."""
 _INSTANCES = 8
 _ROWS_OF_QUERY = 60
-_MOVING = RATE // 2
+_EMPTY_DAYS = 13
+"""On which a mass transfer finds nothing, but has to ask."""
 _ASKING = 2000
 """Bytes a second at which it takes seconds to ask a few questions."""
 _PASSWORD = "gull harbour 19"
@@ -115,15 +116,15 @@ def query(stage: Stage) -> KindJob:
 
 def mass_while_searching(stage: Stage) -> KindJob:
     """Look for small studies in an archive that answers slowly."""
-    return _mass(stage, SeriesSpec(Form.CT, 2, "Axial", 16, 16), _ASKING)
+    return _mass(stage, SeriesSpec(Form.CT, 2, "Axial", 16, 16), lambda network: network.throttle(_ASKING))
 
 
 def mass_while_moving(stage: Stage) -> KindJob:
     """Look for studies in an archive that sends slowly."""
-    return _mass(stage, SeriesSpec(Form.CT, _INSTANCES, "Axial", ROWS, ROWS), _MOVING)
+    return _mass(stage, SeriesSpec(Form.CT, _INSTANCES, "Axial", ROWS, ROWS), _linger)
 
 
-def _mass(stage: Stage, series: SeriesSpec, rate: int) -> KindJob:
+def _mass(stage: Stage, series: SeriesSpec, slow: Callable[[FaultProxy], None]) -> KindJob:
     """Transfer the images, and no reports, of some days of a year of its own, for a project."""
     adit = stage.adit
     first_day = date(2000 + next(_numbers), 3, 1)
@@ -136,10 +137,10 @@ def _mass(stage: Stage, series: SeriesSpec, rate: int) -> KindJob:
     scene = _to_folder(
         stage, specs, {spec.study_instance_uid: leaving.images(spec) for spec in (*specs, new)}
     )
-    scene.inbound.throttle(rate)
+    slow(scene.inbound)
     options = mass_options(
         first_day=first_day,
-        last_day=first_day + timedelta(days=STUDIES),
+        last_day=first_day + timedelta(days=STUDIES + _EMPTY_DAYS - 1),
         time_zone="UTC",
         exclude={"modalities": ["SR"]},
     )
@@ -153,7 +154,7 @@ def _mass(stage: Stage, series: SeriesSpec, rate: int) -> KindJob:
     def check() -> None:
         assert moved() == {spec.study_instance_uid: leaving.pseudonym_of(spec) for spec in specs}
         searched = [task for task in adit.tasks(job_id) if task.kind is TaskKind.DISCOVERY]
-        assert [(task.delivered, task.filtered) for task in searched] == [(1, 1)] * STUDIES + [(0, 0)]
+        assert [(task.delivered, task.filtered) for task in searched] == [(1, 1)] * STUDIES + [(0, 0)] * _EMPTY_DAYS
         leaving.check_links(specs)
         attempts = {task.id: task.attempts for task in adit.tasks(job_id) if task.kind is TaskKind.TRANSFER}
 
@@ -197,7 +198,7 @@ def series(stage: Stage) -> KindJob:
     assert all(len(chosen[uid]) < len(held[uid]) for uid in held)
     stage.source.archive.load(stage.files(specs))
     scene = stage.between_archives(specs, chosen)
-    scene.inbound.throttle(_MOVING)
+    _linger(scene.inbound)
     picked = [
         PickedStudy(spec.patient_id, spec.study_instance_uid, (spec.series_instance_uid(0),))
         for spec in specs
@@ -211,7 +212,7 @@ def upload(stage: Stage) -> KindJob:
     adit = stage.adit
     specs, held = stage.write(STUDIES, _INSTANCES)
     scene = stage.between_archives(specs, held)
-    scene.outbound.throttle(_MOVING)
+    _linger(scene.outbound)
     root = adit.stack.data_dir / "uploads"
     summary = receive_upload(adit.db, adit.user, files_below(stage.files(specs)), root=root, limits=_LIMITS)
     job_id = submit_upload(adit.db, adit.launcher, scene.request(source=None), summary.id)
@@ -242,7 +243,7 @@ def pseudonymized(stage: Stage) -> KindJob:
     project = add_project(adit.db, f"Faults {next(_numbers)}")
     leaving = _Leaving(stage, project)
     scene = _to_folder(stage, specs, {spec.study_instance_uid: leaving.images(spec) for spec in specs})
-    scene.inbound.throttle(_MOVING)
+    _linger(scene.inbound)
     transfer = scene.submit(project=project.name)
 
     def check() -> None:
@@ -266,7 +267,7 @@ def zip_of_studies(stage: Stage) -> KindJob:
 
 def _packed(stage: Stage, storage: Storage | None, **request: Any) -> KindJob:
     scene = stage.scene(studies=STUDIES, instances=_INSTANCES)
-    scene.inbound.throttle(_MOVING)
+    _linger(scene.inbound)
     folder = _new_folder(stage)
     scene.deliver_to_folder(folder, storage)
     scene.arrived = lambda: _unpacked(folder)
@@ -290,7 +291,7 @@ def _unpacked(folder: Path) -> Hashes:
 def nifti(stage: Stage) -> KindJob:
     """Transfer as NIfTI volumes."""
     scene = stage.scene(studies=STUDIES, instances=_INSTANCES)
-    scene.inbound.throttle(_MOVING)
+    _linger(scene.inbound)
     folder = _new_folder(stage)
     scene.deliver_to_folder(folder)
     held = {uid: digest for one in scene.held.values() for uid, digest in one.items()}
@@ -317,8 +318,7 @@ def direct_move(stage: Stage) -> KindJob:
     scene.destination = stage.server(destination, scene.outbound, allows_direct_move=True)
     stage.source.know(destination.ae_title, scene.outbound.port)
     stage.destination.know(node.ae_title, node.port)
-    # What has been sent directly is seen when a study has ended only, so the last one takes its time.
-    scene.outbound.throttle(INSTANCE_SIZE // 2, after=(STUDIES - 1) * _INSTANCES * INSTANCE_SIZE)
+    _linger(scene.outbound)
     transfer = scene.submit()
 
     def check() -> None:
@@ -336,10 +336,19 @@ def dicomweb(stage: Stage) -> KindJob:
     ports = stage.source.archive.http_port, stage.destination.archive.http_port
     assert ports[0] is not None
     assert ports[1] is not None
-    scene.source = stage.web_server(ports[0])
+    scene.inbound = stage.network(ports[0])
+    scene.source = stage.web_server(scene.inbound.port)
     scene.deliver_to_web(ports[1])
-    scene.outbound.throttle(_MOVING)
-    return KindJob(scene.submit(), scene.outbound, lambda: _assert_all_arrived(scene))
+    _linger(scene.inbound)
+    return KindJob(scene.submit(), scene.inbound, lambda: _assert_all_arrived(scene))
+
+
+def _linger(network: FaultProxy) -> None:
+    """Have all but one of the studies pass at once, and what is left take its time: some are moved, some not.
+
+    So the moment lasts, also where only the end of a study tells what of it has been moved.
+    """
+    network.throttle(SLOWLY, after=(STUDIES - 1) * _INSTANCES * INSTANCE_SIZE)
 
 
 class _Leaving:

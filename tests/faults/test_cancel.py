@@ -13,6 +13,7 @@ from adit_core.db.columns import utc_now
 from adit_core.services.job_actions import cancel_job
 from adit_core.services.jobs import JobView, show_job
 from tests.factories import instances_in
+from tests.faults.moments import SLOWLY
 from tests.faults.outcome import Record, Transfer, assert_whole
 from tests.faults.scene import INSTANCE_SIZE, INSTANCES, Scene, Stage, scene_from_faulty
 
@@ -24,9 +25,7 @@ _PATIENCE = 240.0
 _MANY = 60
 """How many instances a study has that must not end before it is canceled, however late that is."""
 _FAST = 20 * INSTANCE_SIZE
-"""Bytes of it that pass at once, so that something was delivered soon."""
-_SLOWLY = INSTANCE_SIZE // 3
-"""Bytes a second at which the rest takes minutes; with less, peers would give up."""
+"""Bytes of it that pass at once, so that something was delivered soon; the rest takes minutes."""
 _FILES = 320
 """How many instances a study has for a folder, where they are told of by the 32."""
 _BY_FILES = 4 * INSTANCE_SIZE
@@ -58,11 +57,11 @@ def to_folder(scene: Scene) -> None:
 
 
 def slow_source(scene: Scene) -> None:
-    scene.inbound.throttle(_SLOWLY, after=_FAST)
+    scene.inbound.throttle(SLOWLY, after=_FAST)
 
 
 def slow_destination(scene: Scene) -> None:
-    scene.outbound.throttle(_SLOWLY, after=_FAST)
+    scene.outbound.throttle(SLOWLY, after=_FAST)
 
 
 BEFORE_IT_BEGINS = Stop("cancel before the job has begun", lambda _: None, lambda _: True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pytest
 
 from tests.faults.conftest import FAST
-from tests.faults.moments import BEGUN, HALF_WAY, LAST, RATE, STUDIES, Moment, assert_complete, reach
+from tests.faults.moments import BEGUN, HALF_WAY, LAST, STUDIES, Moment, assert_complete, reach
 from tests.faults.outcome import Record
 from tests.faults.scene import Stage, open_stage
 from tests.servers import OrthancServer, PostgresCluster, postgres
@@ -80,8 +80,7 @@ def test_the_database_goes_away_and_comes_back(
     stage = stage_on_postgres
     stage.revive()
     scene = stage.scene(studies=STUDIES)
-    scene.inbound.throttle(RATE)
-    transfer = reach(moment, scene)
+    transfer = reach(moment, scene, scene.inbound)
     cluster.end(outage.how)
     time.sleep(outage.seconds)
     cluster.start()

@@ -15,7 +15,6 @@ from tests.faults.moments import (
     HALF_WAY,
     IN_FLIGHT,
     LAST,
-    RATE,
     STUDIES,
     SUBMITTED,
     Moment,
@@ -23,7 +22,7 @@ from tests.faults.moments import (
     reach,
 )
 from tests.faults.outcome import Record, assert_whole
-from tests.faults.scene import INSTANCE_SIZE, Stage
+from tests.faults.scene import Stage
 from tests.stack import RunningStack
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
@@ -116,8 +115,7 @@ def test_whatever_is_killed_the_job_ends_complete(
     stage: Stage, victim: Victim, moment: Moment, record: Record
 ) -> None:
     scene = stage.scene(studies=STUDIES)
-    scene.inbound.throttle(RATE)
-    transfer = reach(moment, scene)
+    transfer = reach(moment, scene, scene.inbound)
     victim.kill(stage.adit)
     scene.inbound.heal()
     assert_complete(transfer, record)
@@ -128,8 +126,7 @@ def test_whatever_is_killed_the_job_ends_complete(
 def test_a_job_whose_worker_dies_while_it_is_canceled_ends_canceled(stage: Stage, record: Record) -> None:
     adit = stage.adit
     scene = stage.scene(studies=STUDIES)
-    scene.inbound.throttle(RATE)
-    transfer = reach(HALF_WAY, scene)
+    transfer = reach(HALF_WAY, scene, scene.inbound)
     cancel_job(adit.db, adit.launcher, adit.user, transfer.job_id)
     kill_worker_and_flow_runs(adit)
     outcome = assert_whole(transfer)
@@ -142,8 +139,7 @@ def test_a_job_whose_worker_dies_while_it_is_canceled_ends_canceled(stage: Stage
 def test_a_flow_run_that_comes_back_from_the_dead_disturbs_nothing(stage: Stage, record: Record) -> None:
     adit = stage.adit
     scene = stage.scene(studies=STUDIES)
-    scene.inbound.throttle(RATE)
-    transfer = reach(HALF_WAY, scene)
+    transfer = reach(HALF_WAY, scene, scene.inbound)
     frozen = adit.transfer_children() + adit.engines() + adit.flow_runs()
     for process in frozen:
         process.suspend()
@@ -151,4 +147,4 @@ def test_a_flow_run_that_comes_back_from_the_dead_disturbs_nothing(stage: Stage,
     for process in frozen:
         process.resume()
     # What has thawed learns within a second that its claims are lost, and sends until then.
-    assert_complete(transfer, record, in_flight=IN_FLIGHT * (RATE // INSTANCE_SIZE + 1))
+    assert_complete(transfer, record, in_flight=2 * IN_FLIGHT)

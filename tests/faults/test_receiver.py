@@ -17,7 +17,7 @@ from tests.disks import small_disk
 from tests.fakes.faulty import FaultyArchive, faulty_archive
 from tests.faults.cases import Case, assert_outcome, parametrized, submit_all
 from tests.faults.conftest import FAST
-from tests.faults.moments import BEGUN, HALF_WAY, LAST, RATE, STUDIES, Moment, assert_complete, reach
+from tests.faults.moments import BEGUN, HALF_WAY, LAST, STUDIES, Moment, assert_complete, reach
 from tests.faults.outcome import Record, Transfer, assert_whole
 from tests.faults.scene import INSTANCE_SIZE, INSTANCES, Scene, Stage
 from tests.stack import RunningStack
@@ -100,8 +100,7 @@ def test_the_receiver_is_killed_and_comes_back(
     stage: Stage, stage_with_receiver: Stage, moment: Moment, record: Record
 ) -> None:
     scene = moving(stage, studies=STUDIES)
-    scene.outbound.throttle(RATE)
-    transfer = reach(moment, scene)
+    transfer = reach(moment, scene, scene.outbound)
     stage.adit.kill("receiver")
     stage.adit.start("receiver")
     scene.outbound.heal()

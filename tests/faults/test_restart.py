@@ -8,7 +8,7 @@ import pytest
 
 from adit_core.db import TaskStatus
 from tests.fault_proxy import FaultProxy
-from tests.faults.moments import HALF_WAY, RATE, STUDIES, assert_complete, reach
+from tests.faults.moments import HALF_WAY, STUDIES, assert_complete, reach
 from tests.faults.outcome import Record
 from tests.faults.scene import Scene, Stage
 from tests.servers import OrthancServer, orthanc, restarted
@@ -37,8 +37,7 @@ def test_the_destination_is_restarted(stage: Stage, restartable: OrthancServer, 
 
 
 def restart_half_way(server: OrthancServer, scene: Scene, network: FaultProxy, record: Record) -> None:
-    network.throttle(RATE)
-    transfer = reach(HALF_WAY, scene)
+    transfer = reach(HALF_WAY, scene, network)
     server.archive.server.kill()
     with restarted(server):
         network.heal()
@@ -48,8 +47,7 @@ def restart_half_way(server: OrthancServer, scene: Scene, network: FaultProxy, r
 @pytest.mark.fault("SIGTERM of the worker, which comes back")
 def test_a_worker_that_is_told_to_stop_hands_its_studies_back(stage: Stage, record: Record) -> None:
     scene = stage.scene(studies=STUDIES)
-    scene.inbound.throttle(RATE)
-    transfer = reach(HALF_WAY, scene)
+    transfer = reach(HALF_WAY, scene, scene.inbound)
     stage.adit.stop("worker")
     assert stage.adit.flow_runs() == []
     tasks = stage.adit.tasks(transfer.job_id)
