@@ -154,7 +154,9 @@ def _mass(stage: Stage, series: SeriesSpec, slow: Callable[[FaultProxy], None]) 
     def check() -> None:
         assert moved() == {spec.study_instance_uid: leaving.pseudonym_of(spec) for spec in specs}
         searched = [task for task in adit.tasks(job_id) if task.kind is TaskKind.DISCOVERY]
-        assert [(task.delivered, task.filtered) for task in searched] == [(1, 1)] * STUDIES + [(0, 0)] * _EMPTY_DAYS
+        assert [(task.delivered, task.filtered) for task in searched] == [(1, 1)] * STUDIES + [
+            (0, 0)
+        ] * _EMPTY_DAYS
         leaving.check_links(specs)
         attempts = {task.id: task.attempts for task in adit.tasks(job_id) if task.kind is TaskKind.TRANSFER}
 
