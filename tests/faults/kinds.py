@@ -48,6 +48,7 @@ from tests.volumes import read_volume, recorded_instances
 STUDIES = 5
 """One more than are moved at a time."""
 _INSTANCES = 8
+_MANY = 40
 _ROWS_OF_QUERY = 60
 _EMPTY_DAYS = 13
 """On which a mass transfer finds nothing, but has to ask."""
@@ -291,8 +292,11 @@ def _unpacked(folder: Path) -> Hashes:
 
 
 def nifti(stage: Stage) -> KindJob:
-    """Transfer as NIfTI volumes."""
-    scene = stage.scene(studies=STUDIES, instances=_INSTANCES)
+    """Transfer as NIfTI volumes; one study takes long, for to convert the others may do so, too."""
+    specs, held_of = stage.write(STUDIES - 1, _INSTANCES)
+    long, held_of_long = stage.write(1, _MANY)
+    stage.source.archive.load(stage.files([*specs, *long]))
+    scene = stage.between_archives([*specs, *long], held_of | held_of_long)
     _linger(scene.inbound)
     folder = _new_folder(stage)
     scene.deliver_to_folder(folder)
@@ -304,7 +308,10 @@ def nifti(stage: Stage) -> KindJob:
     def check() -> None:
         assert sorted(recorded_instances(folder)) == sorted(held), "each instance is in one volume"
         volumes = [read_volume(path) for path in folder.rglob("*.nii.gz")]
-        assert [volume.shape for volume in volumes] == [(ROWS, ROWS, _INSTANCES)] * STUDIES
+        assert sorted(volume.shape for volume in volumes) == [
+            *[(ROWS, ROWS, _INSTANCES)] * (STUDIES - 1),
+            (ROWS, ROWS, _MANY),
+        ]
 
     return KindJob(transfer, scene.inbound, check)
 
