@@ -15,7 +15,7 @@ from the peer is checked, and bounded in size, before it is used.
 import socket
 import struct
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Self
 
@@ -226,8 +226,11 @@ class Association:
         wait, in seconds, instead of the silence timeout.
         """
         self.skip_data_set()
-        with nullcontext() if patience is None else self._connection.time_limit(patience):
+        if patience is None:
             context, encoded = self._read_command()
+        else:
+            with self._connection.time_limit(patience):
+                context, encoded = self._read_command()
         try:
             command = Command.decode(encoded)
         except ValueError as error:
@@ -252,16 +255,21 @@ class Association:
 
     def data_set(self) -> Iterator[memoryview]:
         """Yield the data set of the message that was just received, as views valid until the next one."""
-        while (fragment := self._values.take()) is not None:  # the rest of a value that was left
-            yield fragment
-        while self._unread is not None:
-            value = self._next_value(is_command=False)
-            if value.context_id != self._unread.context_id:
-                raise self._violation("a command set and its data set in different presentation contexts")
-            if value.is_last:
-                self._unread = None
-            while (fragment := self._values.take()) is not None:
+        try:
+            while (fragment := self._values.take()) is not None:  # the rest of a value that was left
                 yield fragment
+            while self._unread is not None:
+                value = self._next_value(is_command=False)
+                if value.context_id != self._unread.context_id:
+                    raise self._violation("a command set and its data set in different presentation contexts")
+                if value.is_last:
+                    self._unread = None
+                while (fragment := self._values.take()) is not None:
+                    yield fragment
+        except (PeerAborted, ProtocolError):
+            # Whoever reads may be outside of the block in which the operation is ended otherwise.
+            self.abort()
+            raise
 
     def skip_data_set(self) -> None:
         """Read what is left of the data set of the message that was just received, and forget it."""
@@ -295,7 +303,7 @@ class Association:
 
     def _cancel(self, context: PresentationContext, request: Command) -> None:
         """End an operation and the association: in order if the peer is quick about it, or by an abort."""
-        if not self._connection.is_torn:
+        if self._is_open and not self._connection.is_torn:
             with suppress(AditError), self._connection.time_limit(_CANCEL_TIME):
                 self.send(context, request.cancel())
                 self._refuse_the_rest()

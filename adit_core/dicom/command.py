@@ -3,9 +3,8 @@
 import re
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import IntEnum
-from typing import Self
+from typing import NamedTuple, Self
 
 _ELEMENT_HEADER = struct.Struct("<HHL")
 _US = struct.Struct("<H")
@@ -60,8 +59,7 @@ class CommandField(IntEnum):
 _WITHOUT_PRIORITY = frozenset({CommandField.C_ECHO_RQ, CommandField.C_CANCEL_RQ})
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
+class Command(NamedTuple):
     """A command set. ``message_id`` of a response, and of C-CANCEL, is that of the request it is about.
 
     ``status`` has a meaning in responses only, ``move_destination`` in C-MOVE requests. ``completed``
@@ -123,7 +121,7 @@ class Command:
         Raises:
             ValueError: It is malformed, or lacks what it needs; the message says so.
         """
-        values = dict(_elements(encoded))
+        values = _elements(bytes(encoded))
         try:
             field = CommandField(_number(values, _COMMAND_FIELD))
         except ValueError as error:
@@ -137,7 +135,7 @@ class Command:
             has_data_set=_number(values, _DATA_SET_TYPE) != _NO_DATA_SET,
             status=_number(values, _STATUS) if is_response else 0,
             move_destination=values.get(_MOVE_DESTINATION, b"").decode("ascii", "replace").strip("\0 "),
-            completed=_completed(values),
+            completed=_completed(values) if is_response else None,
         )
 
     def _values(self) -> Iterator[tuple[int, bytes]]:
@@ -177,19 +175,22 @@ def _even(value: bytes, padding: bytes) -> bytes:
     return value + padding if len(value) % 2 else value
 
 
-def _elements(encoded: bytes | bytearray) -> Iterator[tuple[int, bytes]]:
-    position = 0
-    while position < len(encoded):
-        if position + _ELEMENT_HEADER.size > len(encoded):
+def _elements(encoded: bytes) -> dict[int, bytes]:
+    """Return the values by their element numbers."""
+    values: dict[int, bytes] = {}
+    position, end = 0, len(encoded)
+    while position < end:
+        start = position + _ELEMENT_HEADER.size
+        if start > end:
             raise ValueError("it ends in the midst of an element")
         group, number, length = _ELEMENT_HEADER.unpack_from(encoded, position)
-        position += _ELEMENT_HEADER.size
         if group:
             raise ValueError(f"it holds an element of group {group:04X}")
-        if length > len(encoded) - position:
+        position = start + length
+        if position > end:
             raise ValueError("an element is longer than the command set")
-        yield number, bytes(encoded[position : position + length])
-        position += length
+        values[number] = encoded[start:position]
+    return values
 
 
 def _number(values: dict[int, bytes], number: int) -> int:

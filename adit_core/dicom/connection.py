@@ -65,6 +65,14 @@ class Connection:
         self._start = start + length
         return bytes(self._view[start : self._start])
 
+    def unpack(self, layout: struct.Struct) -> tuple[int, ...]:
+        """Return the numbers that the next bytes are, without a copy of these."""
+        if self._end - self._start < layout.size:
+            self._fill(layout.size)
+        start = self._start
+        self._start = start + layout.size
+        return layout.unpack_from(self._view, start)
+
     def take(self, most: int) -> memoryview:
         """Return the next bytes, at least one and at most `most`; valid until the next call."""
         if self._start == self._end:

@@ -1,6 +1,8 @@
 """C-GET: retrieving instances over the association that asked for them (PS3.4 C.4.3)."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import closing
+from typing import NamedTuple
 
 from adit_core.dicom.association import Association, Message
 from adit_core.dicom.command import Command, CommandField, is_sendable_uid
@@ -28,6 +30,16 @@ _GET_CLASSES = {
 }
 _FAILED_SUBOPERATIONS = frozenset({0xA702, 0xB000})
 """Statuses that say that instances could not be sent (PS3.4 table C.4-3)."""
+
+
+class Arrival(NamedTuple):
+    """An instance that is coming. Its fragments are views, each valid until the next one."""
+
+    header: InstanceHeader
+    fragments: Iterator[memoryview]
+
+
+Arrivals = Generator[Arrival, None, None]
 
 
 class DimseSource(Source):
@@ -68,27 +80,34 @@ class DimseSource(Source):
             AditError: The association failed; what had come completely has gone into `inlet`.
             Exception: What `inlet` raised; the archive was told to end the operation then.
         """
-        retrieval = _Retrieval(self._node, inlet)
+        retrieval = _Retrieval(self._node)
         classes = _sop_classes(request)
         if "" in classes:
-            retrieval.search(request, [sop_class for sop_class in classes if sop_class])
+            arrivals = retrieval.search(request, [sop_class for sop_class in classes if sop_class])
         else:
-            retrieval.fetch(request, classes)
+            arrivals = retrieval.fetch(request, classes)
+        with closing(arrivals):
+            for header, fragments in arrivals:
+                inlet.begin(header)
+                for fragment in fragments:
+                    inlet.write(fragment)
+                inlet.end()
         retrieval.raise_failure()
 
-    def retrieve_all(
-        self, study: StudyReference, series_instance_uid: str, sop_classes: Sequence[str], inlet: Inlet
-    ) -> None:
-        """Put what the archive has of a study, or of a series of it, into `inlet` by one operation.
+    def arriving(
+        self, study: StudyReference, series_instance_uid: str, sop_classes: Sequence[str]
+    ) -> Arrivals:
+        """Yield what the archive has of a study, or of a series of it, as it comes by one operation.
 
         For those who know the SOP classes, which must fit in one association, but no instances. What the
-        archive does not send is for the caller to find out. Raises what `retrieve` raises.
+        archive does not send is for the caller to find out. Closing the iterator ends the operation.
+        Raises what `retrieve` raises.
         """
         keys = unique_keys(self._node, "SERIES" if series_instance_uid else "STUDY", study)
         if series_instance_uid:
             keys["SeriesInstanceUID"] = series_instance_uid
-        retrieval = _Retrieval(self._node, inlet)
-        retrieval.fetch_unseen(Wish(keys, ()), sop_classes)
+        retrieval = _Retrieval(self._node)
+        yield from retrieval.fetch_unseen(Wish(keys, ()), sop_classes)
         retrieval.raise_failure()
 
 
@@ -99,31 +118,33 @@ def fit_one_association(sop_classes: Sequence[str]) -> bool:
 
 
 class _Retrieval:
-    """One retrieval: knows what came, and why the rest did not."""
+    """One retrieval: yields what comes, and knows why the rest did not.
 
-    def __init__(self, node: ServerNode, inlet: Inlet) -> None:
+    What was not read of an arrival is skipped when the next one is asked for.
+    """
+
+    def __init__(self, node: ServerNode) -> None:
         self._node = node
-        self._inlet = inlet
         self._get_class = _GET_CLASSES[node.query_root]
         self._received: set[str] = set()
         self._failure: AditError | None = None
         self._has_failed_suboperations = False
 
-    def fetch(self, request: RetrieveRequest, sop_classes: Sequence[str]) -> None:
+    def fetch(self, request: RetrieveRequest, sop_classes: Sequence[str]) -> Arrivals:
         """Retrieve what is of the known SOP classes, each group of them over its own association."""
         groups = storage_groups(sop_classes, reserved=len(MESSAGE_TRANSFER_SYNTAXES))
         for group in groups:
             parts = [_within(part, group) for part in request.parts]
             is_all = request.whole and len(groups) == 1
             wishes = [study_wish(self._node, request)] if is_all else self._missing(parts)
-            self._exchange(group, STORAGE_TRANSFER_SYNTAXES, wishes, patience=MOST_INSTANCES)
-            self._exchange_compressed(group, parts, patience=MOST_INSTANCES)
+            yield from self._exchange(group, STORAGE_TRANSFER_SYNTAXES, wishes, patience=MOST_INSTANCES)
+            yield from self._exchange_compressed(group, parts, patience=MOST_INSTANCES)
 
-    def fetch_unseen(self, wish: Wish, sop_classes: Sequence[str]) -> None:
+    def fetch_unseen(self, wish: Wish, sop_classes: Sequence[str]) -> Arrivals:
         """Retrieve by one wish whose instances are not known."""
-        self._exchange(sop_classes, STORAGE_TRANSFER_SYNTAXES, [wish], patience=0)
+        return self._exchange(sop_classes, STORAGE_TRANSFER_SYNTAXES, [wish], patience=0)
 
-    def search(self, request: RetrieveRequest, known_classes: Sequence[str]) -> None:
+    def search(self, request: RetrieveRequest, known_classes: Sequence[str]) -> Arrivals:
         """Retrieve what is of unknown SOP classes, by trying the common ones until nothing comes.
 
         A series is asked for at a time, for most are of a single class. More than one round is
@@ -135,8 +156,9 @@ class _Retrieval:
         while len(self._received) > before:
             before = len(self._received)
             for group in groups:
-                self._exchange(group, STORAGE_TRANSFER_SYNTAXES, self._missing(request.parts), patience=1)
-                self._exchange_compressed(group, request.parts, patience=1)
+                missing = self._missing(request.parts)
+                yield from self._exchange(group, STORAGE_TRANSFER_SYNTAXES, missing, patience=1)
+                yield from self._exchange_compressed(group, request.parts, patience=1)
 
     def raise_failure(self) -> None:
         """Raise why nothing came, if nothing came and the archive said why."""
@@ -149,7 +171,7 @@ class _Retrieval:
 
     def _exchange_compressed(
         self, sop_classes: Sequence[str], parts: Sequence[SeriesPart], *, patience: int
-    ) -> None:
+    ) -> Arrivals:
         """Ask again for what an archive failed to send, in one compressed transfer syntax after the other.
 
         DCMTK's archives choose one context for each SOP class, an uncompressed one if there is any,
@@ -161,7 +183,7 @@ class _Retrieval:
             return
         self._has_failed_suboperations = False
         for syntax in LOSSLESS_COMPRESSED_SYNTAXES:
-            self._exchange(sop_classes, (syntax,), self._missing(parts), patience=patience)
+            yield from self._exchange(sop_classes, (syntax,), self._missing(parts), patience=patience)
 
     def _exchange(
         self,
@@ -170,7 +192,7 @@ class _Retrieval:
         wishes: Sequence[Wish],
         *,
         patience: int,
-    ) -> None:
+    ) -> Arrivals:
         """Ask for `wishes` over one association; `patience` is for :meth:`_get_one_by_one`."""
         if not wishes:
             return
@@ -183,63 +205,62 @@ class _Retrieval:
                 )
                 return
             for wish in wishes:
-                self._get(association, wish)
+                yield from self._get(association, wish)
                 if self._received.isdisjoint(wish.sop_instance_uids):
-                    self._get_one_by_one(association, wish, patience)
+                    yield from self._get_one_by_one(association, wish, patience)
 
-    def _get_one_by_one(self, association: Association, wish: Wish, patience: int) -> None:
+    def _get_one_by_one(self, association: Association, wish: Wish, patience: int) -> Arrivals:
         """Ask for the instances of a list one after the other, until `patience` of them did not come.
 
         Some archives know no lists (pynetdicom's qrscp), others send nothing if they lack a single
         one of the instances (Orthanc).
         """
         for single in wish.singles():
-            self._get(association, single)
+            yield from self._get(association, single)
             if self._received.isdisjoint(single.sop_instance_uids):
                 patience -= 1
                 if not patience:
                     return
 
-    def _get(self, association: Association, wish: Wish) -> None:
+    def _get(self, association: Association, wish: Wish) -> Arrivals:
         context = association.context_of(self._get_class)
         message_id = association.next_message_id()
         request = Command(CommandField.C_GET_RQ, message_id, self._get_class, has_data_set=True)
         association.send(context, request, [encode_identifier(wish.keys, context.transfer_syntax_uid)])
         with association.responses_to(context, request):
-            status = self._take_in_all(association, request)
+            message = association.receive()
+            while _is_under_way(association, message, request):
+                if message.command.field is CommandField.C_STORE_RQ:
+                    yield _arrival(association, message)
+                    association.skip_data_set()
+                    self._received.add(message.command.sop_instance_uid)
+                    association.send(message.context, message.command.response(SUCCESS))
+                message = association.receive()
+        status = message.command.status
         if status in _FAILED_SUBOPERATIONS:
             self._has_failed_suboperations = True
         if status != SUCCESS and self._failure is None:
             operation = f"{association.peer}: C-GET of {wish}"
             self._failure = status_error(status, Service.GET, operation)
 
-    def _take_in_all(self, association: Association, request: Command) -> int:
-        """Take in what comes and return the status that ends the operation."""
-        while True:
-            message = association.receive()
-            if message.command.field is CommandField.C_STORE_RQ:
-                self._take_in(association, message)
-                continue
-            association.check_response(message, request)
-            if message.command.status not in PENDING:
-                return message.command.status
 
-    def _take_in(self, association: Association, message: Message) -> None:
-        command = message.command
-        if not command.has_data_set or command.sop_class_uid != message.context.sop_class_uid:
-            raise ProtocolError(f"{association.peer} sent a C-STORE request that does not fit its context")
-        if not is_sendable_uid(command.sop_instance_uid):
-            raise ProtocolError(f"{association.peer} sent an instance without a valid SOP Instance UID")
-        self._inlet.begin(
-            InstanceHeader(
-                command.sop_class_uid, command.sop_instance_uid, message.context.transfer_syntax_uid
-            )
-        )
-        for fragment in association.data_set():
-            self._inlet.write(fragment)
-        self._inlet.end()
-        self._received.add(command.sop_instance_uid)
-        association.send(message.context, command.response(SUCCESS))
+def _is_under_way(association: Association, message: Message, request: Command) -> bool:
+    """Tell whether more is to come after a message: it brings an instance, or says that some are left."""
+    if message.command.field is CommandField.C_STORE_RQ:
+        return True
+    association.check_response(message, request)
+    return message.command.status in PENDING
+
+
+def _arrival(association: Association, message: Message) -> Arrival:
+    command = message.command
+    if not command.has_data_set or command.sop_class_uid != message.context.sop_class_uid:
+        raise ProtocolError(f"{association.peer} sent a C-STORE request that does not fit its context")
+    if not is_sendable_uid(command.sop_instance_uid):
+        raise ProtocolError(f"{association.peer} sent an instance without a valid SOP Instance UID")
+    syntax = message.context.transfer_syntax_uid
+    header = InstanceHeader(command.sop_class_uid, command.sop_instance_uid, syntax)
+    return Arrival(header, association.data_set())
 
 
 def _sop_classes(request: RetrieveRequest) -> list[str]:

@@ -1,11 +1,13 @@
 """The negotiation of an association: A-ASSOCIATE-RQ, -AC and -RJ PDUs (PS3.8 9.3.2 to 9.3.4).
 
-It happens once per association, so pynetdicom's PDU classes do the encoding and decoding.
+It happens once per association, so pynetdicom's PDU classes do the encoding and decoding. They take
+milliseconds for it; but who is asked for the same answers the same, so it is remembered what they made.
 """
 
 import struct
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from pynetdicom.pdu import A_ASSOCIATE_AC, A_ASSOCIATE_RQ
 from pynetdicom.pdu_items import PresentationContextItemAC, SOPClassExtendedNegotiationSubItem
@@ -47,6 +49,9 @@ _DECODING_ERRORS = (
     struct.error,
 )
 """What pynetdicom raises for PDUs that it cannot decode."""
+
+_MOST_REMEMBERED = 64
+"""Requests, and as many answers to them."""
 
 REJECTION_SOURCES = {
     1: "by the application",
@@ -95,24 +100,46 @@ def associate_request(
     Raises:
         InvalidInput: An AE title is none.
     """
+    return _encoded_request(
+        name=node.name,
+        ae_title=node.ae_title,
+        calling_ae_title=node.calling_ae_title,
+        max_pdu_length=node.profile.max_pdu_length,
+        proposals=tuple(proposals),
+        provided=tuple(provided),
+        extended=tuple(extended.items()),
+    )
+
+
+@lru_cache(_MOST_REMEMBERED)
+def _encoded_request(
+    *,
+    name: str,
+    ae_title: str,
+    calling_ae_title: str,
+    max_pdu_length: int,
+    proposals: Sequence[ProposedContext],
+    provided: Sequence[str],
+    extended: Sequence[tuple[str, bytes]],
+) -> bytes:
     request = A_ASSOCIATE()
     try:
-        request.called_ae_title = node.ae_title
-        request.calling_ae_title = node.calling_ae_title
+        request.called_ae_title = ae_title
+        request.calling_ae_title = calling_ae_title
     except ValueError as error:
-        raise InvalidInput(InputProblem(f"the node {node.name} has an invalid AE title: {error}")) from error
+        raise InvalidInput(InputProblem(f"the node {name} has an invalid AE title: {error}")) from error
     request.application_context_name = APPLICATION_CONTEXT_NAME
     request.presentation_context_definition_list = [
         _context_item(index * 2 + 1, proposal) for index, proposal in enumerate(proposals)
     ]
-    request.maximum_length_received = node.profile.max_pdu_length
+    request.maximum_length_received = max_pdu_length
     request.implementation_class_uid = IMPLEMENTATION_CLASS_UID
     version = ImplementationVersionNameNotification()
     version.implementation_version_name = IMPLEMENTATION_VERSION_NAME
     request.user_information += [
         version,
         *(_provider_role(sop_class) for sop_class in provided),
-        *(_extended(sop_class, information) for sop_class, information in extended.items()),
+        *(_extended(sop_class, information) for sop_class, information in extended),
     ]
     return A_ASSOCIATE_RQ(request).encode()
 
@@ -125,6 +152,13 @@ def decode_agreement(
     Raises:
         ProtocolError: The PDU is malformed or accepts what was not proposed.
     """
+    return _decoded_agreement(peer, pdu, tuple(proposals), frozenset(extended))
+
+
+@lru_cache(_MOST_REMEMBERED)
+def _decoded_agreement(
+    peer: str, pdu: bytes, proposals: Sequence[ProposedContext], extended: Collection[str]
+) -> Agreement:
     accept = A_ASSOCIATE_AC()
     try:
         with quiet_pydicom():

@@ -129,7 +129,7 @@ class DataValueReader:
             self._left_in_pdu = self._next_pdu()
         if self._left_in_pdu < _PDV_HEADER.size:
             raise self._violation("bytes at the end of a PDU that are no presentation data value")
-        length, context_id, control = _PDV_HEADER.unpack(self._connection.read(_PDV_HEADER.size))
+        length, context_id, control = self._connection.unpack(_PDV_HEADER)
         if not 2 <= length <= self._left_in_pdu - 4:
             raise self._violation(f"a presentation data value of {length} bytes that does not fit its PDU")
         self._left_in_pdu -= 4 + length
@@ -146,7 +146,7 @@ class DataValueReader:
 
     def _next_pdu(self) -> int:
         """Read a PDU header and return the length of the P-DATA-TF PDU behind it."""
-        pdu_type, length = _PDU_HEADER.unpack(self._connection.read(_PDU_HEADER.size))
+        pdu_type, length = self._connection.unpack(_PDU_HEADER)
         if pdu_type == _A_ABORT:
             words = abort_in_words(self._connection.read(4))
             raise PeerAborted(f"{self._connection.peer} aborted the association ({words})")

@@ -1,8 +1,9 @@
-"""Instances of an archive on their way to somebody who waits for them: planned, retrieved, handed on.
+"""Instances of an archive on their way to somebody who waits for them: retrieved, handed on.
 
-One thread retrieves into a pipe (`proxy_filling.py`), whoever asked takes out. So the first instance can
-be passed on while the archive still looks for the last one, and no study is held in memory or on disk. It
-ends in one of these ways:
+Whoever asked takes the instances off the association as they come (`proxy_ahead.py`), or, where they have to
+be planned before, out of a pipe into which a thread retrieves. So the first instance can be passed on while
+the archive still looks for the last one, and no study is held in memory or on disk. It ends in one of these
+ways:
 
 ==============================================  ====================================================
 all that was planned came                       the iterator ends
@@ -12,8 +13,8 @@ whoever asked goes away                         `cancel` breaks the connection t
 ==============================================  ====================================================
 """
 
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from threading import Thread
 from typing import Self
@@ -23,18 +24,18 @@ from adit_core.dicom.interruption import Interruption
 from adit_core.dicom.manifest import Manifest, Selection, plan
 from adit_core.dicom.nifti import WITHOUT_IMAGES
 from adit_core.dicom.node import Node, QueryRoot, ServerNode
-from adit_core.dicom.pipe import InstancePipe, PipeAbandoned
+from adit_core.dicom.pipe import InstancePipe, PipeAbandoned, PipedInstance
 from adit_core.dicom.ports import IncomingInstance, RetrieveRequest
 from adit_core.dicom.query import InstanceResult, StudyQuery, StudyResult
 from adit_core.dicom.references import StudyReference
 from adit_core.dicom.subscription import ReceiverAddress
 from adit_core.errors import ActionNotPossible, AditError, IncompleteTransfer, StudyNotFound, TaskStopped
 from adit_core.services.node_places import places_at
-from adit_core.services.node_visits import NodeVisit, VisitingSearcher, visit_node
+from adit_core.services.node_visits import NodeVisit, VisitingSearcher, VisitingSource, visit_node
 from adit_core.services.nodes import node_value
 from adit_core.services.proxy_access import ProxyAccess
+from adit_core.services.proxy_ahead import ArrivingInstance, RetrievalAhead, retrieval_ahead
 from adit_core.services.proxy_disguise import Disguise, DisguiseWish, disguise_for
-from adit_core.services.proxy_filling import Filling, FillingAhead, PlannedFilling, filling_ahead
 from adit_core.services.routes import searcher_of, source_of
 
 _CAPACITY = 2 << 20
@@ -50,6 +51,10 @@ class Wanted:
     sop_instance_uid: str = ""
     is_one_for_all: bool = False
     """Whether one image is wanted that stands for all of it."""
+
+
+_Incoming = Generator[ArrivingInstance | PipedInstance, None, None]
+"""What comes from the archive, instance by instance."""
 
 
 class Retrieval:
@@ -76,9 +81,11 @@ class Retrieval:
         self._stack = ExitStack()
         self._count = 0
         self._size = 0
+        self._expected = 0
         self._is_complete = False
         self._thread: _Thread | None = None
         self._pipe: InstancePipe | None = None
+        self._incoming: _Incoming | None = None
         self._disguise: Disguise | None = None
 
     def __enter__(self) -> Self:
@@ -103,8 +110,7 @@ class Retrieval:
         value, visit = self._visited()
         with self._asking(value, visit) as searcher:
             manifest = self._plan(searcher, value)
-        source = self._stack.enter_context(source_of(value, self._receiver))
-        self._fill(PlannedFilling(source, visit, manifest, self._request(manifest)))
+        self._incoming = self._planned(value, visit, manifest)
         return manifest
 
     def start_at_once(self) -> None:
@@ -116,12 +122,10 @@ class Retrieval:
         with self._asking(value, visit) as searcher:
             ahead = self._ahead(searcher, value, visit)
             manifest = None if ahead else self._plan(searcher, value)
-        if manifest is None:
-            assert ahead is not None
-            self._fill(ahead)
-        else:
-            source = self._stack.enter_context(source_of(value, self._receiver))
-            self._fill(PlannedFilling(source, visit, manifest, self._request(manifest)))
+        if ahead is not None:
+            self._incoming = self._arriving(value, visit, ahead)
+        elif manifest is not None:
+            self._incoming = self._planned(value, visit, manifest)
 
     def instances(self) -> Iterator[IncomingInstance]:
         """Yield the instances as they come, changed as was asked for.
@@ -133,11 +137,11 @@ class Retrieval:
             TaskStopped: It was cancelled.
             AditError: The archive failed.
         """
-        assert self._pipe is not None
+        assert self._incoming is not None
         assert self._disguise is not None
         reason = ""
         with self._interrupted_as_stop():
-            for instance in self._pipe.instances():
+            for instance in self._incoming:
                 changed = self._disguise.changed(instance)
                 if isinstance(changed, Withheld):
                     self.withheld += 1
@@ -161,6 +165,8 @@ class Retrieval:
         """End what is still under way, and audit what was done."""
         if not self._is_complete:
             self.cancel()
+        if self._incoming is not None:
+            self._incoming.close()
         if self._thread is not None:
             self._thread.join()
         self._stack.close()
@@ -188,18 +194,53 @@ class Retrieval:
         ):
             yield searcher
 
-    def _ahead(self, searcher: VisitingSearcher, node: Node, visit: NodeVisit) -> FillingAhead | None:
+    def _ahead(self, searcher: VisitingSearcher, node: Node, visit: NodeVisit) -> RetrievalAhead | None:
         wanted = self._wanted
         is_simple = self._wish.is_empty and not (wanted.sop_instance_uid or wanted.is_one_for_all)
         if not is_simple:
             return None
         self._disguise = disguise_for(self._wish, "", self._access.db.keyring)
-        return filling_ahead(searcher, node, visit, wanted.study_instance_uid, wanted.series_instance_uid)
+        return retrieval_ahead(searcher, node, visit, wanted.study_instance_uid, wanted.series_instance_uid)
 
-    def _fill(self, filling: Filling) -> None:
-        self._pipe = InstancePipe(filling.wanted, _CAPACITY)
-        self._thread = _Thread(filling, self._pipe, self._interruption)
+    def _arriving(self, node: Node, visit: NodeVisit, ahead: RetrievalAhead) -> "_Incoming":
+        """Yield what comes, and what is missing then by a plan."""
+        self._expected = ahead.expected
+        with closing(ahead.instances()) as arriving:
+            with self._interruption.applying():  # to the association, which is opened now
+                first = next(arriving, None)
+            if first is not None:
+                yield first
+                yield from arriving
+        if len(ahead.seen) == ahead.expected:
+            return
+        wanted = self._wanted
+        selection = Selection(frozenset({wanted.series_instance_uid} - {""}))
+        with self._asking(node, visit) as searcher:
+            manifest = plan(searcher, StudyReference(wanted.study_instance_uid), selection)
+        # What came besides is part of the study as well: it has grown meanwhile.
+        seen = frozenset(ahead.seen)
+        self._expected = len(manifest.wanted().keys() | seen)
+        request = manifest.request(without=seen)
+        if request.parts:
+            yield from self._piped(node, visit, manifest, request)
+
+    def _planned(self, node: Node, visit: NodeVisit, manifest: Manifest) -> "_Incoming":
+        self._expected = len(manifest.wanted())
+        return self._piped(node, visit, manifest, self._request(manifest))
+
+    def _piped(
+        self, node: Node, visit: NodeVisit, manifest: Manifest, request: RetrieveRequest
+    ) -> "_Incoming":
+        """Yield the instances of `request` as a thread retrieves them."""
+        source = self._stack.enter_context(source_of(node, self._receiver))
+        visiting = VisitingSource(source, visit, visit.check_hours if visit.stops_outside_hours else None)
+        self._pipe = InstancePipe(manifest.wanted(), _CAPACITY)
+        self._thread = _Thread(visiting, request, self._pipe, self._interruption)
         self._thread.start()
+        yield from self._pipe.instances()
+        self._thread.join()
+        if self._thread.error is not None:
+            raise self._thread.error
 
     def _plan(self, searcher: VisitingSearcher, node: Node) -> Manifest:
         wanted = self._wanted
@@ -224,12 +265,7 @@ class Retrieval:
         return RetrieveRequest(request.study, parts, whole=False)
 
     def _check_complete(self) -> None:
-        assert self._pipe is not None
-        assert self._thread is not None
-        self._thread.join()
-        if self._thread.error is not None:
-            raise self._thread.error
-        missing = self._thread.filling.expected - self._count - self.withheld
+        missing = self._expected - self._count - self.withheld
         if missing > 0:
             raise IncompleteTransfer(f"{self._access.node.name} did not send {missing} of the instances.")
 
@@ -252,19 +288,22 @@ class _InterruptedAsStop:
 
 
 class _Thread(Thread):
-    """Fills a pipe. ``error`` is what ended it early."""
+    """Fills a pipe with what a source has. ``error`` is what ended it early."""
 
-    def __init__(self, filling: Filling, pipe: InstancePipe, interruption: Interruption) -> None:
+    def __init__(
+        self, source: VisitingSource, request: RetrieveRequest, pipe: InstancePipe, interruption: Interruption
+    ) -> None:
         super().__init__(name="retrieval", daemon=True)
-        self.filling = filling
         self.error: Exception | None = None
+        self._source = source
+        self._request = request
         self._pipe = pipe
         self._interruption = interruption
 
     def run(self) -> None:
         try:
             with self._interruption.applying():
-                self.filling.fill(self._pipe)
+                self._source.retrieve(self._request, self._pipe)
         except PipeAbandoned:
             self.error = TaskStopped("It was cancelled.")
         except Exception as error:  # noqa: BLE001 - the edge of a thread: the caller raises it again

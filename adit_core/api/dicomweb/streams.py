@@ -24,7 +24,7 @@ from adit_core.errors import AditError, DeidentificationFailed, InvalidInput, Ta
 
 _log = logging.getLogger(__name__)
 
-_PIECE = 1 << 18
+_PIECE = 1 << 19
 """Bytes that are sent at once, about: each step between thread and event loop has its price."""
 _FIRST_PIECE = 1 << 13
 _AHEAD = 2
