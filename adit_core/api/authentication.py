@@ -14,7 +14,7 @@ for the services to decide.
 """
 
 import hmac
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated
@@ -65,14 +65,14 @@ class Caller:
     """Of the session that the call came in, if it came in one."""
 
 
-def signed_in(scope: TokenScope) -> Callable[..., Caller]:
+def signed_in(scope: TokenScope) -> Callable[..., Awaitable[Caller]]:
     """Return a dependency that gives the caller, who has `scope`; sessions of the dashboard have all.
 
     It answers with 401 if nobody is signed in, 403 if the scope is missing or a foreign page sent the
     request, and 429 if there were too many requests.
     """
 
-    def caller(found: Annotated[Caller, Depends(any_caller)]) -> Caller:
+    async def caller(found: Annotated[Caller, Depends(any_caller)]) -> Caller:
         return require_scope(found, scope)
 
     return caller

@@ -6,13 +6,15 @@ title, and several nodes may share one.
 
 from dataclasses import dataclass
 
+from sqlalchemy import bindparam
+from sqlmodel import and_, col, or_, select
+
 from adit_core.db import DicomNode, NodeKind, Permission, StorageForm, User
 from adit_core.db.audit import AuditAction
 from adit_core.db.engine import Database
 from adit_core.errors import ActionNotPossible, InputProblem, InvalidInput, NotAllowed, NotFound
 from adit_core.services import audit
 from adit_core.services.node_gate import require_open
-from adit_core.services.nodes import list_nodes
 from adit_core.services.rights import NodeRole, may_use, require_node, require_permission
 
 
@@ -32,6 +34,19 @@ RETRIEVE_AS_NIFTI = ProxyUse(
     (Permission.DICOMWEB_RETRIEVE, Permission.CONVERT_TO_NIFTI), NodeRole.SOURCE, AuditAction.RETRIEVED
 )
 STORE = ProxyUse((Permission.DICOMWEB_STORE,), NodeRole.DESTINATION, AuditAction.STORED)
+
+
+_CALLED = (
+    select(DicomNode)
+    .where(
+        col(DicomNode.retired_at).is_(None),
+        or_(
+            col(DicomNode.name) == bindparam("called"),
+            and_(col(DicomNode.kind) == NodeKind.SERVER, col(DicomNode.ae_title) == bindparam("called")),
+        ),
+    )
+    .order_by(DicomNode.name)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +109,13 @@ def enter(visitor: ProxyVisitor, ae_title: str, use: ProxyUse) -> ProxyAccess:
 
 def _node_called(ae_title: str, visitor: ProxyVisitor, role: NodeRole) -> DicomNode:
     """Return the node of this name; else the one of this AE title, of several the one that may be used."""
-    nodes = list_nodes(visitor.db)
-    for node in nodes:
+    with visitor.db.reading() as session:
+        found = list(session.exec(_CALLED, params={"called": ae_title}))
+    for node in found:
         if node.name == ae_title:
             return node
-    found = [node for node in nodes if node.kind is NodeKind.SERVER and node.ae_title == ae_title]
+    if len(found) == 1:
+        return found[0]
     if not found:
         raise NotFound(f"There is no archive with the AE title {ae_title!r}, and no node of this name.")
     usable = [node for node in found if may_use(visitor.db, visitor.user, node, role)]

@@ -82,7 +82,8 @@ def _origin(request: Request, wiring: Wiring) -> str:
     return f"{url.scheme}://{url.netloc}"
 
 
-def _call(
+# FastAPI gives dependencies that are no coroutines to threads, which costs each of them some 0.3 ms.
+async def _call(
     request: Request,
     ae_title: ArchiveName,
     caller: Annotated[Caller, Depends(signed_in(TokenScope.DICOMWEB))],
@@ -91,15 +92,15 @@ def _call(
     return Call(request, ae_title, caller, wiring, receiver_address(wiring.settings))
 
 
-def _study(study: StudyUid) -> Wanted:
+async def _study(study: StudyUid) -> Wanted:
     return wanted(study)
 
 
-def _series(study: StudyUid, series: SeriesUid) -> Wanted:
+async def _series(study: StudyUid, series: SeriesUid) -> Wanted:
     return wanted(study, series)
 
 
-def _instance(study: StudyUid, series: SeriesUid, instance: InstanceUid) -> Wanted:
+async def _instance(study: StudyUid, series: SeriesUid, instance: InstanceUid) -> Wanted:
     return wanted(study, series, instance)
 
 

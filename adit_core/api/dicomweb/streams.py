@@ -27,7 +27,7 @@ _log = logging.getLogger(__name__)
 _PIECE = 1 << 19
 """Bytes that are sent at once, about: each step between thread and event loop has its price."""
 _FIRST_PIECE = 1 << 13
-_AHEAD = 2
+_AHEAD = 4
 """Pieces that are made before the one that is being sent has gone."""
 _MOST_AT_ONCE = 100
 THREADS = CapacityLimiter(_MOST_AT_ONCE)
