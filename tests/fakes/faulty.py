@@ -46,7 +46,9 @@ class FaultyArchive:
     status: int = 0
     """What retrievals end with."""
     sends_twice: bool = False
-    """Whether C-MOVE brings everything twice."""
+    """Whether retrievals bring everything twice."""
+    overlooked: int = 0
+    """How many instances of a study it does not count if it is asked for their number."""
     lateness: float = 0.0
     """By so many seconds, C-MOVE is answered before anything is sent."""
     drops: set[str] = field(default_factory=set)
@@ -137,11 +139,19 @@ def _entity(storage_classes: Sequence[str] | None) -> AE:
 
 def _find(event: evt.Event, archive: FaultyArchive) -> Iterator[tuple[int, Dataset | None]]:
     for answer in _answers(event.identifier, list(archive.instances.values())):
+        if "SOPClassesInStudy" in event.identifier:
+            _describe_study(archive, answer)
         yield 0xFF00, answer
 
 
+def _describe_study(archive: FaultyArchive, answer: Dataset) -> None:
+    held = [each for each in archive.instances.values() if each.StudyInstanceUID == answer.StudyInstanceUID]
+    answer.SOPClassesInStudy = sorted({each.SOPClassUID for each in held})
+    answer.NumberOfStudyRelatedInstances = len(held) - archive.overlooked
+
+
 def _get(event: evt.Event, archive: FaultyArchive) -> Iterator[object]:
-    sent = archive.retrieved(event.identifier)
+    sent = archive.retrieved(event.identifier) * (2 if archive.sends_twice else 1)
     yield _announced(archive, sent)
     for instance in sent:
         yield 0xFF00, instance

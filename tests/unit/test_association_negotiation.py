@@ -101,6 +101,29 @@ def test_service_without_an_accepted_context_is_told():
             association.context_of(MR)
 
 
+def test_peer_that_changes_its_answer_is_believed():
+    answers = iter([(), (J2K,), ()])
+
+    def script(peer: Conversation) -> None:
+        refused = next(answers)
+        peer.accept(refuse=lambda _class, syntax: syntax in refused)
+        peer.release()
+
+    with FakePeer(script) as fake:
+        found = [len(list(open_and_release(fake.node()).contexts)) for _ in range(3)]
+    assert found == [3, 2, 3]
+
+
+def test_each_node_is_asked_in_its_own_words():
+    with FakePeer(accept) as fake:
+        for name in ("ONE", "OTHER", "ONE"):
+            open_and_release(replace(fake.node(), calling_ae_title=name))
+        open_and_release(fake.node(), PAIRS[:1])
+    requests = [conversation.request for conversation in fake.conversations]
+    assert [request.calling_ae_title.strip() for request in requests[:3]] == ["ONE", "OTHER", "ONE"]
+    assert [len(request.presentation_context) for request in requests] == [3, 3, 3, 1]
+
+
 def test_as_many_contexts_as_possible_can_be_negotiated():
     pairs = storage_proposals(STORAGE_SOP_CLASSES)[:MOST_CONTEXTS]
     with FakePeer(accept) as fake:
