@@ -11,6 +11,7 @@ from sqlmodel import and_, col, or_, select
 
 from adit_core.db import DicomNode, NodeKind, Permission, StorageForm, User
 from adit_core.db.audit import AuditAction
+from adit_core.db.columns import storable
 from adit_core.db.engine import Database
 from adit_core.errors import ActionNotPossible, InputProblem, InvalidInput, NotAllowed, NotFound
 from adit_core.services import audit
@@ -110,7 +111,8 @@ def enter(visitor: ProxyVisitor, ae_title: str, use: ProxyUse) -> ProxyAccess:
 def _node_called(ae_title: str, visitor: ProxyVisitor, role: NodeRole) -> DicomNode:
     """Return the node of this name; else the one of this AE title, of several the one that may be used."""
     with visitor.db.reading() as session:
-        found = list(session.exec(_CALLED, params={"called": ae_title}))
+        close = session.exec(_CALLED, params={"called": storable(ae_title)})
+        found = [node for node in close if ae_title in (node.name, node.ae_title)]
     for node in found:
         if node.name == ae_title:
             return node
