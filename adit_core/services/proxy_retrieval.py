@@ -110,7 +110,7 @@ class Retrieval:
         value, visit = self._visited()
         with self._asking(value, visit) as searcher:
             manifest = self._plan(searcher, value)
-        self._incoming = self._planned(value, visit, manifest)
+        self._begin(self._planned(value, visit, manifest))
         return manifest
 
     def start_at_once(self) -> None:
@@ -123,9 +123,9 @@ class Retrieval:
             ahead = self._ahead(searcher, value, visit)
             manifest = None if ahead else self._plan(searcher, value)
         if ahead is not None:
-            self._incoming = self._arriving(value, visit, ahead)
+            self._begin(self._arriving(value, visit, ahead))
         elif manifest is not None:
-            self._incoming = self._planned(value, visit, manifest)
+            self._begin(self._planned(value, visit, manifest))
 
     def instances(self) -> Iterator[IncomingInstance]:
         """Yield the instances as they come, changed as was asked for.
@@ -165,8 +165,6 @@ class Retrieval:
         """End what is still under way, and audit what was done."""
         if not self._is_complete:
             self.cancel()
-        if self._incoming is not None:
-            self._incoming.close()
         if self._thread is not None:
             self._thread.join()
         self._stack.close()
@@ -202,7 +200,10 @@ class Retrieval:
         self._disguise = disguise_for(self._wish, "", self._access.db.keyring)
         return retrieval_ahead(searcher, node, visit, wanted.study_instance_uid, wanted.series_instance_uid)
 
-    def _arriving(self, node: Node, visit: NodeVisit, ahead: RetrievalAhead) -> "_Incoming":
+    def _begin(self, incoming: _Incoming) -> None:
+        self._incoming = self._stack.enter_context(closing(incoming))
+
+    def _arriving(self, node: Node, visit: NodeVisit, ahead: RetrievalAhead) -> _Incoming:
         """Yield what comes, and what is missing then by a plan."""
         self._expected = ahead.expected
         with closing(ahead.instances()) as arriving:
@@ -224,13 +225,11 @@ class Retrieval:
         if request.parts:
             yield from self._piped(node, visit, manifest, request)
 
-    def _planned(self, node: Node, visit: NodeVisit, manifest: Manifest) -> "_Incoming":
+    def _planned(self, node: Node, visit: NodeVisit, manifest: Manifest) -> _Incoming:
         self._expected = len(manifest.wanted())
         return self._piped(node, visit, manifest, self._request(manifest))
 
-    def _piped(
-        self, node: Node, visit: NodeVisit, manifest: Manifest, request: RetrieveRequest
-    ) -> "_Incoming":
+    def _piped(self, node: Node, visit: NodeVisit, manifest: Manifest, request: RetrieveRequest) -> _Incoming:
         """Yield the instances of `request` as a thread retrieves them."""
         source = self._stack.enter_context(source_of(node, self._receiver))
         visiting = VisitingSource(source, visit, visit.check_hours if visit.stops_outside_hours else None)
