@@ -15,7 +15,7 @@ from the peer is checked, and bounded in size, before it is used.
 import socket
 import struct
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import Self
 
@@ -226,11 +226,8 @@ class Association:
         wait, in seconds, instead of the silence timeout.
         """
         self.skip_data_set()
-        if patience is None:
+        with nullcontext() if patience is None else self._connection.time_limit(patience):
             context, encoded = self._read_command()
-        else:
-            with self._connection.time_limit(patience):
-                context, encoded = self._read_command()
         try:
             command = Command.decode(encoded)
         except ValueError as error:

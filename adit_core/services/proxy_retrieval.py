@@ -100,7 +100,7 @@ class Retrieval:
         return bool(self._wish.pseudonym)
 
     def start(self) -> Manifest:
-        """Plan the retrieval, start it, and return the plan.
+        """Plan the retrieval, and return the plan; it begins when the first of the instances is taken.
 
         Raises:
             StudyNotFound: The archive has nothing of what is wanted.
@@ -114,18 +114,18 @@ class Retrieval:
         return manifest
 
     def start_at_once(self) -> None:
-        """Start the retrieval, if it can be done without knowing before what will come; else as `start`.
+        """Do without a plan, if what will come need not be known before; else as `start`.
 
         What comes is then told without its series. Raises what `start` raises.
         """
         value, visit = self._visited()
         with self._asking(value, visit) as searcher:
             ahead = self._ahead(searcher, value, visit)
-            manifest = None if ahead else self._plan(searcher, value)
-        if ahead is not None:
-            self._begin(self._arriving(value, visit, ahead))
-        elif manifest is not None:
-            self._begin(self._planned(value, visit, manifest))
+            if ahead is not None:
+                incoming = self._arriving(value, visit, ahead)
+            else:
+                incoming = self._planned(value, visit, self._plan(searcher, value))
+        self._begin(incoming)
 
     def instances(self) -> Iterator[IncomingInstance]:
         """Yield the instances as they come, changed as was asked for.

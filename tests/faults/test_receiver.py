@@ -4,7 +4,6 @@ The AE titles of the receiver (ADIT_MOVE_1) and of the archives have underscores
 """
 
 import shutil
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,9 +11,8 @@ from typing import Any
 
 import pytest
 
-from adit_core.db import JobStatus, TaskStatus
+from adit_core.db import JobStatus, Task, TaskStatus
 from adit_core.dicom.node import Service
-from adit_core.services.job_status import OPEN_TASKS
 from tests.disks import small_disk
 from tests.fakes.faulty import FaultyArchive, faulty_archive
 from tests.faults.cases import Case, assert_outcome, parametrized, submit_all
@@ -25,8 +23,6 @@ from tests.faults.scene import INSTANCE_SIZE, INSTANCES, Scene, Stage
 from tests.stack import RunningStack
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
-
-_PATIENCE = 120.0
 
 
 @pytest.fixture(scope="module")
@@ -137,23 +133,16 @@ def fill(disk: Path, *, leave: int) -> Path:
     return filler
 
 
-def await_end_of_attempt(stage: Stage, transfer: Transfer) -> None:
-    """Wait until the first attempt at the only study of a job is over; another one follows."""
-    deadline = time.monotonic() + _PATIENCE
-    while True:
-        (task,) = stage.adit.tasks(transfer.job_id)
-        if task.attempts > 1 or (task.attempts == 1 and task.status is TaskStatus.PENDING):
-            return
-        assert task.status in OPEN_TASKS, f"the first attempt was the last one: {task.message}"
-        assert time.monotonic() < deadline, "the first attempt does not end"
-        time.sleep(0.05)
+def was_tried(task: Task) -> bool:
+    """Tell whether the first attempt at a study is over, and another one follows."""
+    return task.attempts > 1 or (task.attempts == 1 and task.status is TaskStatus.PENDING)
 
 
 @pytest.mark.fault("the disk of the spool is full for a while")
 def test_a_full_spool_that_is_emptied_delays_the_study(stage: Stage, spool: Path, record: Record) -> None:
     filler = fill(spool, leave=3 * INSTANCE_SIZE)
-    transfer = moving(stage).submit()
-    await_end_of_attempt(stage, transfer)
+    adit, transfer = stage.adit, moving(stage).submit()
+    adit.wait_for_progress(transfer.job_id, lambda _: all(map(was_tried, adit.tasks(transfer.job_id))))
     filler.unlink()
     outcome = assert_whole(transfer)
     record(outcome)

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from adit_core.db import User
 from deployments.demo.studies import StudySpec, write_study
 from tests import servers
 from tests.dicomweb_proxy import Proxy, running_proxy
@@ -26,6 +27,12 @@ def proxy(
     running.add_node(running_orthanc_source.archive.node)
     running.add_node(running_orthanc_destination.archive.node)
     return running
+
+
+@pytest.fixture
+def user(running: Proxy) -> User:
+    """A new user who may do everything."""
+    return running.staff()
 
 
 @pytest.fixture

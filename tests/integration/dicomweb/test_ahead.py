@@ -28,11 +28,6 @@ def archive(tmp_path) -> Iterator[FaultyArchive]:
 
 
 @pytest.fixture
-def user(running: Proxy) -> User:
-    return running.staff()
-
-
-@pytest.fixture
 def client(running: Proxy, archive: FaultyArchive, user: User) -> Iterator[httpx.Client]:
     node = archive.node()
     services = (Service.FIND, Service.GET)

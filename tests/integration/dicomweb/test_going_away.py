@@ -28,11 +28,6 @@ def network(orthanc_source, holding) -> Iterator[FaultProxy]:
 
 
 @pytest.fixture
-def user(proxy: Proxy) -> User:
-    return proxy.staff()
-
-
-@pytest.fixture
 def client(proxy: Proxy, network: FaultProxy, user: User) -> Iterator[httpx.Client]:
     """A client of the archive behind that network."""
     with (
