@@ -147,7 +147,9 @@ def parts_of(response: httpx.Response) -> list[tuple[dict[str, str], bytes]]:
     for part in raw:
         lines, _, content = part.removeprefix(b"\r\n").partition(b"\r\n\r\n")
         pairs = (line.partition(":") for line in lines.decode("latin-1").split("\r\n"))
-        parts.append(({name.strip().lower(): value.strip() for name, _, value in pairs}, content))
+        headers = {name.strip().lower(): value.strip() for name, _, value in pairs}
+        assert int(headers.get("content-length", len(content))) == len(content)
+        parts.append((headers, content))
     return parts
 
 

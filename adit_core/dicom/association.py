@@ -284,6 +284,18 @@ class Association:
                 raise self._violation(f"an identifier of more than {_LONGEST_IDENTIFIER} bytes")
         return bytes(data_set)
 
+    @property
+    def has_unread(self) -> bool:
+        """Tell whether something of the data set of the message that was just received is still to come."""
+        return self._unread is not None or self._values.has_unread
+
+    def answer(self, status: int) -> None:
+        """Respond to the request that was just received, unless that was done; skip what is unread of it."""
+        self.skip_data_set()
+        request = self._unanswered
+        if request is not None:
+            self.send(request.context, request.command.response(status))
+
     def release(self) -> None:
         """End the association in order, as far as the peer plays its part; never raises."""
         if not self._is_open:
@@ -314,8 +326,7 @@ class Association:
         message = self._unanswered or self.receive()
         while message.command.field is CommandField.C_STORE_RQ or message.command.status in PENDING:
             if message.command.field is CommandField.C_STORE_RQ:
-                self.skip_data_set()
-                self.send(message.context, message.command.response(PROCESSING_FAILURE))
+                self.answer(PROCESSING_FAILURE)
             message = self.receive()
 
     def _take_leave(self) -> None:

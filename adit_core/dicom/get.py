@@ -232,9 +232,8 @@ class _Retrieval:
             while _is_under_way(association, message, request):
                 if message.command.field is CommandField.C_STORE_RQ:
                     yield _arrival(association, message)
-                    association.skip_data_set()
+                    association.answer(SUCCESS)
                     self._received.add(message.command.sop_instance_uid)
-                    association.send(message.context, message.command.response(SUCCESS))
                 message = association.receive()
         status = message.command.status
         if status in _FAILED_SUBOPERATIONS:
@@ -260,7 +259,19 @@ def _arrival(association: Association, message: Message) -> Arrival:
         raise ProtocolError(f"{association.peer} sent an instance without a valid SOP Instance UID")
     syntax = message.context.transfer_syntax_uid
     header = InstanceHeader(command.sop_class_uid, command.sop_instance_uid, syntax)
-    return Arrival(header, association.data_set())
+    return Arrival(header, _data_set(association))
+
+
+def _data_set(association: Association) -> Iterator[memoryview]:
+    """Yield the data set of an instance; the archive gets its answer before the last fragment is passed on.
+
+    So it reads the next one meanwhile. What it is told means nothing: that the instance was kept is known by
+    whoever keeps it.
+    """
+    for fragment in association.data_set():
+        if not association.has_unread:
+            association.answer(SUCCESS)
+        yield fragment
 
 
 def _sop_classes(request: RetrieveRequest) -> list[str]:

@@ -136,6 +136,11 @@ class DataValueReader:
         self._left_in_value = length - 2
         return DataValue(context_id, length - 2, bool(control & _COMMAND), bool(control & _LAST))
 
+    @property
+    def has_unread(self) -> bool:
+        """Tell whether `take` would return something."""
+        return bool(self._left_in_value)
+
     def take(self) -> memoryview | None:
         """Return the next bytes of the present value, valid until the next call; None at its end."""
         if not self._left_in_value:

@@ -182,7 +182,7 @@ class Receiver:
             if operation is CommandField.C_STORE_RQ:
                 self._store(association, message)
             elif operation is CommandField.C_ECHO_RQ:
-                _answer(association, message, SUCCESS)
+                association.answer(SUCCESS)
             else:
                 raise ProtocolError(f"{association.peer} sent a {operation.name} message to a receiver")
 
@@ -190,10 +190,10 @@ class Receiver:
         """Take in an instance, answer, and hand it over while the peer sends the next one."""
         taken = self._take_in(association, message)
         if not isinstance(taken, SpooledInstance):
-            _answer(association, message, taken)
+            association.answer(taken)
             return
         try:
-            _answer(association, message, SUCCESS)
+            association.answer(SUCCESS)
         finally:
             self._hand_over.arrived(taken)
 
@@ -247,11 +247,6 @@ def is_storage_class(sop_class_uid: str) -> bool:
         return is_sendable_uid(sop_class_uid)
     name = UID(sop_class_uid).name if is_valid_uid(sop_class_uid) else ""
     return "Storage" in name and "Commitment" not in name and "Directory" not in name
-
-
-def _answer(association: Association, message: Message, status: int) -> None:
-    association.skip_data_set()
-    association.send(message.context, message.command.response(status))
 
 
 def _failure(association: Association, error: AditError, status: int) -> int:

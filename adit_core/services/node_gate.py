@@ -84,8 +84,8 @@ def node_states(session: Session, node_ids: Iterable[int | None]) -> list[NodeSt
     return [NodeState(*row) for row in session.exec(_STATES, params={"node_ids": list(node_ids)})]
 
 
-def require_open(db: Database, node_id: int, *, now: Clock = utc_now) -> None:
-    """Let somebody in who would not wait.
+def require_open(db: Database, node_id: int, *, now: Clock = utc_now) -> NodeState:
+    """Let somebody in who would not wait, and return the state of the node.
 
     Raises:
         NodeClosed: The node is closed; the message says until when.
@@ -94,6 +94,7 @@ def require_open(db: Database, node_id: int, *, now: Clock = utc_now) -> None:
         (state,) = node_states(session, [node_id])
     if reason := state.closed(now()):
         raise NodeClosed(reason)
+    return state
 
 
 def closed_nodes(db: Database) -> dict[str, str]:

@@ -15,7 +15,8 @@ from adit_core.db.columns import storable
 from adit_core.db.engine import Database
 from adit_core.errors import ActionNotPossible, InputProblem, InvalidInput, NotAllowed, NotFound
 from adit_core.services import audit
-from adit_core.services.node_gate import require_open
+from adit_core.services.node_gate import NodeState, require_open
+from adit_core.services.node_visits import NodeVisit
 from adit_core.services.rights import NodeRole, may_use, require_node, require_permission
 
 
@@ -64,13 +65,23 @@ class ProxyAccess:
     """A use that was allowed, and that is to be recorded when it has ended."""
 
     visitor: ProxyVisitor
-    node: DicomNode
     use: ProxyUse
+    state: NodeState
+    """Of the archive, when the use began."""
 
     @property
     def db(self) -> Database:
         """The database."""
         return self.visitor.db
+
+    @property
+    def node(self) -> DicomNode:
+        """The archive."""
+        return self.state.node
+
+    def visit(self) -> NodeVisit:
+        """Return a visit to the archive that begins now."""
+        return NodeVisit(self.db, self.state)
 
     def record(self, *, succeeded: bool, study_instance_uid: str = "", **details: str | int) -> None:
         """Audit what was done; ids and counts only."""
@@ -103,9 +114,9 @@ def enter(visitor: ProxyVisitor, ae_title: str, use: ProxyUse) -> ProxyAccess:
     except (NotAllowed, NotFound):
         _record(visitor, use, succeeded=False, object_kind="node", object_id=ae_title)
         raise
-    require_open(visitor.db, node.id)
+    state = require_open(visitor.db, node.id)
     _require_able(node, use)
-    return ProxyAccess(visitor, node, use)
+    return ProxyAccess(visitor, use, state)
 
 
 def _node_called(ae_title: str, visitor: ProxyVisitor, role: NodeRole) -> DicomNode:

@@ -31,7 +31,7 @@ from adit_core.dicom.references import StudyReference
 from adit_core.dicom.subscription import ReceiverAddress
 from adit_core.errors import ActionNotPossible, AditError, IncompleteTransfer, StudyNotFound, TaskStopped
 from adit_core.services.node_places import places_at
-from adit_core.services.node_visits import NodeVisit, VisitingSearcher, VisitingSource, visit_node
+from adit_core.services.node_visits import NodeVisit, VisitingSearcher, VisitingSource
 from adit_core.services.nodes import node_value
 from adit_core.services.proxy_access import ProxyAccess
 from adit_core.services.proxy_ahead import ArrivingInstance, RetrievalAhead, retrieval_ahead
@@ -180,7 +180,7 @@ class Retrieval:
     def _visited(self) -> tuple[Node, NodeVisit]:
         db, node = self._access.db, self._access.node
         self._stack.enter_context(places_at(db, [node], "proxy", self._interruption))
-        return node_value(db, node), visit_node(db, node.id)
+        return node_value(db, node), self._access.visit()
 
     @contextmanager
     def _asking(self, node: Node, visit: NodeVisit) -> Iterator[VisitingSearcher]:

@@ -19,7 +19,7 @@ from adit_core.dicom.query import AttributeQuery, Keys, Level
 from adit_core.dicom.references import StudyReference
 from adit_core.errors import AditError, TaskStopped
 from adit_core.services.node_places import places_at
-from adit_core.services.node_visits import VisitingSearcher, visit_node
+from adit_core.services.node_visits import VisitingSearcher
 from adit_core.services.nodes import node_value
 from adit_core.services.proxy_access import ProxyAccess
 from adit_core.services.routes import fuzzy_searcher_of, searcher_of
@@ -148,7 +148,7 @@ class Search:
         with (
             places_at(db, [node], "proxy", self._interruption),
             self._interruption.applying(),
-            VisitingSearcher(of_archive, visit_node(db, node.id)) as searcher,
+            VisitingSearcher(of_archive, self._access.visit()) as searcher,
         ):
             walk = _Walk(searcher, request, value, fuzzy)
             wanted = min(request.limit, MOST_RESULTS)

@@ -33,7 +33,7 @@ from adit_core.dicom.ports import Delivery, InstanceHeader
 from adit_core.dicom.references import InstanceReference, SeriesReference, StudyReference
 from adit_core.errors import AditError, InputProblem, InvalidInput, TaskStopped
 from adit_core.services.node_places import places_at
-from adit_core.services.node_visits import VisitingDestination, visit_node
+from adit_core.services.node_visits import VisitingDestination
 from adit_core.services.nodes import node_value
 from adit_core.services.proxy_access import ProxyAccess
 from adit_core.services.routes import destination_of
@@ -116,7 +116,7 @@ class Storing:
             stack.enter_context(places_at(db, [node], "proxy", self._interruption))
             stack.enter_context(self._interruption.applying())
             destination = stack.enter_context(destination_of(node_value(db, node)))
-            visit = visit_node(db, node.id)
+            visit = self._access.visit()
             visiting = VisitingDestination(destination, visit, visit.check_hours)
             try:
                 for delivery in visiting.deliver(instances):

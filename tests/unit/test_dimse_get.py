@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from itertools import islice
+from threading import Event
 from typing import Any
 
 import pytest
@@ -462,25 +464,54 @@ def test_archive_that_goes_on_sending_after_a_cancel_is_aborted():
         retrieve(fake, inlet=RecordingInlet(fail_after=1000))
 
 
-def test_instance_is_confirmed_only_after_its_end():
-    confirmed: list[str] = []
+def test_archive_is_answered_before_the_last_bytes_of_an_instance_are_passed_on():
+    answered = Event()
+    before: list[bool] = []
 
-    class Slow(RecordingInlet):
-        def end(self) -> None:
-            assert confirmed == []
-            super().end()
+    class Waiting(RecordingInlet):
+        size = 0
+
+        def write(self, fragment: bytes | bytearray | memoryview) -> None:
+            super().write(fragment)
+            self.size += len(fragment)
+            before.append(answered.wait(10 if self.size == len(DATA) else 0.05))
 
     def script(peer: Conversation) -> None:
         peer.accept()
         get = peer.receive()
-        peer.store(CT, uid(1), DATA)
-        confirmed.append(uid(1))
+        assert peer.store(CT, uid(1), DATA) == 0
+        answered.set()
+        peer.respond(get, 0)
+        peer.release()
+
+    inlet = Waiting()
+    with FakePeer(script) as fake:
+        retrieve(fake, inlet=inlet)
+    assert before == [False] * (len(before) - 1) + [True]
+    assert len(before) > 1
+    assert inlet.uids == {uid(1)}
+
+
+@pytest.mark.parametrize("taken", [0, 1])
+def test_instance_that_nobody_reads_to_its_end_is_answered_and_skipped(taken: int):
+    got: list[str] = []
+    with FakePeer(sending(1, 2)) as fake, DimseSource(fake.node()) as source:
+        for arrival in source.arriving(STUDY, "", (CT,)):
+            got.append(arrival.header.sop_instance_uid)
+            assert len(list(islice(arrival.fragments, taken))) == taken
+    assert got == [uid(1), uid(2)]
+
+
+def test_empty_data_set_is_answered():
+    def script(peer: Conversation) -> None:
+        peer.accept()
+        get = peer.receive()
+        assert peer.store(CT, uid(1), b"") == 0
         peer.respond(get, 0)
         peer.release()
 
     with FakePeer(script) as fake:
-        retrieve(fake, inlet=Slow())
-    assert confirmed == [uid(1)]
+        assert retrieve(fake).complete.popitem()[1] == b""
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,11 @@ from adit_core.services.proxy_retrieval import Retrieval
 
 _PIXEL_DATA = "7FE00010"
 _EXPLICIT_LITTLE = UNCOMPRESSED[0]
+_SHORT_PART = 1 << 20
+"""Bytes of a part that wait for its end, so that its head tells how long it is.
+
+Who reads it need not search all of it for the delimiter then.
+"""
 InstanceUrl = Callable[[IncomingInstance], str]
 
 
@@ -272,12 +277,29 @@ def _multipart(media_type: str, parts: Iterable[BodyPart], file: BinaryIO | None
 
 def _encoded(boundary: str, parts: Iterable[BodyPart]) -> Iterator[bytes]:
     for part in parts:
+        content = iter(part.content)
+        beginning, is_all = _beginning(content)
         lines = [f"--{boundary}", f"Content-Type: {part.media_type}"]
         lines += [f"{name}: {value}" for name, value in part.headers.items()]
+        if is_all:
+            lines.append(f"Content-Length: {sum(map(len, beginning))}")
         yield "\r\n".join([*lines, "", ""]).encode("latin-1")
-        yield from part.content
+        yield from beginning
+        yield from content
         yield b"\r\n"
     yield f"--{boundary}--\r\n".encode("ascii")
+
+
+def _beginning(content: Iterator[bytes]) -> tuple[list[bytes], bool]:
+    """Return the first pieces of a content, and whether they are all of it."""
+    pieces: list[bytes] = []
+    size = 0
+    for piece in content:
+        pieces.append(piece)
+        size += len(piece)
+        if size > _SHORT_PART:
+            return pieces, False
+    return pieces, True
 
 
 def _closing(file: BinaryIO, pieces: Iterator[bytes]) -> Iterator[bytes]:

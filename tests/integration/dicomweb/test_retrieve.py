@@ -72,6 +72,15 @@ def test_single_instance_is_handed_out_without_multipart(client, holding):
     assert client.get(f"{path}?accept=application/dicom").content == answer.content
 
 
+@pytest.mark.parametrize(("rows", "is_told"), [(64, True), (1024, False)])
+def test_part_that_is_short_tells_its_length(client, holding, rows, is_told):
+    spec = factories.ct_study(2, rows=rows, key=f"wado lengths {rows}")
+    expected = holding(spec)
+    parts = parts_of(client.get(study(spec)))
+    assert hashes_of(content for _, content in parts) == expected
+    assert ["content-length" in headers for headers, _ in parts] == [is_told] * 2
+
+
 @pytest.mark.parametrize("level", ["", "/series/{series}"])
 def test_pictures_of_everything_and_thumbnails(client, holding, level):
     holding(MIXED)
