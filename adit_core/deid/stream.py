@@ -28,7 +28,7 @@ class EncodedInstance:
     sop_class_uid: str
     sop_instance_uid: str
     transfer_syntax_uid: str
-    fragments: Iterator[bytes]
+    fragments: Iterator[bytes | memoryview]
 
 
 @dataclass(frozen=True, slots=True)

@@ -207,7 +207,9 @@ class Association:
         self._last_message_id = self._last_message_id % 0xFFFF + 1
         return self._last_message_id
 
-    def send(self, context: PresentationContext, command: Command, fragments: Iterable[bytes] = ()) -> None:
+    def send(
+        self, context: PresentationContext, command: Command, fragments: Iterable[bytes | memoryview] = ()
+    ) -> None:
         """Send a message; ``fragments`` is its encoded data set, which may be cut anywhere."""
         if command.is_response:
             self._unanswered = None
@@ -251,7 +253,7 @@ class Association:
             raise ProtocolError(f"{self.peer} sent {mismatch}")
 
     def data_set(self) -> Iterator[memoryview]:
-        """Yield the data set of the message that was just received, as views valid until the next one."""
+        """Yield the data set of the message that was just received, in pieces as they came."""
         try:
             while (fragment := self._values.take()) is not None:  # the rest of a value that was left
                 yield fragment

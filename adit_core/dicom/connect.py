@@ -8,7 +8,7 @@ import ssl
 from collections.abc import Sequence
 from contextlib import suppress
 
-from adit_core.dicom.connection import Connection, reason
+from adit_core.dicom.connection import MOST_AT_ONCE, Connection, reason
 from adit_core.dicom.node import ConnectionProfile, ServerNode
 from adit_core.dicom.tls import client_context, is_alert, server_context, tls_error, trusting_context
 from adit_core.errors import AditError, ConnectionFailed, PeerTimeout
@@ -119,7 +119,7 @@ class TlsConnection(Connection):
 
         What has arrived may be for TLS alone (a ticket or a new key), so it is looked at.
         """
-        if self._start < self._end or self._socket.pending():
+        if self._held or self._socket.pending():
             return True
         return bool(self._poll.poll(0)) and self._reads_something()
 
@@ -132,9 +132,8 @@ class TlsConnection(Connection):
 
     def _reads_something(self) -> bool:
         self._socket.settimeout(0)
-        self._start = self._end = 0
         try:
-            self._end = self._socket.recv_into(self._view)
+            self._held = memoryview(self._socket.recv(MOST_AT_ONCE))
         except ssl.SSLWantReadError:
             return False
         except OSError:
@@ -162,8 +161,7 @@ class TlsConnection(Connection):
         """
         self._socket.settimeout(_LAST_ALERT_TIME)
         with suppress(ConnectionFailed, PeerTimeout):
-            if self._start == self._end:
-                self._fill(1)
+            self._fill(1)
 
     def _end_sending(self) -> None:
         with suppress(OSError, ValueError):  # it says that it waits for the peer to end as well

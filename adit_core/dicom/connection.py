@@ -1,4 +1,4 @@
-"""One TCP connection to a peer: reads with a deadline into one buffer, and gathered writes.
+"""One TCP connection to a peer: reads with a deadline, as much at once as there is, and gathered writes.
 
 A stalled peer always ends in an error, never in a hang: whatever is waited for here is waited for
 at most the silence timeout, or until the end of the :meth:`Connection.time_limit` that is in force.
@@ -14,7 +14,8 @@ from contextlib import contextmanager, suppress
 from adit_core.dicom.interruption import watch
 from adit_core.errors import AditError, ConnectionFailed, PeerTimeout
 
-_BUFFER_SIZE = 1 << 18
+MOST_AT_ONCE = 1 << 18
+"""Bytes that are read at once."""
 _MOST_BUFFERS = 512
 """Handed to one ``sendmsg``; systems take 1,024 at most (IOV_MAX)."""
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
@@ -36,8 +37,8 @@ class Connection:
         self._socket = sock
         self._silence_timeout = silence_timeout
         self._deadline: float | None = None
-        self._view = memoryview(bytearray(_BUFFER_SIZE))
-        self._start = self._end = 0
+        self._held = memoryview(b"")
+        """What was received and not read yet."""
         self.is_torn = False
         """Whether a message was sent in part only, so that nothing can follow it."""
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -58,32 +59,27 @@ class Connection:
                 self._socket.settimeout(self._silence_timeout)
 
     def read(self, length: int) -> bytes:
-        """Return the next `length` bytes; for short things, at most the size of the buffer."""
-        if self._end - self._start < length:
-            self._fill(length)
-        start = self._start
-        self._start = start + length
-        return bytes(self._view[start : self._start])
+        """Return the next `length` bytes; for short things."""
+        self._fill(length)
+        read = bytes(self._held[:length])
+        self._held = self._held[length:]
+        return read
 
     def unpack(self, layout: struct.Struct) -> tuple[int, ...]:
         """Return the numbers that the next bytes are, without a copy of these."""
-        if self._end - self._start < layout.size:
-            self._fill(layout.size)
-        start = self._start
-        self._start = start + layout.size
-        return layout.unpack_from(self._view, start)
+        self._fill(layout.size)
+        return layout.unpack(self.take(layout.size))
 
     def take(self, most: int) -> memoryview:
-        """Return the next bytes, at least one and at most `most`; valid until the next call."""
-        if self._start == self._end:
-            self._fill(1)
-        start = self._start
-        self._start = min(self._end, start + most)
-        return self._view[start : self._start]
+        """Return the next bytes, at least one and at most `most`, as they were received: without a copy."""
+        self._fill(1)
+        taken = self._held[:most]
+        self._held = self._held[most:]
+        return taken
 
     def has_input(self) -> bool:
         """Tell whether the peer sent something that was not read yet, or closed the connection."""
-        return self._start < self._end or bool(self._poll.poll(0))
+        return bool(self._held) or bool(self._poll.poll(0))
 
     def fileno(self) -> int:
         """Return the file descriptor of the socket."""
@@ -141,30 +137,25 @@ class Connection:
         deadline = time.monotonic() + seconds
         while (left := deadline - time.monotonic()) > 0:
             self._socket.settimeout(left)
-            if not self._socket.recv_into(self._view):
+            if not self._socket.recv(MOST_AT_ONCE):
                 return
 
     def _fill(self, length: int) -> None:
-        """Make at least `length` contiguous bytes available."""
-        if self._start == self._end:
-            self._start = self._end = 0
-        elif self._start + length > _BUFFER_SIZE:
-            rest = bytes(self._view[self._start : self._end])
-            self._view[: len(rest)] = rest
-            self._start, self._end = 0, len(rest)
-        while self._end - self._start < length:
-            self._end += self._receive()
+        """Hold at least `length` bytes."""
+        while len(self._held) < length:
+            received = self._receive()
+            self._held = memoryview(b"".join((self._held, received)) if self._held else received)
 
-    def _receive(self) -> int:
+    def _receive(self) -> bytes:
         self._apply_deadline()
         try:
-            count = self._socket.recv_into(self._view[self._end :])
+            received = self._socket.recv(MOST_AT_ONCE)
             _acknowledge_at_once(self._socket)
         except OSError as error:
             raise self._failure(error, "sent") from error
-        if not count:
+        if not received:
             raise ConnectionFailed(f"{self.peer} closed the connection")
-        return count
+        return received
 
     def _apply_deadline(self) -> None:
         if self._deadline is None:

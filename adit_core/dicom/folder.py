@@ -178,7 +178,7 @@ class _WrittenFile:
     size: int = 0
     synced: Future[None] | None = None
 
-    def fill(self, header: bytes, fragments: Iterable[bytes]) -> None:
+    def fill(self, header: bytes, fragments: Iterable[bytes | memoryview]) -> None:
         self.file.write(header)
         for fragment in fragments:
             self.file.write(fragment)

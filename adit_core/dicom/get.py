@@ -33,7 +33,7 @@ _FAILED_SUBOPERATIONS = frozenset({0xA702, 0xB000})
 
 
 class Arrival(NamedTuple):
-    """An instance that is coming. Its fragments are views, each valid until the next one."""
+    """An instance that is coming."""
 
     header: InstanceHeader
     fragments: Iterator[memoryview]

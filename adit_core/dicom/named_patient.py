@@ -63,11 +63,11 @@ class NamedInstance:
         """SOP class, SOP instance and transfer syntax."""
         return self._instance.header
 
-    def fragments(self) -> Iterator[bytes]:
+    def fragments(self) -> Iterator[bytes | memoryview]:
         """Yield the encoded data set, once, as it comes."""
         fragments = self._instance.fragments()
         first = next(fragments, b"")
-        found = read_patient_id(first, self.header.transfer_syntax_uid)
+        found = read_patient_id(bytes(first), self.header.transfer_syntax_uid)
         self.patient_id = found or ""
         if first:
             yield first
@@ -75,7 +75,9 @@ class NamedInstance:
             yield from self._read_late(first, fragments)
         yield from fragments
 
-    def _read_late(self, first: bytes, fragments: Iterator[bytes]) -> Iterator[bytes]:
+    def _read_late(
+        self, first: bytes | memoryview, fragments: Iterator[bytes | memoryview]
+    ) -> Iterator[bytes | memoryview]:
         """Yield so many fragments that the Patient ID should be in them, and then read it."""
         beginning = bytearray(first)
         for fragment in fragments:

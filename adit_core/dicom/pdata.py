@@ -37,7 +37,7 @@ class PeerReleased(PeerAborted):
 
 
 def message_batches(
-    context_id: int, command: bytes, fragments: Iterable[bytes], max_length: int
+    context_id: int, command: bytes, fragments: Iterable[bytes | memoryview], max_length: int
 ) -> Iterator[list[bytes | memoryview]]:
     """Yield a message as lists of buffers, each list some whole PDUs.
 
@@ -142,7 +142,7 @@ class DataValueReader:
         return bool(self._left_in_value)
 
     def take(self) -> memoryview | None:
-        """Return the next bytes of the present value, valid until the next call; None at its end."""
+        """Return the next bytes of the present value; None at its end."""
         if not self._left_in_value:
             return None
         fragment = self._connection.take(self._left_in_value)

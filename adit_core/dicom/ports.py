@@ -165,7 +165,7 @@ class IncomingInstance(Protocol):
         """SOP class, SOP instance and transfer syntax."""
         ...
 
-    def fragments(self) -> Iterator[bytes]:
+    def fragments(self) -> Iterator[bytes | memoryview]:
         """Yield the encoded data set, once; raises if the source fails half-way."""
         ...
 

@@ -84,7 +84,7 @@ class SeriesIntake:
         return folder
 
 
-def _readable(instance: IncomingInstance) -> Iterator[bytes]:
+def _readable(instance: IncomingInstance) -> Iterator[bytes | memoryview]:
     """Yield an instance as a Part 10 file. Deflated data sets are inflated: dcm2niix cannot do it."""
     header, fragments = instance.header, instance.fragments()
     if header.transfer_syntax_uid == DeflatedExplicitVRLittleEndian:
@@ -94,7 +94,7 @@ def _readable(instance: IncomingInstance) -> Iterator[bytes]:
     yield from fragments
 
 
-def _inflated(fragments: Iterable[bytes]) -> Iterator[bytes]:
+def _inflated(fragments: Iterable[bytes | memoryview]) -> Iterator[bytes]:
     """Inflate a data set (PS3.5 A.5), piece by piece."""
     inflater = zlib.decompressobj(wbits=-zlib.MAX_WBITS)
     for fragment in fragments:

@@ -163,7 +163,7 @@ class _Fragments:
         self.have_failed = False
         self._instance = instance
 
-    def __iter__(self) -> Iterator[bytes]:
+    def __iter__(self) -> Iterator[bytes | memoryview]:
         try:
             for fragment in self._instance.fragments():
                 if fragment:

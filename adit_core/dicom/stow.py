@@ -206,7 +206,7 @@ def _gather(instance: IncomingInstance) -> _Small | _Large | Delivery:
     """Take in an instance until it is whole, or known to be large."""
     header = instance.header
     uid = header.sop_instance_uid
-    fragments = instance.fragments()
+    fragments = map(bytes, instance.fragments())
     if not all(map(is_sendable_uid, (uid, header.sop_class_uid, header.transfer_syntax_uid))):
         return Delivery(uid, failure="a UID is invalid")
     pieces = [encode_file_header(header)]

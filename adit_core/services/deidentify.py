@@ -52,9 +52,9 @@ class ChangedInstance:
 
     reference: InstanceReference
     header: InstanceHeader
-    content: Iterator[bytes]
+    content: Iterator[bytes | memoryview]
 
-    def fragments(self) -> Iterator[bytes]:
+    def fragments(self) -> Iterator[bytes | memoryview]:
         """Yield the encoded data set, once."""
         return self.content
 
@@ -117,7 +117,9 @@ class StudyDeidentifier:
             self._engine.mapped_uid(study.study_instance_uid), self._engine.subject.pseudonym
         )
 
-    def _noting_failure(self, uid: str, fragments: Iterator[bytes]) -> Iterator[bytes]:
+    def _noting_failure(
+        self, uid: str, fragments: Iterator[bytes | memoryview]
+    ) -> Iterator[bytes | memoryview]:
         try:
             yield from fragments
         except DeidentificationFailed as error:

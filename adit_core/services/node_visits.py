@@ -365,7 +365,7 @@ class _PassingInstance:
     def header(self) -> InstanceHeader:
         return self.instance.header
 
-    def fragments(self) -> Iterator[bytes]:
+    def fragments(self) -> Iterator[bytes | memoryview]:
         try:
             yield from self.instance.fragments()
         except AditError:

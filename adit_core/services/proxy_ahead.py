@@ -29,11 +29,11 @@ class ArrivingInstance:
         """Bytes of the data set that have been read so far."""
         self._fragments = arrival.fragments
 
-    def fragments(self) -> Iterator[bytes]:
+    def fragments(self) -> Iterator[memoryview]:
         """Yield the encoded data set once, as it comes."""
         for fragment in self._fragments:
             self.size += len(fragment)
-            yield bytes(fragment)
+            yield fragment
 
 
 class RetrievalAhead:

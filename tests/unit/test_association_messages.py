@@ -52,7 +52,7 @@ def read_message(fake: FakePeer, profile: ConnectionProfile = PATIENT) -> bytes:
     """Receive a message with its data set."""
     with Association.open(fake.node(profile=profile), PAIRS) as association:
         association.receive()
-        return b"".join(map(bytes, association.data_set()))  # each is valid until the next
+        return b"".join(association.data_set())
 
 
 def read_identifier(fake: FakePeer) -> bytes:

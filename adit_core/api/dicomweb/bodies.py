@@ -51,7 +51,7 @@ class BodyPart:
     """A part of a multipart body."""
 
     media_type: str
-    content: Iterable[bytes]
+    content: Iterable[bytes | memoryview]
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -275,7 +275,7 @@ def _multipart(media_type: str, parts: Iterable[BodyPart], file: BinaryIO | None
     )
 
 
-def _encoded(boundary: str, parts: Iterable[BodyPart]) -> Iterator[bytes]:
+def _encoded(boundary: str, parts: Iterable[BodyPart]) -> Iterator[bytes | memoryview]:
     for part in parts:
         content = iter(part.content)
         beginning, is_all = _beginning(content)
@@ -290,9 +290,9 @@ def _encoded(boundary: str, parts: Iterable[BodyPart]) -> Iterator[bytes]:
     yield f"--{boundary}--\r\n".encode("ascii")
 
 
-def _beginning(content: Iterator[bytes]) -> tuple[list[bytes], bool]:
+def _beginning(content: Iterator[bytes | memoryview]) -> tuple[list[bytes | memoryview], bool]:
     """Return the first pieces of a content, and whether they are all of it."""
-    pieces: list[bytes] = []
+    pieces: list[bytes | memoryview] = []
     size = 0
     for piece in content:
         pieces.append(piece)

@@ -196,9 +196,9 @@ def bad_request(error: InvalidInput) -> Response:
     return problem_response(400, str(error), errors=problems)
 
 
-def gathered(pieces: Iterable[bytes]) -> Iterator[bytes]:
+def gathered(pieces: Iterable[bytes | memoryview]) -> Iterator[bytes]:
     """Yield the same bytes in pieces that are worth sending; the first are smaller, to be there soon."""
-    held: list[bytes] = []
+    held: list[bytes | memoryview] = []
     size, enough = 0, _FIRST_PIECE
     for piece in pieces:
         held.append(piece)
