@@ -142,9 +142,14 @@ class Connection:
 
     def _fill(self, length: int) -> None:
         """Hold at least `length` bytes."""
-        while len(self._held) < length:
-            received = self._receive()
-            self._held = memoryview(b"".join((self._held, received)) if self._held else received)
+        size = len(self._held)
+        if size >= length:
+            return
+        pieces: list[bytes | memoryview] = [self._held] if size else []
+        while size < length:
+            pieces.append(self._receive())
+            size += len(pieces[-1])
+        self._held = memoryview(pieces[0] if len(pieces) == 1 else b"".join(pieces))
 
     def _receive(self) -> bytes:
         self._apply_deadline()

@@ -17,6 +17,8 @@ from adit_core.errors import IncompleteTransfer
 
 CAPACITY = 64 << 20
 """Bytes that may lie in a pipe unless the caller says otherwise."""
+_WORTH_A_VIEW = 1 << 12
+"""Bytes of a fragment that is kept where it was received."""
 
 
 class PipeAbandoned(Exception):
@@ -68,9 +70,11 @@ class InstancePipe:
                 self._arriving = PipedInstance(self, self._wanted[uid].reference, header)
                 self._is_handed_on = False
 
-    def write(self, fragment: bytes | bytearray | memoryview) -> None:
-        """Take a copy of the next bytes, waiting while the pipe is full."""
+    def write(self, fragment: bytes | memoryview) -> None:
+        """Take the next bytes, waiting while the pipe is full."""
         instance = self._arriving
+        # A view takes more memory than a few bytes, and keeps more of it.
+        kept = fragment if len(fragment) >= _WORTH_A_VIEW else bytes(fragment)
         with self._lock:
             self._check_abandoned()
             if instance is None:
@@ -79,7 +83,7 @@ class InstancePipe:
                 self._hand_on(instance)
                 self._room.wait()
             self._check_abandoned()
-            instance.queue.append(bytes(fragment))
+            instance.queue.append(kept)
             instance.size += len(fragment)
             self._buffered += len(fragment)
             if self._is_handed_on or instance.size >= self._capacity // 4:
@@ -122,7 +126,7 @@ class InstancePipe:
                 self._arrival.wait()
             return self._ready.popleft() if self._ready else None
 
-    def next_fragment(self, instance: "PipedInstance") -> bytes | None:
+    def next_fragment(self, instance: "PipedInstance") -> bytes | memoryview | None:
         """Return the next bytes of `instance`, None at its end; raises what ended the source early."""
         with self._lock:
             while not instance.queue and not instance.is_whole and not self._is_ended:
@@ -158,10 +162,10 @@ class PipedInstance:
         self.size = 0
         """Bytes of the data set that have arrived so far."""
         self.is_whole = False
-        self.queue: deque[bytes] = deque()
+        self.queue: deque[bytes | memoryview] = deque()
         self._pipe = pipe
 
-    def fragments(self) -> Iterator[bytes]:
+    def fragments(self) -> Iterator[bytes | memoryview]:
         """Yield the encoded data set once, waiting for the source where it is slower."""
         while (fragment := self._pipe.next_fragment(self)) is not None:
             yield fragment

@@ -110,15 +110,15 @@ class RetrieveRequest:
 class Inlet(Protocol):
     """Takes in what a source retrieves, one instance after the other: begin, write…, end.
 
-    Every call may block until the destination has caught up. `write` keeps nothing of the buffer
-    that it is given. An instance whose `end` does not come was not received.
+    Every call may block until the destination has caught up. What `write` is given does not change
+    afterwards, so it may be kept. An instance whose `end` does not come was not received.
     """
 
     def begin(self, header: InstanceHeader) -> None:
         """Announce an instance."""
         ...
 
-    def write(self, fragment: bytes | bytearray | memoryview) -> None:
+    def write(self, fragment: bytes | memoryview) -> None:
         """Take the next bytes of the encoded data set."""
         ...
 

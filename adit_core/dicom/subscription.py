@@ -103,7 +103,7 @@ class Subscription(Closable):
         return instance
 
     def fragments(self) -> Iterator[memoryview]:
-        """Yield the data set of the instance that was announced, as views valid until the next one."""
+        """Yield the data set of the instance that was announced, in pieces as they came."""
         while self._left:
             fragment = self._stream.take(self._left)
             self._left -= len(fragment)

@@ -106,7 +106,7 @@ class _Wanted:
             self._file.truncate()
             self._file.write(encode_file_header(header))
 
-    def write(self, fragment: bytes | bytearray | memoryview) -> None:
+    def write(self, fragment: bytes | memoryview) -> None:
         if self._is_arriving:
             self._file.write(fragment)
 

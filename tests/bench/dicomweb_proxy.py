@@ -41,7 +41,7 @@ class _Counter:
     def begin(self, header: InstanceHeader) -> None:
         pass
 
-    def write(self, fragment: bytes | bytearray | memoryview) -> None:
+    def write(self, fragment: bytes | memoryview) -> None:
         self.size += len(fragment)
 
     def end(self) -> None:

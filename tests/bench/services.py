@@ -39,7 +39,7 @@ class _Files:
         self._file = (self._folder / header.sop_instance_uid).open("wb")
         self._file.write(encode_file_header(header))
 
-    def write(self, fragment: bytes | bytearray | memoryview) -> None:
+    def write(self, fragment: bytes | memoryview) -> None:
         assert self._file is not None
         self._file.write(fragment)
 

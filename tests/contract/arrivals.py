@@ -29,7 +29,7 @@ class Arrivals:
         self._file = BytesIO(encode_file_header(header))
         self._file.seek(0, 2)
 
-    def write(self, fragment: bytes | bytearray | memoryview) -> None:
+    def write(self, fragment: bytes | memoryview) -> None:
         assert self._header is not None
         if self.count == self._fail_in:
             raise InletFailed

@@ -209,7 +209,7 @@ class _LeavingFolderSource(FolderSource):
     def begin(self, header: InstanceHeader) -> None:
         self._inlet.begin(header)
 
-    def write(self, fragment: bytes | bytearray | memoryview) -> None:
+    def write(self, fragment: bytes | memoryview) -> None:
         self._inlet.write(fragment)
 
     def end(self) -> None:

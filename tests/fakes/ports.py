@@ -56,7 +56,7 @@ class RecordingInlet:
         self.begun.append(header)
         self._bytes = bytearray()
 
-    def write(self, fragment: bytes | bytearray | memoryview) -> None:
+    def write(self, fragment: bytes | memoryview) -> None:
         self._bytes += fragment
         if self.fail_after is not None and len(self._bytes) > self.fail_after:
             raise InletFailed

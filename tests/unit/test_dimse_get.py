@@ -471,7 +471,7 @@ def test_archive_is_answered_before_the_last_bytes_of_an_instance_are_passed_on(
     class Waiting(RecordingInlet):
         size = 0
 
-        def write(self, fragment: bytes | bytearray | memoryview) -> None:
+        def write(self, fragment: bytes | memoryview) -> None:
             super().write(fragment)
             self.size += len(fragment)
             before.append(answered.wait(10 if self.size == len(DATA) else 0.05))

@@ -23,7 +23,7 @@ def header(uid: str) -> InstanceHeader:
     return InstanceHeader("1.2.840.10008.5.1.4.1.1.2", uid, "1.2.840.10008.1.2.1")
 
 
-def put(pipe: InstancePipe, uid: str, *fragments: bytes) -> None:
+def put(pipe: InstancePipe, uid: str, *fragments: bytes | memoryview) -> None:
     pipe.begin(header(uid))
     for fragment in fragments:
         pipe.write(fragment)
@@ -48,15 +48,17 @@ def test_instances_come_out_as_they_went_in() -> None:
     assert content(pipe) == {"1.1": b"abcd", "1.2": b""}
 
 
-def test_a_written_buffer_may_be_reused() -> None:
+def test_long_fragments_stay_where_they_were_received_and_short_ones_keep_nothing_else() -> None:
+    received = bytes(range(256)) * 1024
     pipe = InstancePipe(wanted("1.1"))
-    buffer = bytearray(b"ab")
-    pipe.begin(header("1.1"))
-    pipe.write(memoryview(buffer))
-    buffer[:] = b"xx"
-    pipe.end()
+    put(pipe, "1.1", memoryview(received)[:100_000], memoryview(received)[100_000:100_010])
     pipe.close()
-    assert content(pipe) == {"1.1": b"ab"}
+    instance = next(pipe.instances())
+    long, short = instance.fragments()
+    assert isinstance(long, memoryview)
+    assert long.obj is received
+    assert short == received[100_000:100_010]
+    assert isinstance(short, bytes)
 
 
 def test_unwanted_and_repeated_instances_are_counted_and_dropped() -> None:

@@ -387,7 +387,7 @@ class MeasuringInlet(RecordingInlet):
 
     size = 0
 
-    def write(self, fragment: bytes | bytearray | memoryview) -> None:
+    def write(self, fragment: bytes | memoryview) -> None:
         self.size += len(fragment)
 
 
