@@ -176,7 +176,11 @@ def _even(value: bytes, padding: bytes) -> bytes:
 
 
 def _elements(encoded: bytes) -> dict[int, bytes]:
-    """Return the values by their element numbers."""
+    """Return the values of group 0000 by their element numbers.
+
+    What follows them is left alone: Orthanc puts the instances there that it failed to send, which belong
+    into the identifier (PS3.4 C.4.3.1.3.2).
+    """
     values: dict[int, bytes] = {}
     position, end = 0, len(encoded)
     while position < end:
@@ -184,6 +188,8 @@ def _elements(encoded: bytes) -> dict[int, bytes]:
         if start > end:
             raise ValueError("it ends in the midst of an element")
         group, number, length = _ELEMENT_HEADER.unpack_from(encoded, position)
+        if group and values:
+            break
         if group:
             raise ValueError(f"it holds an element of group {group:04X}")
         position = start + length

@@ -150,6 +150,13 @@ def test_padding_is_no_part_of_a_uid():
     assert (command.sop_class_uid, command.sop_instance_uid) == ("1.2.3", "1.2")
 
 
+def test_what_orthanc_adds_behind_a_command_set_is_left_alone():
+    added = element(0x0058, b"1.2.3.4\0", group=0x0008)
+    assert Command.decode(FIELD + ID + NO_DATA + STATUS + added) == Command.decode(
+        FIELD + ID + NO_DATA + STATUS
+    )
+
+
 REQUEST = CASES["store"][0]
 
 

@@ -452,6 +452,23 @@ def test_what_the_inlet_raises_cancels_the_retrieval_and_comes_through():
     assert [header.sop_instance_uid for header in inlet.begun] == [uid(1)]
 
 
+def test_retrieval_that_is_broken_off_after_the_answer_to_an_instance_ends_in_order():
+    def script(peer: Conversation) -> None:
+        peer.accept()
+        get = peer.receive()
+        assert peer.store(CT, uid(1), DATA) == 0
+        peer.expect_cancel(get)
+        peer.respond(get, PENDING)
+        assert peer.store(CT, uid(2), DATA) == PROCESSING_FAILURE
+        peer.respond(get, CANCELED)
+        peer.release()
+
+    inlet = RecordingInlet(fail_after=len(DATA) - 1)
+    with FakePeer(script) as fake, pytest.raises(InletFailed):
+        retrieve(fake, inlet=inlet)
+    assert [header.sop_instance_uid for header in inlet.begun] == [uid(1)]
+
+
 def test_archive_that_goes_on_sending_after_a_cancel_is_aborted():
     def script(peer: Conversation) -> None:
         peer.accept()
