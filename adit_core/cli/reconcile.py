@@ -24,4 +24,9 @@ def repair(as_json: AsJson = False) -> None:
 
 def _sentence(done: Reconciled) -> RenderableType:
     repaired = [f"{number} {what.replace('_', ' ')}" for what, number in done.counts().items() if number]
-    return f"Repaired: {', '.join(repaired)}." if repaired else "There was nothing to repair."
+    said = f"Repaired: {', '.join(repaired)}." if repaired else "There was nothing to repair."
+    if not done.jobs_waiting:
+        return said
+    return (
+        f"{said} Jobs that wait for the scheduler, or for a node: {done.jobs_waiting}; each says for which."
+    )

@@ -31,10 +31,12 @@ class Reconciled:
     """Their worker died; they can be worked on again."""
     tasks_ended: int = 0
     """Their worker died and they were given up, or their job was canceled."""
+    jobs_waiting: int = 0
+    """They have work left that nobody can do yet: the scheduler is away, or a node is closed."""
 
     def counts(self) -> dict[str, int]:
-        """Return the counts by name."""
-        return asdict(self)
+        """Return by name how much was repaired."""
+        return {name: number for name, number in asdict(self).items() if name != "jobs_waiting"}
 
 
 def reconcile(
@@ -122,7 +124,9 @@ def _repair(db: Database, launcher: Launcher, job_id: int, caps: _Caps, done: Re
     if seen.flow_run_id is not None:
         launcher.abandon(seen.flow_run_id)
     if has_work:
-        done.jobs_launched += launch_job(db, launcher, job_id)
+        is_launched = launch_job(db, launcher, job_id)
+        done.jobs_launched += is_launched
+        done.jobs_waiting += not is_launched
 
 
 def _is_awaited(job: Job, launcher: Launcher) -> bool:

@@ -264,6 +264,17 @@ def test_the_reconciler_says_that_it_needs_the_scheduler(cli: CommandLine) -> No
     assert "make up" in cli.error("reconcile")["error"]
 
 
+def test_the_reconciler_tells_of_jobs_that_wait_for_the_scheduler(cli: CommandLine, admin: User) -> None:
+    job = make_job(cli.db)
+
+    assert cli.run("reconcile").stdout == (
+        "There was nothing to repair. "
+        "Jobs that wait for the scheduler, or for a node: 1; each says for which.\n"
+    )
+    assert cli.json("reconcile")["jobs_waiting"] == 1
+    assert "Waits for the scheduler." in cli.json("jobs", "show", job.id)["message"]
+
+
 def test_studies_and_series_are_picked_by_their_uids(cli: CommandLine, nodes: Sequence[str]) -> None:
     picked = ("--patient-id", "P1", "--study", "1.2.1", "--study", "1.2.2:1.2.2.1:1.2.2.2")
     result = cli.run("submit", "studies", *picked, *nodes)
