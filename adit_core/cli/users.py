@@ -15,6 +15,7 @@ from adit_core.cli.wiring import acting_user, open_database
 from adit_core.db import User
 from adit_core.db.engine import Database
 from adit_core.errors import InputProblem, InvalidInput
+from adit_core.services.active_group import active_group_of, choose_active_group, groups_of_user
 from adit_core.services.audit import SYSTEM
 from adit_core.services.identities import IdentityView, link_identity, list_identities, unlink_identity
 from adit_core.services.users import UserChanges, change_user, create_user, get_user, list_users
@@ -43,6 +44,15 @@ class Account:
     def of(cls, user: User) -> "Account":
         """Return what is shown of a row, which leaves out the hash of the password."""
         return cls(**{each.name: getattr(user, each.name) for each in fields(cls)})
+
+
+@dataclass(frozen=True, slots=True)
+class WorksFor:
+    """The group that a user works for, empty for all of them together, and the groups that the user is in."""
+
+    username: str
+    active_group: str
+    groups: list[str]
 
 
 @app.command("add")
@@ -122,6 +132,25 @@ def list_accounts(as_json: AsJson = False) -> None:
     present(accounts, _table, as_json=as_json)
 
 
+@app.command("active-group")
+def active_group(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(help="One of your groups.")] = "",
+    *,
+    every: Annotated[bool, typer.Option("--all", help="Work for all your groups together.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Choose the group that you work for: only its rights count then. Without a name, show which it is."""
+    if name and every:
+        raise InvalidInput(InputProblem("Give the name of a group, or --all.", field="name"))
+    with open_database() as db:
+        user = acting_user(ctx, db)
+        if name or every:
+            choose_active_group(db, user, name)
+        shown = WorksFor(user.username, active_group_of(db, user), groups_of_user(db, user))
+    present(shown, _works_for_in_words, as_json=as_json)
+
+
 @app.command("link")
 def link_account(
     ctx: typer.Context,
@@ -167,6 +196,11 @@ def list_links(
     with open_database() as db:
         links = list_identities(db, get_user(db, name))
     present(links, _table_of_links, as_json=as_json)
+
+
+def _works_for_in_words(shown: WorksFor) -> RenderableType:
+    whom = shown.active_group or f"all groups together: {', '.join(shown.groups) or 'there are none'}"
+    return cell(f"{shown.username} works for {whom}.")
 
 
 def _issuer(given: str) -> str:
