@@ -61,21 +61,17 @@ class Connection:
     def read(self, length: int) -> bytes:
         """Return the next `length` bytes; for short things."""
         self._fill(length)
-        read = bytes(self._held[:length])
-        self._held = self._held[length:]
-        return read
+        return bytes(self._cut(length))
 
     def unpack(self, layout: struct.Struct) -> tuple[int, ...]:
         """Return the numbers that the next bytes are, without a copy of these."""
         self._fill(layout.size)
-        return layout.unpack(self.take(layout.size))
+        return layout.unpack(self._cut(layout.size))
 
     def take(self, most: int) -> memoryview:
         """Return the next bytes, at least one and at most `most`, as they were received: without a copy."""
         self._fill(1)
-        taken = self._held[:most]
-        self._held = self._held[most:]
-        return taken
+        return self._cut(most)
 
     def has_input(self) -> bool:
         """Tell whether the peer sent something that was not read yet, or closed the connection."""
@@ -150,6 +146,11 @@ class Connection:
             pieces.append(self._receive())
             size += len(pieces[-1])
         self._held = memoryview(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+
+    def _cut(self, most: int) -> memoryview:
+        """Return the first bytes of what is held, and hold the rest."""
+        first, self._held = self._held[:most], self._held[most:]
+        return first
 
     def _receive(self) -> bytes:
         self._apply_deadline()

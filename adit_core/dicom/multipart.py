@@ -7,6 +7,9 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from email.message import Message
+from typing import TypeVar
+
+Piece = TypeVar("Piece", bound=bytes | memoryview)
 
 _LONGEST_PREAMBLE = 1 << 16
 _LONGEST_HEADERS = 1 << 14
@@ -190,6 +193,18 @@ def _parse_headers(block: bytes) -> dict[str, str]:
     lines = block.decode("latin-1").split("\r\n")
     pairs = (line.partition(":") for line in lines)
     return {name.strip().lower(): value.strip() for name, _, value in pairs}
+
+
+def beginning_of(content: Iterator[Piece], most: int) -> tuple[list[Piece], bool]:
+    """Return the first pieces, up to the one that exceeds `most` bytes, and whether they are all."""
+    pieces: list[Piece] = []
+    size = 0
+    for piece in content:
+        pieces.append(piece)
+        size += len(piece)
+        if size > most:
+            return pieces, False
+    return pieces, True
 
 
 def encode_parts(boundary: str, content_type: str, contents: Iterable[Iterable[bytes]]) -> Iterator[bytes]:

@@ -13,7 +13,7 @@ import requests
 from adit_core.dicom.command import is_sendable_uid
 from adit_core.dicom.dicom_json import MEDIA_TYPE, JsonDataSet, has_sequence, read_items, values_of
 from adit_core.dicom.manifest import found_in
-from adit_core.dicom.multipart import encode_parts, encoded_length
+from adit_core.dicom.multipart import beginning_of, encode_parts, encoded_length
 from adit_core.dicom.node import DicomWebNode, Service, WebService
 from adit_core.dicom.part10 import encode_file_header
 from adit_core.dicom.ports import Delivery, Destination, ExpectedStudy, IncomingInstance
@@ -209,16 +209,14 @@ def _gather(instance: IncomingInstance) -> _Small | _Large | Delivery:
     fragments = map(bytes, instance.fragments())
     if not all(map(is_sendable_uid, (uid, header.sop_class_uid, header.transfer_syntax_uid))):
         return Delivery(uid, failure="a UID is invalid")
-    pieces = [encode_file_header(header)]
-    size = 0
-    for fragment in fragments:
-        pieces.append(fragment)
-        size += len(fragment)
-        if size > _MOST_BYTES:
-            return _Large(uid, chain(pieces, fragments))
+    beginning, is_all = beginning_of(fragments, _MOST_BYTES)
+    file_header = encode_file_header(header)
+    if not is_all:
+        return _Large(uid, chain((file_header,), beginning, fragments))
+    size = sum(map(len, beginning))
     if not size:
         return Delivery(uid, failure="the data set is empty")
-    return _Small(uid, tuple(pieces), size)
+    return _Small(uid, (file_header, *beginning), size)
 
 
 class _Batch:

@@ -21,7 +21,7 @@ from adit_core.dicom.subscription import ReceiverAddress
 from adit_core.errors import NotFound
 from adit_core.services.node_gate import require_open
 from adit_core.services.node_places import SHORT_PATIENCE, places_at
-from adit_core.services.node_visits import VisitingSearcher, VisitingSource, visit_node
+from adit_core.services.node_visits import NodeVisit, VisitingSearcher, VisitingSource
 from adit_core.services.nodes import node_value
 from adit_core.services.routes import searcher_of, source_of
 
@@ -73,8 +73,8 @@ def origin_at(db: Database, node: DicomNode, receiver: ReceiverAddress | None) -
         NodeClosed: The node's policy, or its health, forbids its use for now, or all its places are taken.
         ActionNotPossible: Nothing can be retrieved from it.
     """
-    require_open(db, node.id)
-    value, visit = node_value(db, node), visit_node(db, node.id)
+    visit = NodeVisit(db, require_open(db, node.id))
+    value = node_value(db, node)
     with (
         places_at(db, [node], "look", patience=SHORT_PATIENCE),
         VisitingSearcher(searcher_of(value), visit) as searcher,

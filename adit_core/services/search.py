@@ -27,7 +27,7 @@ from adit_core.errors import AditError, InputProblem, InvalidInput
 from adit_core.services import audit
 from adit_core.services.node_gate import require_open
 from adit_core.services.node_places import SHORT_PATIENCE, places_at
-from adit_core.services.node_visits import VisitingSearcher, visit_node
+from adit_core.services.node_visits import NodeVisit, VisitingSearcher
 from adit_core.services.nodes import get_node, node_value
 from adit_core.services.rights import NodeRole, require_node
 from adit_core.services.routes import searcher_of
@@ -168,7 +168,7 @@ class _Search:
     def __init__(self, db: Database, user: User, node_name: str, *, limit: int, address: str) -> None:
         self.node = get_node(db, node_name)
         require_node(db, user, self.node, NodeRole.SOURCE)
-        require_open(db, self.node.id)
+        self._state = require_open(db, self.node.id)
         require_searchable(self.node)
         self._value = node_value(db, self.node)
         self._db = db
@@ -180,7 +180,7 @@ class _Search:
         try:
             with (
                 places_at(self._db, [self.node], "search", patience=SHORT_PATIENCE),
-                VisitingSearcher(searcher_of(self._value), visit_node(self._db, self.node.id)) as searcher,
+                VisitingSearcher(searcher_of(self._value), NodeVisit(self._db, self._state)) as searcher,
             ):
                 # Dropping the iterator before its end cancels the query.
                 results = list(islice(ask(searcher), self._limit))

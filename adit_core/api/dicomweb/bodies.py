@@ -27,6 +27,7 @@ from adit_core.deid.header import Intake
 from adit_core.deid.stream import HEADER_LIMIT
 from adit_core.dicom.frames import FrameFile, View
 from adit_core.dicom.json_encoding import json_data_set
+from adit_core.dicom.multipart import beginning_of
 from adit_core.dicom.part10 import encode_file_header
 from adit_core.dicom.ports import IncomingInstance
 from adit_core.dicom.quiet import quiet_pydicom
@@ -278,7 +279,7 @@ def _multipart(media_type: str, parts: Iterable[BodyPart], file: BinaryIO | None
 def _encoded(boundary: str, parts: Iterable[BodyPart]) -> Iterator[bytes | memoryview]:
     for part in parts:
         content = iter(part.content)
-        beginning, is_all = _beginning(content)
+        beginning, is_all = beginning_of(content, _SHORT_PART)
         lines = [f"--{boundary}", f"Content-Type: {part.media_type}"]
         lines += [f"{name}: {value}" for name, value in part.headers.items()]
         if is_all:
@@ -288,18 +289,6 @@ def _encoded(boundary: str, parts: Iterable[BodyPart]) -> Iterator[bytes | memor
         yield from content
         yield b"\r\n"
     yield f"--{boundary}--\r\n".encode("ascii")
-
-
-def _beginning(content: Iterator[bytes | memoryview]) -> tuple[list[bytes | memoryview], bool]:
-    """Return the first pieces of a content, and whether they are all of it."""
-    pieces: list[bytes | memoryview] = []
-    size = 0
-    for piece in content:
-        pieces.append(piece)
-        size += len(piece)
-        if size > _SHORT_PART:
-            return pieces, False
-    return pieces, True
 
 
 def _closing(file: BinaryIO, pieces: Iterator[bytes]) -> Iterator[bytes]:
