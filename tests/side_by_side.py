@@ -8,9 +8,11 @@ reason whether they fail by themselves, too. They have failed either way.
 """
 
 import json
+import re
 import signal
 import subprocess
 import sys
+from collections import deque
 from pathlib import Path
 from threading import Lock, Thread
 from typing import IO
@@ -23,6 +25,9 @@ _MOST_AGAIN = 10
 """With more failures in a half something is wrong for certain."""
 _TESTS_FAILED = 1
 """What pytest returns then; higher numbers stand for what went wrong with pytest itself."""
+_LAST_LINES = 15
+"""Of what a half said that ended before it could name what failed in it."""
+_SUMMARY = re.compile(r"=+ .* in \d.* =+")
 _printing = Lock()
 _runs: list[subprocess.Popen[str]] = []
 
@@ -82,14 +87,21 @@ def _start(name: str, *arguments: str) -> subprocess.Popen[str]:
 
 
 def _print_lines(name: str, lines: IO[str] | None, lost: list[str]) -> None:
-    """Print what one half says, and add the names of the tests that failed in it to `lost`."""
+    """Print what one half says, and add the names of the tests that failed in it to `lost`.
+
+    If it did not come to its end, its last lines take their place.
+    """
     assert lines is not None
+    latest: deque[str] = deque(maxlen=_LAST_LINES)
     for line in lines:
+        latest.append(line.rstrip())
         if line.startswith(("FAILED ", "ERROR ")):
             lost.append(line.rstrip())
         with _printing:
             sys.stdout.write(f"{name}| {line}")
             sys.stdout.flush()
+    if not (latest and _SUMMARY.fullmatch(latest[-1])):
+        lost += [f"{name} did not come to its end, but said:", *latest]
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from adit_core.db.columns import utc_now
 from adit_core.services.nodes import add_server
 from tests.stack import RunningStack
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.system
 
 
 def test_the_database_is_backed_up_and_what_is_outdated_deleted(adit: RunningStack) -> None:

@@ -17,7 +17,7 @@ from tests.factories import study
 from tests.servers import OrthancServer
 from tests.stack import RunningStack
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.system
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 

@@ -18,7 +18,7 @@ from tests.queries import answers, query_of
 from tests.servers import OrthancServer
 from tests.stack import RunningStack
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.system
 
 STUDIES = one_instance_studies(60)
 

@@ -13,7 +13,7 @@ from tests.faults.cases import Case, assert_outcome, parametrized, submit_all
 from tests.faults.outcome import Record, Transfer, assert_whole
 from tests.faults.scene import INSTANCES, Stage, scene_from_faulty
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.system
 
 ONCE = 1
 

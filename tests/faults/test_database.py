@@ -14,7 +14,7 @@ from tests.faults.scene import Stage, open_stage
 from tests.servers import OrthancServer, PostgresCluster, postgres
 from tests.stack import running_stack
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.system
 
 
 @pytest.fixture(scope="module")

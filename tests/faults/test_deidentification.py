@@ -11,7 +11,7 @@ from tests.factories import dataset_hash
 from tests.faults.outcome import Record, assert_whole
 from tests.faults.scene import INSTANCES, Stage
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.system
 
 
 @pytest.mark.fault("an instance of a pseudonymized study names another patient")

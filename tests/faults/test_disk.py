@@ -13,7 +13,7 @@ from tests.disks import small_disk
 from tests.faults.outcome import Record, assert_whole
 from tests.faults.scene import INSTANCE_SIZE, INSTANCES, Stage
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.system
 
 
 @pytest.fixture

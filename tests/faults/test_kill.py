@@ -25,7 +25,7 @@ from tests.faults.outcome import Record, assert_whole
 from tests.faults.scene import Stage
 from tests.stack import RunningStack
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.system
 
 MOMENTS = (SUBMITTED, BEGUN, HALF_WAY, LAST, ENDED)
 

@@ -12,7 +12,7 @@ from tests.faults.cases import Case, assert_outcome, parametrized, submit_all
 from tests.faults.outcome import Record, Transfer, assert_whole
 from tests.faults.scene import INSTANCE_SIZE, Scene, Stage
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.system
 
 SOME = 5 * INSTANCE_SIZE + INSTANCE_SIZE // 2
 """Bytes after which a connection fails, in the middle of an instance, and so of a PDU."""

@@ -13,7 +13,7 @@ from tests.faults.outcome import Record
 from tests.faults.scene import Scene, Stage
 from tests.servers import OrthancServer, orthanc, restarted
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.system
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from adit_core.db import JobStatus
 from tests.faults.outcome import Record, assert_whole
 from tests.faults.scene import INSTANCES, Stage
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.system
 
 
 @pytest.mark.fault("two jobs move the same study at the same time")

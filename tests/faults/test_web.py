@@ -13,7 +13,7 @@ from tests.faults.cases import Case, assert_outcome, parametrized, submit_all
 from tests.faults.outcome import Record, Transfer
 from tests.faults.scene import INSTANCE_SIZE, INSTANCES, Scene, Stage
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.system
 
 SOME = 5 * INSTANCE_SIZE + INSTANCE_SIZE // 2
 IN_ONE_REQUEST = SOME // INSTANCE_SIZE + 1

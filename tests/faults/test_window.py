@@ -13,7 +13,7 @@ from tests.faults.moments import STUDIES, assert_complete
 from tests.faults.outcome import Record
 from tests.faults.scene import INSTANCE_SIZE, Stage
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.system
 
 
 ALWAYS = "Mon-Sun 00:00-00:00"

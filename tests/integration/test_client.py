@@ -35,7 +35,7 @@ from tests.rows import TRANSFERS, make_group
 from tests.servers import OrthancServer
 from tests.stack import RunningStack, running_stack
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.system
 
 HEAD = ct_study(3, key="client head", patient_id="0004711", rows=16)
 CHEST = ct_study(2, key="client chest", patient_id="0004712", rows=16)

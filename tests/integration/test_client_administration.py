@@ -13,7 +13,7 @@ from adit_core.services.users import get_user
 from tests.rows import let_use_api
 from tests.web_process import PASSWORD, WebProcess, web_process
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.system
 
 
 @pytest.fixture(scope="module")
