@@ -11,6 +11,7 @@ import uvicorn
 from adit_core.errors import AditError
 from adit_core.logs import configure_logs
 from adit_core.settings import get_settings
+from adit_core.temporary_folders import remove_leftover_folders
 from deployments.stack import LOCALHOST
 from deployments.tls import server_context
 
@@ -27,6 +28,7 @@ def main() -> None:
         tls = server_context(settings.web_certificate, settings.web_key, variables)
     except AditError as error:
         sys.exit(str(error))
+    remove_leftover_folders()
     uvicorn.run(
         "adit_core.api.asgi:app",
         host=os.environ.get("ADIT_BIND", LOCALHOST),

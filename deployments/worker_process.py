@@ -10,7 +10,6 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -18,6 +17,7 @@ from pathlib import Path
 from threading import Thread
 from typing import Self
 
+from adit_core.temporary_folders import temporary_folder
 from deployments.flow_run import ADDRESS
 from deployments.stack import HOME
 from deployments.stopping import told_to_stop
@@ -38,7 +38,7 @@ def run_worker(command: Sequence[str]) -> int:
     Returns the worker's exit status.
     """
     stop = told_to_stop()
-    with _FlowRunServer() as server:
+    with temporary_folder() as folder, _FlowRunServer(folder / "flow-runs") as server:
         worker = subprocess.Popen(
             command,
             cwd=HOME,
@@ -58,9 +58,10 @@ class _FlowRunServer:
 
     _process: "subprocess.Popen[bytes] | None" = None
 
+    def __init__(self, address: Path) -> None:
+        self._address = address
+
     def __enter__(self) -> Self:
-        self._folder = tempfile.TemporaryDirectory(prefix="adit-worker-")
-        self._address = Path(self._folder.name) / "flow-runs"
         if sys.platform == "linux":  # what it does needs Linux
             os.environ[ADDRESS] = str(self._address)
             self._start()
@@ -70,7 +71,6 @@ class _FlowRunServer:
         if self._process is not None:
             self._process.kill()
             self._process.wait()
-        self._folder.cleanup()
 
     def keep_running(self) -> None:
         """Start it again if it has ended, but not all the time."""

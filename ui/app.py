@@ -9,6 +9,7 @@ from adit_core.api.wiring import connected
 from ui import menu, session
 from ui.components.banner import show_banner
 from ui.components.forms import show_done
+from ui.components.mending import mend_broken_pages
 from ui.components.sentences import errors_as_sentences
 from ui.components.way import show_way
 from ui.views import account_password
@@ -19,6 +20,7 @@ _STYLE = Path(__file__).parent / "components" / "style.css"
 st.set_page_config(page_title="ADIT", page_icon=MARK, layout="wide", initial_sidebar_state=_SIDEBAR_WIDTH)
 st.html(_STYLE)
 st.logo(WORDMARK, icon_image=MARK, size="large")
+mend_broken_pages()
 with errors_as_sentences():
     principal = session.signed_in()
     page = menu.chosen_page(principal)

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from adit_core.dicom.conversion import Conversion
 from adit_core.dicom.manifest import Manifest
@@ -15,6 +14,7 @@ from adit_core.dicom.query import SeriesResult, StudyResult
 from adit_core.dicom.volumes import RECORD
 from adit_core.errors import ActionNotPossible, OperationFailed
 from adit_core.services.proxy_retrieval import Retrieval
+from adit_core.temporary_folders import temporary_folder
 
 _PIECE = 1 << 18
 
@@ -45,7 +45,7 @@ def nifti_files(retrieval: Retrieval) -> Iterator[VolumeFile]:
     """
     manifest = retrieval.start()
     with ExitStack() as stack:
-        root = Path(stack.enter_context(TemporaryDirectory(prefix="adit-nifti-")))
+        root = stack.enter_context(temporary_folder())
         destination = stack.enter_context(NiftiDestination(NiftiNode("NIfTI", root)))
         # What gets other UIDs on its way cannot be announced: it is converted when all has come.
         expected = None if retrieval.renames else manifest.expected(StudyResult(manifest.study))

@@ -2,10 +2,12 @@
 
 import re
 from pathlib import Path
+from threading import Event
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, WebSocketRoute, expect
 from sqlmodel import Session, select
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
 from adit_core.db import DicomNode, HeldInstance, Job, JobStatus, Permission, ReviewStatus, Task, User
 from adit_core.db.engine import Database
@@ -16,7 +18,7 @@ from adit_core.services.submit_selective import PickedStudy, submit_selective_tr
 from adit_core.services.transfer_request import TransferRequest
 from deployments.demo.specs import Form, SeriesSpec
 from deployments.demo.studies import write_study
-from tests.e2e.conftest import Visit
+from tests.e2e.conftest import Conduct, Visit
 from tests.factories import instances_in, study
 from tests.fakes.launcher import FakeLauncher
 from tests.mass import head
@@ -210,6 +212,42 @@ def test_who_leaves_a_page_while_it_is_renewed_gets_to_the_next_one(web: WebProc
         expect(page.get_by_role("button", name="Cancel job")).to_be_visible()
         page.get_by_role("button", name="All jobs").click()
         expect(page.get_by_role("heading", name="Jobs")).to_be_visible()
+
+
+def test_a_page_that_streamlit_breaks_is_loaded_again(web: WebProcess, visit: Visit, conduct: Conduct):
+    user = web.add_user()
+    job = make_job(web.db, owner=user, name="Shoulders")
+    page = visit(user=user)
+    losing = _lose_blocks(page)
+    go(page, "/jobs")
+
+    losing.set()
+    page.get_by_role("link", name="Shoulders").click()
+    expect(page.get_by_role("heading", name="Shoulders")).to_be_visible()
+    expect(page.get_by_role("button", name="Cancel job")).to_be_visible()
+    assert not losing.is_set()
+    assert page.url.endswith(f"/job?id={job.id}")
+    assert any("delta path" in error for error in conduct.errors)
+    conduct.errors.clear()
+
+
+def _lose_blocks(page: Page) -> Event:
+    """Have the blocks of one run not reach the browser when the event is set: what is in them has no place."""
+    losing = Event()
+
+    def pass_on(message: str | bytes, browser: WebSocketRoute) -> None:
+        assert isinstance(message, bytes)
+        told = ForwardMsg.FromString(message)
+        if told.HasField("script_finished"):
+            losing.clear()
+        if not (losing.is_set() and told.delta.HasField("add_block")):
+            browser.send(message)
+
+    def connect(browser: WebSocketRoute) -> None:
+        browser.connect_to_server().on_message(lambda message: pass_on(message, browser))
+
+    page.route_web_socket(re.compile("/_stcore/stream"), connect)
+    return losing
 
 
 def test_staff_tick_and_type_what_is_approved(web: WebProcess, visit: Visit):

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import httpx
 import psutil
@@ -11,7 +12,7 @@ import pytest
 from adit_core.db import User
 from adit_core.db.audit import AuditAction
 from tests import factories
-from tests.dicomweb_proxy import Proxy, parts_of
+from tests.dicomweb_proxy import Proxy, parts_of, running_proxy
 from tests.fault_proxy import FaultProxy
 
 CT = factories.ct_study(20, rows=256, key="going away")
@@ -35,6 +36,15 @@ def client(proxy: Proxy, network: FaultProxy, user: User) -> Iterator[httpx.Clie
         proxy.http(name, user) as client,
     ):
         yield client
+
+
+@pytest.fixture
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where processes that the test starts have their temporary files."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setenv("TMPDIR", str(folder))
+    return folder
 
 
 def connections(proxy: Proxy, network: FaultProxy) -> int:
@@ -110,6 +120,30 @@ def test_first_instance_comes_long_before_the_last(network, client):
     whole = time.monotonic() - started
     assert first is not None
     assert first < whole / 3
+
+
+def test_images_of_a_process_that_was_killed_are_gone_when_it_is_started_again(network, temporary, tmp_path):
+    network.throttle(500_000)
+    with (
+        running_proxy(tmp_path) as proxy,
+        proxy.node_behind(network.port, "SOURCE") as name,
+        proxy.http(name) as client,
+        ThreadPoolExecutor(1) as thread,
+    ):
+        answer = thread.submit(client.get, f"{STUDY}/nifti")
+        wait_for(lambda: _bytes_in(temporary) > 256 * 256, seconds=20)
+        proxy.web.server.kill()
+        assert isinstance(answer.exception(), httpx.TransportError)
+    assert _bytes_in(temporary)
+
+    again = tmp_path / "again"
+    again.mkdir()
+    with running_proxy(again):
+        assert not list(temporary.iterdir())
+
+
+def _bytes_in(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def test_ten_clients_at_once_get_all_of_it(network, client):
