@@ -232,18 +232,19 @@ def test_a_page_that_streamlit_breaks_is_loaded_again(web: WebProcess, visit: Vi
 
 
 def _lose_blocks(page: Page) -> Event:
-    """Have the blocks of one run not reach the browser when the event is set: what is in them has no place."""
+    """Have no blocks reach the browser when the event is set, until it loads the page again.
+
+    So what is in them has no place.
+    """
     losing = Event()
 
     def pass_on(message: str | bytes, browser: WebSocketRoute) -> None:
         assert isinstance(message, bytes)
-        told = ForwardMsg.FromString(message)
-        if told.HasField("script_finished"):
-            losing.clear()
-        if not (losing.is_set() and told.delta.HasField("add_block")):
+        if not (losing.is_set() and ForwardMsg.FromString(message).delta.HasField("add_block")):
             browser.send(message)
 
     def connect(browser: WebSocketRoute) -> None:
+        losing.clear()
         browser.connect_to_server().on_message(lambda message: pass_on(message, browser))
 
     page.route_web_socket(re.compile("/_stcore/stream"), connect)

@@ -13,9 +13,10 @@ from adit_core.db import DicomNode, Job, JobKind, JobStatus, User
 from adit_core.db.engine import Database
 from adit_core.dicom.query import Level, PatientQuery, SeriesQuery, StudyQuery
 from adit_core.errors import NodeClosed
+from adit_core.services import fetch_instance, preview, search
 from adit_core.services.jobs import show_job
 from adit_core.services.node_check import check_node, echo_node
-from adit_core.services.node_places import places_at
+from adit_core.services.node_places import LONG_PATIENCE, places_at
 from adit_core.services.node_settings import change_server
 from adit_core.services.preview import preview_studies
 from adit_core.services.proxy_access import SEARCH, ProxyVisitor, enter
@@ -88,7 +89,9 @@ def site(database: Database, orthanc_source: OrthancServer, tmp_path: Path) -> I
         yield Site(database, make_user(database, staff=True), node, network)
 
 
-def test_no_more_use_an_archive_at_once_than_it_allows(site: Site) -> None:
+def test_no_more_use_an_archive_at_once_than_it_allows(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (search, preview, fetch_instance):  # the last of 14 has to wait for the others
+        monkeypatch.setattr(module, "SHORT_PATIENCE", LONG_PATIENCE)
     site.network.delay(0.02)
     with ThreadPoolExecutor(14) as pool:
         done = [pool.submit(use) for use in [*site.uses().values()] * 2]
