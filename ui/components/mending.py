@@ -7,7 +7,6 @@ gets changes at places that it no longer has, and stops drawing.
 
 from pathlib import Path
 
-import streamlit as st
 from streamlit.components.v2 import component
 
 _render = component("adit_mending", js=Path(__file__).with_suffix(".js").read_text(encoding="utf-8"))
@@ -15,5 +14,4 @@ _render = component("adit_mending", js=Path(__file__).with_suffix(".js").read_te
 
 def mend_broken_pages() -> None:
     """Have the browser load a page again if it breaks; has to be called on each page."""
-    with st.container(key="mending"):  # which takes no room, see style.css
-        _render(key="mends")
+    _render(key="mending")  # takes no room, see style.css
