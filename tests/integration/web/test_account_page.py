@@ -10,7 +10,7 @@ from adit_core.services.sessions import SessionLimits, find_principal, open_sess
 from adit_core.services.tokens import TokenBearer, TokenState, find_bearer
 from adit_core.services.users import check_password, create_user, get_user
 from tests.rows import let_use_api, make_group, make_job
-from tests.web_pages import Dashboard, fill, press, said
+from tests.web_pages import Dashboard, components, fill, press, said
 from tests.web_process import PASSWORD
 from ui.components.sentences import verbatim
 
@@ -45,12 +45,12 @@ def test_a_given_password_has_to_be_changed_before_anything_else(dashboard: Dash
     make_job(dashboard.db, owner=eve)
     page = dashboard.home(eve)
     assert page.title[0].value == "Choose a password of your own"
-    assert not page.get("bidi_component")
+    assert not components(page)
 
     change(page, PASSWORD, OTHER, OTHER)
 
     assert page.title[0].value == "Home"
-    assert page.get("bidi_component")
+    assert components(page)
     assert not get_user(dashboard.db, "eve").must_change_password
 
 

@@ -19,7 +19,7 @@ from adit_core.services.profiles import add_profile, get_profile, list_profiles,
 from adit_core.services.projects import add_project, get_project, groups_of_project
 from adit_core.services.users import check_password, get_user
 from tests.rows import make_folder, make_job, make_server, make_user
-from tests.web_pages import Dashboard, fill, press, rows, said
+from tests.web_pages import Dashboard, components, fill, press, rows, said
 from tests.web_process import PASSWORD
 
 pytestmark = pytest.mark.parametrize("backend", ["sqlite"])
@@ -38,7 +38,7 @@ def test_only_staff_see_administration(dashboard: Dashboard, root: User, name: s
 
     page = dashboard.view(make_user(dashboard.db, "ada"), name)
     assert [error.value for error in page.error] == ["Only staff may do this."]
-    assert not page.get("bidi_component")
+    assert not components(page)
     assert not page.button
     assert "Secret PACS" not in said(page)
     allowed = dashboard.view(root, name)

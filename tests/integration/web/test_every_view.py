@@ -8,7 +8,7 @@ from streamlit.testing.v1 import AppTest
 from adit_core.db import Permission, User
 from adit_core.services.users import create_user
 from tests.rows import TRANSFERS, allow, make_group, make_job, make_server, make_user
-from tests.web_pages import Dashboard
+from tests.web_pages import Dashboard, components
 from tests.web_process import PASSWORD
 
 HOME = "home"
@@ -107,7 +107,7 @@ def test_who_has_to_choose_a_password_sees_nothing_else(dashboard: Dashboard, op
     for path in (HOME, "selective", "users"):
         page = opened(user, path)
         assert [title.value for title in page.title] == ["Choose a password of your own"], path
-        assert not page.get("bidi_component"), path
+        assert not components(page), path
 
 
 def _refusal(page: AppTest) -> str:
@@ -117,7 +117,7 @@ def _refusal(page: AppTest) -> str:
         assert page.title
         return ""
     (sentence,) = page.error
-    assert not page.get("bidi_component")
+    assert not components(page)
     assert not [*page.text_input, *page.selectbox]
     return sentence.value
 

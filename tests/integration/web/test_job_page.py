@@ -11,7 +11,7 @@ from adit_core.db import Job, JobKind, JobStatus, SeriesProgress, Task, TaskStat
 from adit_core.services.job_actions import cancel_job
 from tests.mass import mass_options
 from tests.rows import load, make_group, make_job, make_user
-from tests.web_pages import Dashboard, buttons, press, rows, said, set_job, set_task
+from tests.web_pages import Dashboard, buttons, components, press, rows, said, set_job, set_task
 from ui.components.sentences import verbatim
 
 
@@ -187,7 +187,7 @@ def test_the_job_of_another_user_looks_as_if_there_were_none(dashboard: Dashboar
     page = dashboard.job(make_user(dashboard.db, "ada"), job.id)
 
     assert [error.value for error in page.error] == [f"There is no job {job.id}."]
-    assert not page.get("bidi_component")
+    assert not components(page)
     assert "Secret" not in said(page)
 
 

@@ -8,7 +8,7 @@ from sqlmodel import col, update
 
 from adit_core.db import JobKind, JobStatus, TaskStatus, User, WebSession
 from tests.rows import make_job, make_user
-from tests.web_pages import Dashboard, another_job, markup, press, rows, said, set_job, set_task
+from tests.web_pages import Dashboard, another_job, components, markup, press, rows, said, set_job, set_task
 
 
 def test_the_list_shows_my_jobs_newest_first(dashboard: Dashboard):
@@ -46,7 +46,7 @@ def test_staff_see_the_jobs_of_all_users_when_they_ask_for_them(dashboard: Dashb
     job = make_job(dashboard.db, owner=make_user(dashboard.db, "bob"))
 
     page = dashboard.jobs(staff)
-    assert not page.get("bidi_component")
+    assert not components(page)
     page.toggle(key="all").set_value(True).run()
 
     assert [(row["Job"], row["Owner"]) for row in rows(page)] == [(str(job.id), "bob")]
@@ -67,7 +67,7 @@ def test_an_address_cannot_show_the_jobs_of_others_to_those_who_are_not_staff(da
 
     page = dashboard.jobs(make_user(dashboard.db, "ada"), all="true")
 
-    assert not page.get("bidi_component")
+    assert not components(page)
 
 
 def test_a_filter_that_matches_nothing_can_be_taken_back(dashboard: Dashboard):
@@ -117,7 +117,7 @@ def test_a_session_that_ends_while_a_page_is_open_shows_nothing_any_more(dashboa
     page.run()
 
     assert [error.value for error in page.error] == ["Your session has ended."]
-    assert not page.get("bidi_component")
+    assert not components(page)
     assert 'href="/auth/sign-in?next=' in markup(page)
 
 
@@ -140,7 +140,7 @@ def test_somebody_who_is_staff_no_more_loses_the_jobs_of_others_at_once(dashboar
         session.commit()
     page.run()
 
-    assert not page.get("bidi_component")
+    assert not components(page)
     assert not page.toggle
 
 

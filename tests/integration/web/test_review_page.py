@@ -13,7 +13,7 @@ from tests.factories import instance_result, series_reference, study
 from tests.look_pages import component_data, open_review, tables
 from tests.projects import Way, files_below, make_project
 from tests.rows import load, make_folder, make_group, make_user
-from tests.web_pages import Dashboard, buttons, press, said
+from tests.web_pages import Dashboard, buttons, components, press, said
 
 CAPTURES = study(SeriesSpec(Form.SECONDARY_CAPTURE, 2, "Measurements", 32, 48), key="held captures")
 
@@ -60,7 +60,7 @@ def test_who_is_no_reviewer_sees_nothing(dashboard: Dashboard, way: Way):
         page = open_review(dashboard, make_user(way.db, f"eve{len(query)}"), **query)
 
         assert "You lack the permission to review held instances." in said(page)
-        assert not page.get("bidi_component")
+        assert not components(page)
 
 
 def test_held_images_are_listed_by_job(dashboard: Dashboard, way: Way, reviewer: User):

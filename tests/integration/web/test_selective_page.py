@@ -14,7 +14,7 @@ from deployments.demo.studies import write_study
 from tests.factories import ct_study
 from tests.projects import make_project
 from tests.rows import FORMS, TRANSFERS, allow, make_folder, make_group, make_user
-from tests.web_pages import Dashboard, buttons, press, rows, said, select_rows
+from tests.web_pages import Dashboard, buttons, components, press, rows, said, select_rows
 
 pytestmark = pytest.mark.parametrize("backend", ["sqlite"])
 
@@ -173,7 +173,7 @@ def test_days_in_the_wrong_order_are_told_before_anybody_is_asked(scene: Scene):
     press(page, "Search")
 
     assert "“from” is after “until”" in said(page)
-    assert not page.get("bidi_component")
+    assert not components(page)
 
 
 def test_what_the_archive_says_is_shown_as_a_sentence(scene: Scene):

@@ -12,7 +12,7 @@ from deployments.demo.studies import write_study
 from tests.factories import ct_study
 from tests.look_pages import component_data, open_upload, tables
 from tests.rows import TRANSFERS, allow, load, make_folder, make_group, make_user
-from tests.web_pages import Dashboard, buttons, press, said
+from tests.web_pages import Dashboard, buttons, components, press, said
 
 HEAD = ct_study(3, rows=16, key="uploaded head")
 
@@ -53,7 +53,7 @@ def test_who_may_not_upload_is_told_so(dashboard: Dashboard):
     page = open_upload(dashboard, eve)
 
     assert "You lack the permission to upload. An administrator can give it" in said(page)
-    assert not page.get("bidi_component")
+    assert not components(page)
 
 
 def test_an_upload_is_shown_and_transferred_once(dashboard: Dashboard, ada: User, upload_id: str):
