@@ -75,6 +75,7 @@ def test_a_page_can_be_looked_at_and_used_by_everybody(
         pictures.take(page, picture)
         pictures.check(picture, scheme)
         assert serious_findings(page) == []
+        assert _links_without_style(page) == []
     expect(page.get_by_test_id("stException")).to_have_count(0)
 
 
@@ -84,3 +85,26 @@ def test_what_not_everybody_could_use_would_be_found(chromium: Browser):
 
     assert [finding.split(":")[0] for finding in serious_findings(page)] == ["button-name"]
     page.close()
+
+
+def _links_without_style(page: Page) -> list[str]:
+    """Return the words of links that have the colour that the browser gives them, which no theme has."""
+    return (
+        page.get_by_role("main")
+        .get_by_role("link")
+        .evaluate_all("""links => {
+        const plain = document.body.appendChild(document.createElement("a"));
+        plain.href = "#";
+        const color = getComputedStyle(plain).color;
+        plain.remove();
+        return links.flatMap(link => {
+            const words = document.createTreeWalker(link, NodeFilter.SHOW_TEXT);
+            const found = [];
+            while (words.nextNode()) {
+                const { parentElement, textContent } = words.currentNode;
+                if (getComputedStyle(parentElement).color === color) found.push(textContent);
+            }
+            return found;
+        });
+    }""")
+    )

@@ -100,11 +100,6 @@ class Draft:
         self.version += 1
 
     @property
-    def title(self) -> str:
-        """The name as sentences begin with it."""
-        return self.name[:1].upper() + self.name[1:]
-
-    @property
     def mark(self) -> str:
         """What differs where the sheets do."""
         if not self._mark:

@@ -90,7 +90,7 @@ def _checked(
 def _show_batch(draft: Draft, batch: BatchFile | None, problems: tuple[InputProblem, ...]) -> None:
     edit_sheet(draft, problems)
     if batch is not None and not problems:
-        st.success(f"{verbatim(draft.title)}: {_amount(batch)}.", icon=":material/check_circle:")
+        st.success(f"In {verbatim(draft.name)}: {_amount(batch)}.", icon=":material/check_circle:")
         if batch.left_out:
             st.info(verbatim(batch.left_out_in_words), icon=":material/playlist_remove:")
     show_sheet(draft)

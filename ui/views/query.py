@@ -98,7 +98,7 @@ def _checked(
 def _show_query(draft: Draft, query: QueryFile | None, problems: tuple[InputProblem, ...]) -> None:
     edit_sheet(draft, problems)
     if query is not None and not problems:
-        st.success(f"{verbatim(draft.title)}: {_amount(query)}.", icon=":material/check_circle:")
+        st.success(f"In {verbatim(draft.name)}: {_amount(query)}.", icon=":material/check_circle:")
     show_sheet(draft)
 
 

@@ -178,7 +178,7 @@ def test_a_column_is_renamed_and_a_row_left_out(dashboard: Dashboard, staff: Use
     page = correct(page, "rows", at0={"0": "PatientID"})
     page = correct(page, "rows", at1={"Leave out": True})
 
-    assert "Studies\\.csv: 1 study of 1 patient" in "".join(box.value for box in page.success)
+    assert "In studies\\.csv: 1 study of 1 patient" in "".join(box.value for box in page.success)
 
 
 def test_a_click_that_comes_twice_makes_one_job(dashboard: Dashboard, staff: User, open_page: Open):
