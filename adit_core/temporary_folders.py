@@ -2,6 +2,9 @@
 
 A folder is locked as long as it is used. The lock ends with the process, and what is not locked is a
 leftover, which the next one who makes such a folder removes.
+
+They are where others have temporary files, too. What belongs below a destination, which may be a share whose
+folders cannot be locked, is made by :func:`adit_core.dicom.workspace.working_folder`.
 """
 
 import fcntl

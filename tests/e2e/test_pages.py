@@ -26,6 +26,22 @@ _ADDRESSED = "nodes"
 """The page that shows where nodes are; in the docs that are made-up hosts."""
 _LAST = (_ADDRESSED, SIGN_IN)
 """After the one nothing reaches the nodes any more, after the other nobody is signed in."""
+_WORDS_OF_PLAIN_COLOR = """links => {
+    const plain = document.body.appendChild(document.createElement("a"));
+    plain.href = "#";
+    const color = getComputedStyle(plain).color;
+    plain.remove();
+    return links.flatMap(link => {
+        const words = document.createTreeWalker(link, NodeFilter.SHOW_TEXT);
+        const found = [];
+        while (words.nextNode()) {
+            const { parentElement, textContent } = words.currentNode;
+            if (getComputedStyle(parentElement).color === color) found.push(textContent);
+        }
+        return found;
+    });
+}"""
+"""Of all links, the words that have the colour of a link without any style."""
 
 
 @pytest.fixture(scope="module")
@@ -89,22 +105,4 @@ def test_what_not_everybody_could_use_would_be_found(chromium: Browser):
 
 def _links_without_style(page: Page) -> list[str]:
     """Return the words of links that have the colour that the browser gives them, which no theme has."""
-    return (
-        page.get_by_role("main")
-        .get_by_role("link")
-        .evaluate_all("""links => {
-        const plain = document.body.appendChild(document.createElement("a"));
-        plain.href = "#";
-        const color = getComputedStyle(plain).color;
-        plain.remove();
-        return links.flatMap(link => {
-            const words = document.createTreeWalker(link, NodeFilter.SHOW_TEXT);
-            const found = [];
-            while (words.nextNode()) {
-                const { parentElement, textContent } = words.currentNode;
-                if (getComputedStyle(parentElement).color === color) found.push(textContent);
-            }
-            return found;
-        });
-    }""")
-    )
+    return page.get_by_role("main").get_by_role("link").evaluate_all(_WORDS_OF_PLAIN_COLOR)

@@ -156,6 +156,11 @@ def offer_template(filename: str, header: tuple[str, ...], example: tuple[str, .
             )
 
 
+def say_what_it_holds(draft: Draft, amount: str) -> None:
+    """Say that nothing is wrong with a sheet, and how much of what is in it."""
+    st.success(f"In {verbatim(draft.name)}: {amount}.", icon=":material/check_circle:")
+
+
 def show_sheet(draft: Draft) -> None:
     """Show the rows of a sheet as they were read, with their numbers."""
     with st.expander(f"Rows of {verbatim(draft.name)}", icon=":material/table:"):

@@ -20,7 +20,15 @@ from adit_core.services.transfer_request import TransferRequest
 from adit_core.services.validation import check_batch_transfer
 from ui.components.amounts import many, number
 from ui.components.sentences import errors_as_sentences, verbatim
-from ui.components.sheet import Draft, dropped_sheet, forget_sheet, handed_sheet, offer_template, show_sheet
+from ui.components.sheet import (
+    Draft,
+    dropped_sheet,
+    forget_sheet,
+    handed_sheet,
+    offer_template,
+    say_what_it_holds,
+    show_sheet,
+)
 from ui.components.sheet_editor import edit_sheet, take_edits
 from ui.components.submitting import fingerprint, offer_submission
 from ui.components.url import number_in_url
@@ -90,7 +98,7 @@ def _checked(
 def _show_batch(draft: Draft, batch: BatchFile | None, problems: tuple[InputProblem, ...]) -> None:
     edit_sheet(draft, problems)
     if batch is not None and not problems:
-        st.success(f"In {verbatim(draft.name)}: {_amount(batch)}.", icon=":material/check_circle:")
+        say_what_it_holds(draft, _amount(batch))
         if batch.left_out:
             st.info(verbatim(batch.left_out_in_words), icon=":material/playlist_remove:")
     show_sheet(draft)

@@ -17,7 +17,14 @@ from adit_core.services.transfer_choices import transfer_choices
 from adit_core.services.validation import check_batch_query
 from ui.components.amounts import number
 from ui.components.sentences import errors_as_sentences, verbatim
-from ui.components.sheet import Draft, dropped_sheet, forget_sheet, offer_template, show_sheet
+from ui.components.sheet import (
+    Draft,
+    dropped_sheet,
+    forget_sheet,
+    offer_template,
+    say_what_it_holds,
+    show_sheet,
+)
 from ui.components.sheet_editor import edit_sheet, take_edits
 from ui.components.submitting import fingerprint, offer_submission
 from ui.session import address
@@ -98,7 +105,7 @@ def _checked(
 def _show_query(draft: Draft, query: QueryFile | None, problems: tuple[InputProblem, ...]) -> None:
     edit_sheet(draft, problems)
     if query is not None and not problems:
-        st.success(f"In {verbatim(draft.name)}: {_amount(query)}.", icon=":material/check_circle:")
+        say_what_it_holds(draft, _amount(query))
     show_sheet(draft)
 
 
