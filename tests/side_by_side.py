@@ -27,6 +27,8 @@ _TESTS_FAILED = 1
 """What pytest returns then; higher numbers stand for what went wrong with pytest itself."""
 _LAST_LINES = 15
 """Of what a half said that ended before it could name what failed in it."""
+_LOST = re.compile(r"(FAILED|ERROR) \S")
+"""Begins the line of a test; what was logged has more blanks behind its level."""
 _SUMMARY = re.compile(r"=+ .* in \d.* =+")
 _printing = Lock()
 _runs: list[subprocess.Popen[str]] = []
@@ -95,7 +97,7 @@ def _print_lines(name: str, lines: IO[str] | None, lost: list[str]) -> None:
     latest: deque[str] = deque(maxlen=_LAST_LINES)
     for line in lines:
         latest.append(line.rstrip())
-        if line.startswith(("FAILED ", "ERROR ")):
+        if _LOST.match(line):
             lost.append(line.rstrip())
         with _printing:
             sys.stdout.write(f"{name}| {line}")

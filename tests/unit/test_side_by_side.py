@@ -8,6 +8,8 @@ from tests import side_by_side
 
 ENDED = """\
 tests/unit/test_a.py .F.                                                 [100%]
+------------------------------ Captured log call -------------------------------
+ERROR    pynetdicom.acse:acse.py:531 Association Rejected
 =========================== short test summary info ============================
 FAILED tests/unit/test_a.py::test_of_two - assert 1 == 2
 =================== 1 failed, 2 passed in 3538.55s (0:58:58) ===================
