@@ -77,7 +77,7 @@ def _midnight(day: date | None) -> datetime | None:
 def _row(event: AuditEvent) -> Row:
     about = f"{event.object_kind} {event.object_id}".strip()
     details = tuple(
-        f"{name.replace('_', ' ')}: {value}"
+        f"{name.replace('_', ' ')}: {_in_words(value)}"
         for name, value in event.details.items()
         if value not in (None, "")
     )
@@ -92,6 +92,10 @@ def _row(event: AuditEvent) -> Row:
             Text(event.address),
         ),
     )
+
+
+def _in_words(value: object) -> object:
+    return ("no", "yes")[value] if isinstance(value, bool) else value
 
 
 def _offer_pages(events: list[AuditEvent]) -> None:

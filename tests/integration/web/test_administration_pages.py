@@ -10,6 +10,7 @@ from adit_core.db.audit import AuditAction
 from adit_core.dicom.credentials import BasicCredentials
 from adit_core.dicom.node import ConnectionProfile, Service
 from adit_core.services.announcements import current_announcements
+from adit_core.services.audit import record
 from adit_core.services.groups import UsableBy, add_group, list_groups, show_group
 from adit_core.services.maintenance import maintenance_now
 from adit_core.services.node_policies import get_policy
@@ -316,6 +317,14 @@ def test_the_audit_trail_is_searched_page_by_page(dashboard: Dashboard, root: Us
     page.multiselect[0].set_value([AuditAction.SIGNED_IN]).run()
     assert [row["Event"] for row in rows(page)] == ["Signed in"]
     assert "before" not in page.query_params
+
+
+def test_the_audit_trail_is_in_words(dashboard: Dashboard, root: User) -> None:
+    with dashboard.db.session() as session:
+        record(session, AuditAction.JOB_SUBMITTED, actor=root, object_id=7, urgent=True, tries=1, noted=False)
+        session.commit()
+    page = dashboard.view(root, "audit", actor="root")
+    assert rows(page)[1]["About"] == "7\nurgent: yes\ntries: 1\nnoted: no"
 
 
 def test_the_menu_offers_administration_to_staff_only(dashboard: Dashboard, root: User) -> None:
