@@ -114,7 +114,7 @@ class Proxy:
     def events(self, user: User, action: AuditAction, count: int = 1) -> list[AuditEvent]:
         """Return what was audited of a user, waiting for so many events: answers may end before these."""
         chosen = select(AuditEvent).where(AuditEvent.actor_id == user.id, AuditEvent.action == action)
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 60
         while True:
             with self.web.db.reading() as session:
                 found = sorted(session.exec(chosen), key=lambda event: event.id)

@@ -82,10 +82,10 @@ def test_retrieval_stalls_until_it_may_go_on(archive: FakeArchive):
         target=archive.source().retrieve, args=(factories.request_for_study(SPEC), arrivals), daemon=True
     )
     thread.start()
-    assert archive.faults.stalled.wait(5)
+    assert archive.faults.stalled.wait(60)
     assert arrivals.count == 0
     archive.faults.go_on.set()
-    thread.join(5)
+    thread.join(60)
     assert arrivals.count == 4
 
 

@@ -52,10 +52,10 @@ def test_who_waits_for_a_silent_peer_is_interrupted(silent_port, searcher_at, de
     else:
         interruption.interrupt()
         thread.start()
-    thread.join(5)
+    thread.join(60)
     assert not thread.is_alive()
     assert raised
-    assert time.monotonic() - started < delay + 2
+    assert time.monotonic() - started < delay + 10
 
 
 def test_what_was_opened_elsewhere_is_left_alone(silent_port):
