@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import ssl
 import subprocess
 import sys
@@ -92,6 +93,39 @@ def _reached_with(tls: TlsProcess, newest: ssl.TLSVersion) -> bool:
         return httpx.get(tls.process.url + FORM, verify=client).is_success
     except httpx.ConnectError:
         return False
+
+
+def test_a_certificate_is_renewed_without_a_restart(tls: TlsProcess, authority: Authority) -> None:
+    before = _certificate_of(tls)
+    authority.issue(HOST).write(tls.certificate.parent)
+    renewed = _certificate_of(tls)
+    assert renewed == tls.certificate.read_text()
+    assert renewed != before
+    assert "ADIT_WEB_CERTIFICATE and ADIT_WEB_KEY was renewed" in tls.process.log
+
+    tls.certificate.write_text("half of it")
+    assert _certificate_of(tls) == renewed
+    assert "The certificate in use stays" in tls.process.log
+
+    tls.certificate.write_text(before)  # its key was overwritten
+    assert _certificate_of(tls) == renewed
+    assert "The key does not belong to the certificate." in tls.process.log
+
+    authority.issue(HOST).write(tls.certificate.parent)
+    assert _certificate_of(tls) == tls.certificate.read_text() != renewed
+    assert tls.process.log.count("The certificate in use stays") == 2
+
+
+def _certificate_of(tls: TlsProcess) -> str:
+    """Return the certificate that the process shows to who connects now, as PEM."""
+    address = (HOST, tls.process.server.port)
+    with (
+        socket.create_connection(address) as plain,
+        tls.trust.wrap_socket(plain, server_hostname=HOST) as encrypted,
+    ):
+        shown = encrypted.getpeercert(binary_form=True)
+    assert shown is not None
+    return ssl.DER_cert_to_PEM_cert(shown)
 
 
 def test_the_health_check_of_the_container_speaks_tls_too(tls: TlsProcess) -> None:
