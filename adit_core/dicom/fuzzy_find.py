@@ -7,6 +7,7 @@ from adit_core.dicom.association import Association
 from adit_core.dicom.find import DimseSearcher
 from adit_core.dicom.node import ServerNode
 from adit_core.dicom.ports import FuzzySearcher
+from adit_core.errors import AssociationRejected, PeerAborted
 
 _FUZZY_ONLY = bytes((0, 0, 1))
 """No relational queries, no combined matching of dates and times, but fuzzy matching of names.
@@ -27,6 +28,8 @@ class DimseFuzzySearcher(DimseSearcher, FuzzySearcher):
     something else, or not there              literally
     ========================================= ==================
 
+    An archive that does not want an association with such a proposal is asked again without it.
+
     All that is answered is handed on by `find_data_sets` only; what returns results compares names again.
     """
 
@@ -40,7 +43,12 @@ class DimseFuzzySearcher(DimseSearcher, FuzzySearcher):
         return self._has_refused
 
     def _open(self) -> Association:
-        association = Association.open(self._node, self.proposals, extended={self._find_class: _FUZZY_ONLY})
+        extended = {self._find_class: _FUZZY_ONLY}
+        try:
+            association = Association.open(self._node, self.proposals, extended=extended)
+        except (AssociationRejected, PeerAborted):
+            self._has_refused = True
+            return super()._open()
         answer = association.extended.get(self._find_class, b"")
         self._has_refused |= answer[_FUZZY] != b"\1"
         return association

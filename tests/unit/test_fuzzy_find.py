@@ -1,6 +1,7 @@
 """Names that sound alike: asked for by SOP class extended negotiation, and found where the archive agrees."""
 
 import struct
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -10,7 +11,7 @@ from adit_core.dicom.find import DimseSearcher
 from adit_core.dicom.fuzzy_find import DimseFuzzySearcher
 from adit_core.dicom.node import QueryRoot
 from adit_core.dicom.query import AttributeQuery, Level
-from adit_core.errors import ProtocolError
+from adit_core.errors import AssociationRejected, ProtocolError
 from tests.fakes.peer import Conversation, FakePeer
 from tests.fakes.provider import FIND, finding_meyer, provider
 from tests.fakes.recorder import pdus_of, recording
@@ -141,3 +142,37 @@ def test_what_one_association_agrees_to_says_nothing_of_the_next():
         assert not searcher.has_matched_literally
         found(searcher)
         assert searcher.has_matched_literally
+
+
+def rejecting(peer: Conversation) -> None:
+    peer.reject(result=1, source=1, reason=3)
+
+
+def aborting(peer: Conversation) -> None:
+    peer.read_request()
+    peer.abort()
+
+
+@pytest.mark.parametrize("refusing", [rejecting, aborting])
+def test_an_archive_that_refuses_such_an_association_is_asked_without_it(
+    refusing: Callable[[Conversation], None],
+) -> None:
+    def ordinary(peer: Conversation) -> None:
+        request = peer.accept()
+        assert request.user_information is not None
+        assert not request.user_information.ext_neg
+        peer.respond(peer.receive(), 0)
+        peer.release()
+
+    with FakePeer(refusing, ordinary) as fake, DimseFuzzySearcher(fake.node()) as searcher:
+        assert found(searcher) == []
+        assert searcher.has_matched_literally
+
+
+def test_who_is_rejected_in_any_case_is_told_why() -> None:
+    with (
+        FakePeer(rejecting, rejecting) as fake,
+        DimseFuzzySearcher(fake.node()) as searcher,
+        pytest.raises(AssociationRejected, match="calling AE title"),
+    ):
+        found(searcher)
