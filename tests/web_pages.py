@@ -2,10 +2,12 @@
 
 import json
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from sqlmodel import col, update
+from streamlit.components.v2 import manifest_scanner
 from streamlit.testing.v1 import AppTest
 from streamlit.util import calc_hash
 
@@ -14,6 +16,9 @@ from adit_core.db.engine import Database
 from adit_core.services.sessions import SessionLimits, open_session, session_id_of
 from adit_core.settings import Settings
 from tests.fakes.launcher import FakeLauncher
+
+# Each page that is opened would look through all packages that are installed for components of theirs.
+manifest_scanner.scan_component_manifests = cache(manifest_scanner.scan_component_manifests)
 
 _SCRIPT = Path(__file__).parents[1] / "ui" / "app.py"
 _TIMEOUT = 60.0
