@@ -37,6 +37,29 @@ class _Connection:
     is_stalled: bool = False
 
 
+class _Change:
+    """Wakes those who wait for `seen` among other sockets, whenever something has changed."""
+
+    def __init__(self) -> None:
+        self._kept: list[socket.socket] = []
+        self._announce()
+
+    def tell(self) -> None:
+        """Make all `seen` so far readable."""
+        before = self._teller
+        self._announce()
+        before.close()
+
+    def close(self) -> None:
+        self._teller.close()
+        for sock in self._kept:
+            sock.close()
+
+    def _announce(self) -> None:
+        self.seen, self._teller = socket.socketpair()
+        self._kept.append(self.seen)  # somebody may wait for it still
+
+
 class FaultProxy:
     """Listens on a port of its own; use it as a context manager.
 
@@ -55,6 +78,7 @@ class FaultProxy:
         self._allowed: int | None = None
         self._when_used_up: Callable[[], object] = self.cut
         self._over = Event()
+        self._change = _Change()
         self._threads: list[Thread] = []
         self._keeper = kept_port()
         self.most_open = 0
@@ -74,8 +98,10 @@ class FaultProxy:
 
     def __exit__(self, *exc_info: object) -> None:
         self._over.set()
+        self._change.tell()
         for thread in self._threads:
             thread.join()
+        self._change.close()
         for sock in (*self._fillers, self._listener, self._keeper):
             if sock is not None:
                 sock.close()
@@ -91,6 +117,7 @@ class FaultProxy:
                 self._listener = socket.create_server((_HOST, self.port))
             self._listener.listen()
             self._accepts, self._refuses = True, False
+            self._change.tell()
         for filler in self._fillers:
             filler.close()
         self._fillers.clear()
@@ -106,13 +133,16 @@ class FaultProxy:
 
     def stall(self) -> None:
         """Hand nothing on; connections stay open, and can be made."""
-        self._stalls_all = True
+        with self._lock:
+            self._stalls_all = True
+            self._change.tell()
 
     def cut(self) -> None:
         """Reset all connections that are open; others can be made."""
         with self._lock:
             for connection in self._connections:
                 connection.is_reset = True
+            self._change.tell()
 
     def refuse(self) -> None:
         """Reset all connections, and let nobody connect."""
@@ -160,6 +190,7 @@ class FaultProxy:
         with self._lock:
             for connection in self._connections:
                 connection.is_stalled = True
+            self._change.tell()
 
     def _start(self, target: Callable[..., None], *args: object) -> None:
         thread = Thread(target=target, args=args)
@@ -167,13 +198,15 @@ class FaultProxy:
         thread.start()
 
     def _listen(self) -> None:
-        while not self._over.is_set():
-            listener = self._listener
-            if listener is not None and self._refuses:
+        while True:
+            change = self._change.seen  # before a look at what may change
+            if self._over.is_set():
+                return
+            if self._refuses:
                 self._stop_listening()
-            elif listener is None or not self._accepts:
-                time.sleep(_INTERVAL)
-            elif select.select([listener], [], [], _INTERVAL)[0]:
+            listener = self._listener if self._accepts else None
+            ready = select.select([change] if listener is None else [change, listener], [], [])[0]
+            if listener in ready:
                 self._accept(listener)
 
     def _stop_listening(self) -> None:
@@ -208,13 +241,18 @@ class FaultProxy:
         client = connection.client
         others = {client: server, server: client}
         tap = self._tap() if self._tap else None
-        while not connection.is_reset and not self._over.is_set():
+        while True:
+            change = self._change.seen  # before a look at what may change
+            if connection.is_reset or self._over.is_set():
+                return
             if connection.is_stalled or self._stalls_all:
                 time.sleep(_INTERVAL)
                 if _has_left(client):
                     return
                 continue
-            for ready in select.select(list(others), [], [], _INTERVAL)[0]:
+            for ready in select.select([*others, change], [], [])[0]:
+                if ready is change:
+                    continue
                 data = self._passed(ready.recv(self._piece()))
                 if not data:
                     _reset_when_closed(client, False)
