@@ -38,7 +38,10 @@ class _Connection:
 
 
 class _Change:
-    """Wakes those who wait for `seen` among other sockets, whenever something has changed."""
+    """Wakes those who wait for `seen` among other sockets, whenever something has changed.
+
+    It is told of by one thread at a time.
+    """
 
     def __init__(self) -> None:
         self._kept: list[socket.socket] = []
@@ -98,7 +101,8 @@ class FaultProxy:
 
     def __exit__(self, *exc_info: object) -> None:
         self._over.set()
-        self._change.tell()
+        with self._lock:
+            self._change.tell()
         for thread in self._threads:
             thread.join()
         self._change.close()
