@@ -22,6 +22,7 @@ from adit_core.errors import AditError
 from deployments.demo.archives import CALLING_AE_TITLE
 from deployments.demo.studies import StudySpec, write_study
 from tests.factories import mixed_studies, request_for_study, study_reference
+from tests.fakes.lost_responses import answered, patiently
 from tests.fakes.ports import MemoryInstance, RecordingInlet
 from tests.servers import FileArchive, OrthancServer
 
@@ -84,24 +85,32 @@ def found_by_oracle(node: ServerNode, keys: dict[str, str], wanted: str) -> Answ
     query = Dataset()
     for keyword, value in {**keys, wanted: ""}.items():
         setattr(query, keyword, value)
-    found, final = set(), -1
-    with oracle(node, message_proposals(FIND)) as association:
-        for status, answer in association.send_c_find(query, FIND):
-            final = status.Status
-            if answer is not None:
-                found.add(str(answer[wanted].value))
-    return found, final
+
+    def find() -> Answers:
+        found, final = set(), -1
+        with oracle(node, message_proposals(FIND)) as association:
+            for status, answer in association.send_c_find(query, FIND):
+                final = answered(status).Status
+                if answer is not None:
+                    found.add(str(answer[wanted].value))
+        return found, final
+
+    return patiently(find)
 
 
 def got_by_oracle(node: ServerNode, spec: StudySpec) -> tuple[dict[InstanceHeader, bytes], int]:
     query = Dataset()
     query.QueryRetrieveLevel, query.StudyInstanceUID = "STUDY", spec.study_instance_uid
     classes = sorted({series.form.sop_class_uid for series in spec.series})
-    taken: dict[InstanceHeader, bytes] = {}
     proposals = [*message_proposals(GET), *storage_proposals(classes)]
-    with oracle(node, proposals, provided=classes, taken=taken) as association:
-        *_, (status, _) = association.send_c_get(query, GET)
-    return taken, status.Status
+
+    def get() -> tuple[dict[InstanceHeader, bytes], int]:
+        taken: dict[InstanceHeader, bytes] = {}
+        with oracle(node, proposals, provided=classes, taken=taken) as association:
+            *_, (status, _) = association.send_c_get(query, GET)
+        return taken, answered(status).Status
+
+    return patiently(get)
 
 
 def test_the_same_is_found_at_each_level(archive: ServerNode) -> None:
@@ -168,9 +177,12 @@ def test_the_same_is_stored_and_the_same_is_refused(
     proposals = dict.fromkeys(
         ProposedContext(each.sop_class_uid, each.transfer_syntax_uid) for each in headers
     )
-    with oracle(node, proposals) as association:
-        statuses = [association.send_c_store(path).Status for path in files]
-        refusal = association.send_c_store(unusable).Status
+
+    def store() -> list[int]:
+        with oracle(node, proposals) as association:
+            return [answered(association.send_c_store(path)).Status for path in [*files, unusable]]
+
+    *statuses, refusal = patiently(store)
     assert orthanc_destination.contents() == ours
     assert len(ours) == len(files)
     assert [delivery.failure for delivery in deliveries] == [""] * len(files)

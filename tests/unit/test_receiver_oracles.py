@@ -5,11 +5,10 @@ The same exchanges are had with a provider of pynetdicom, which has to answer th
 
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from random import Random
-from typing import TypeVar
 
 import pytest
 from pydicom.dataset import Dataset, FileMetaDataset
@@ -28,6 +27,7 @@ from pynetdicom.dsutils import encode as encode_data_set
 
 from deployments.demo.studies import Form, SeriesSpec, write_study
 from tests import factories
+from tests.fakes.lost_responses import LostResponse, answered, patiently
 from tests.fakes.ports import CT, EXPLICIT, IMPLICIT, J2K, MR
 from tests.fakes.sender import RECEIVER, SENDER, VERIFICATION, RunningReceiver, running_receiver
 from tests.servers import NO_DELAY, require
@@ -102,30 +102,6 @@ def encoded(data_set: Dataset) -> bytes:
     )
     assert found is not None
     return found
-
-
-class LostResponse(Exception):
-    """pynetdicom lost a response between its threads, as it does now and then (its issue 435).
-
-    Nor does it know of a rejection if the connection was closed before it had looked whether there is one.
-    """
-
-
-T = TypeVar("T")
-
-
-def patiently(exchange: Callable[[], T]) -> T:
-    """Have an exchange, and again if pynetdicom lost a response in it."""
-    for _ in range(5):
-        with suppress(LostResponse):
-            return exchange()
-    pytest.fail("no response came in five attempts")
-
-
-def answered(response: Dataset) -> Dataset:
-    if "Status" not in response:
-        raise LostResponse
-    return response
 
 
 def store_all(port: int, images: Sequence[Dataset], max_pdu: int) -> None:
