@@ -1,5 +1,6 @@
 """pynetdicom as the peer, in both directions: what it sent is what arrives, down to the last byte."""
 
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from random import Random
@@ -136,6 +137,7 @@ def test_query_that_is_left_early_is_canceled(monkeypatch: pytest.MonkeyPatch):
                 canceled.set()
                 yield 0xFE00, None
                 return
+            time.sleep(0.01)  # pynetdicom reads nothing as long as it has something to send
             answer = Dataset()
             answer.StudyInstanceUID = f"1.2.{number}"
             yield 0xFF00, answer
