@@ -1,9 +1,13 @@
-"""The certificates of our own servers, read before they listen so that a wrong one is told in words."""
+"""The certificates of our own servers, read before they listen so that a wrong one is told in words.
+
+They are read again when they have been renewed.
+"""
 
 import logging
 import os
 import ssl
 from contextlib import suppress
+from pathlib import Path
 
 from adit_core.errors import InputProblem, InvalidInput
 
@@ -29,7 +33,7 @@ def server_context(certificate: str, key: str, variables: tuple[str, str]) -> ss
     named = {variables[0]: certificate} | ({variables[1]: key} if key else {})
     renewal = _Renewal(named)
     context = renewal.latest()
-    context.sni_callback = lambda connection, *_: renewal.apply(connection)
+    context.sni_callback = renewal.apply
     return context
 
 
@@ -53,7 +57,7 @@ class _Renewal:
                 _log.error("The certificate in use stays, for the new one is of no use. %s", error)
         return self._context
 
-    def apply(self, connection: ssl.SSLObject) -> None:
+    def apply(self, connection: ssl.SSLObject, *_: object) -> None:
         """Have a handshake that has begun use the latest certificate."""
         connection.context = self.latest()
 
@@ -61,7 +65,7 @@ class _Renewal:
         found = []
         for file in self._named.values():
             with suppress(OSError):
-                state = os.stat(file)  # noqa: PTH116 - they are strings
+                state = Path(file).stat()
                 found.append((state.st_ino, state.st_mtime_ns, state.st_size))
         return found
 
